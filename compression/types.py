@@ -1,0 +1,289 @@
+"""Frozen dataclasses for everything that crosses a boundary between modules, disk and screen.
+
+They hold plain Python values only (no tensors), so that `pydantic.TypeAdapter` can validate them,
+write them as JSON and print their JSON Schema (`python -m compression schema NAME`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+MAX_REMOVED_FRACTION = 0.95
+"""Largest removed fraction the project accepts; above it hardly a rank or an atom is left."""
+
+
+@dataclass(frozen=True)
+class LinearSite:
+    """One compressible linear layer ``y = x Wᵀ + b``.
+
+    Attributes:
+        name: dotted module path inside the model.
+        block: index of the transformer block that holds it.
+        projection: module path inside the block, e.g. ``self_attn.q_proj``.
+        out_features: rows of the weight, n.
+        in_features: columns of the weight, m.
+        input_group: sites with the same value read the same activations and share one Gram matrix.
+    """
+
+    name: str
+    block: int
+    projection: str
+    out_features: int
+    in_features: int
+    input_group: str
+
+    @property
+    def num_weights(self) -> int:
+        """Number of weights, m·n."""
+        return self.out_features * self.in_features
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """The decision how much of each site is removed, apart from its execution.
+
+    Attributes:
+        policy: name of the allocation policy.
+        target: requested removed fraction over all sites, in [0, 0.95].
+        removed_fractions: site name → removed fraction; 0 means "stay dense".
+    """
+
+    policy: str
+    target: float
+    removed_fractions: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """A text by name and content. ``fingerprint`` is the SHA-256 of its UTF-8 bytes."""
+
+    name: str
+    fingerprint: str
+    num_characters: int
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """Which tokens the input Gram matrices are collected on.
+
+    Attributes:
+        text: the calibration text; it is tokenised once, whole, and its first sequences are used.
+        num_sequences: number of sequences.
+        sequence_length: tokens a sequence.
+    """
+
+    text: TextSource
+    num_sequences: int = 32
+    sequence_length: int = 512
+
+
+@dataclass(frozen=True)
+class CompressionPlan:
+    """Everything that determines a compressed model: replaying it gives the same bytes."""
+
+    model_id: str
+    weights_hash: str
+    method: str
+    settings: dict[str, Any]
+    allocation: Allocation
+    calibration: CalibrationSettings | None
+
+
+@dataclass(frozen=True)
+class SiteReport:
+    """What happened to one site.
+
+    Attributes:
+        name: the site's name.
+        block: its block.
+        projection: its projection.
+        shape: (out, in).
+        removed_fraction_target: what the allocation asked for.
+        removed_fraction: 1 − stored bits ÷ original bits (16 a weight), from the saved tensors.
+        stored_bits: bits of the saved tensors, bias left out.
+        representation: ``dense``, ``low-rank`` or ``dictionary``.
+        quantities: native quantities, e.g. ``{"rank": 147}`` or
+            ``{"num_atoms": 295, "nonzeros_per_column": 147}``.
+        relative_output_error: ‖X(W−Ŵ)ᵀ‖ ÷ ‖XWᵀ‖ on the calibration inputs, with the 16-bit
+            values that are stored; None where no calibration was made.
+        seconds: time spent on this site.
+        convergence: relative squared error in the whitened space after each alternation.
+        notes: fallbacks and clips, one sentence each.
+    """
+
+    name: str
+    block: int
+    projection: str
+    shape: tuple[int, int]
+    removed_fraction_target: float
+    removed_fraction: float
+    stored_bits: int
+    representation: str
+    quantities: dict[str, int]
+    relative_output_error: float | None
+    seconds: float
+    convergence: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CompressionReport:
+    """What a compression did, site by site and in total.
+
+    Attributes:
+        plan: the plan that was carried out.
+        removed_fraction: over the compressible sites.
+        whole_model_removed_fraction: over all parameters, embeddings and norms included.
+        stored_bits: of the whole model, 16 bits for each value that stays dense.
+        original_bits: of the whole dense model at 16 bits a value.
+        site_stored_bits: of the compressible sites.
+        calibration_seconds: time the calibration took when it was made (also when reused).
+        calibration_reused: whether it came from the cache.
+        compress_seconds: allocation, factorisation and error measurement, without calibration.
+        stages: seconds by stage.
+        sites: one report a site.
+        notes: fallbacks, one sentence each.
+    """
+
+    plan: CompressionPlan
+    removed_fraction: float
+    whole_model_removed_fraction: float
+    stored_bits: int
+    original_bits: int
+    site_stored_bits: int
+    calibration_seconds: float
+    calibration_reused: bool
+    compress_seconds: float
+    stages: dict[str, float]
+    sites: tuple[SiteReport, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PerplexityReport:
+    """Perplexity with its convention.
+
+    Attributes:
+        perplexity: exp of the pooled negative log-likelihood a scored token.
+        perplexity_stderr: standard error over windows (delta method); None with one window.
+        negative_log_likelihood: mean over scored tokens, in nats.
+        tokens: scored tokens.
+        windows: number of windows.
+        window: tokens a window.
+        stride: tokens from one window's start to the next.
+        convention: the convention in words.
+        text: the text that was scored.
+        stored_bits: bits of the model that was measured.
+        seconds: time spent.
+        window_losses: mean negative log-likelihood of each window, in nats.
+    """
+
+    perplexity: float
+    perplexity_stderr: float | None
+    negative_log_likelihood: float
+    tokens: int
+    windows: int
+    window: int
+    stride: int
+    convention: str
+    text: TextSource
+    stored_bits: int
+    seconds: float
+    window_losses: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class LatencyFigure:
+    """One timing: milliseconds, over `repeats` interleaved runs."""
+
+    median_ms: float
+    iqr_ms: float
+    repeats: int
+
+
+@dataclass(frozen=True)
+class LatencyReport:
+    """Prefill and decode latency of a model and, where there is one, of its dense original.
+
+    Attributes:
+        threads: number of threads torch used.
+        prompt_tokens: tokens in the prefill.
+        decode_tokens: tokens decoded one by one; decode figures are milliseconds *a token*.
+        prefill: model label (``dense``, ``compressed``) → timing of one prefill.
+        decode: model label → timing a decoded token.
+        execution: how the compressed layers compute, in words; also whether memory is saved.
+        device: the device's name.
+    """
+
+    threads: int
+    prompt_tokens: int
+    decode_tokens: int
+    prefill: dict[str, LatencyFigure]
+    decode: dict[str, LatencyFigure]
+    execution: str
+    device: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where a figure was made."""
+
+    python: str
+    torch: str
+    transformers: str
+    platform: str
+    processor: str
+    threads: int
+    device: str
+    version: str
+    commit: str
+    date: str
+
+
+@dataclass(frozen=True)
+class ComparisonRun:
+    """One (method, policy, removed fraction) of a comparison, measured."""
+
+    method: str
+    policy: str
+    removed_fraction_target: float
+    removed_fraction: float
+    whole_model_removed_fraction: float
+    stored_bits: int
+    site_stored_bits: int
+    perplexity: float
+    perplexity_stderr: float | None
+    tokens: int
+    compress_seconds: float
+    calibration_seconds: float
+    calibration_reused: bool
+    evaluate_seconds: float
+    settings: dict[str, Any]
+    sites: tuple[SiteReport, ...]
+    warning: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome of ``compare``: dense and every run, one convention, one calibration."""
+
+    model_id: str
+    model_note: str
+    weights_hash: str
+    calibration: CalibrationSettings
+    dense: PerplexityReport
+    runs: tuple[ComparisonRun, ...]
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A step of long work: `done` of `total` units of `stage`; `partial` carries a partial result."""
+
+    stage: str
+    done: int
+    total: int
+    message: str
+    partial: Any = field(default=None, compare=False)
