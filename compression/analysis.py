@@ -1,0 +1,445 @@
+"""Figure-ready Info objects: everything a view shows, computed here, drawn there.
+
+Each Info holds plain numbers and strings, serialises to JSON through pydantic, and can be written
+by hand in a test. No view computes anything beyond layout.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from compression import accounting
+from compression.types import Allocation, Comparison, ComparisonRun, LinearSite, SiteReport
+
+SPECTRUM_POINTS = 96
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What the page says about a model.
+
+    Attributes:
+        model_id: catalogue id, Hub id or directory.
+        title: name for people.
+        note: a caution that belongs wherever its figures appear; empty if none.
+        weights_hash: SHA-256 of the 16-bit weights.
+        architecture: Hugging Face model type.
+        num_parameters: all parameters, tied ones once.
+        sites: the compressible layers in model order.
+    """
+
+    model_id: str
+    title: str
+    note: str
+    weights_hash: str
+    architecture: str
+    num_parameters: int
+    sites: tuple[LinearSite, ...]
+
+    @property
+    def site_weights(self) -> int:
+        """Weights inside the compressible sites."""
+        return sum(site.num_weights for site in self.sites)
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Block indices, ascending."""
+        return tuple(sorted({site.block for site in self.sites}))
+
+    @property
+    def projections(self) -> tuple[str, ...]:
+        """Projection names in model order."""
+        return tuple(dict.fromkeys(site.projection for site in self.sites))
+
+    def site_at(self, block: int, projection: str) -> LinearSite | None:
+        """The site in that cell of the heatmap, or None where the model has no such layer."""
+        return next((s for s in self.sites if s.block == block and s.projection == projection), None)
+
+
+@dataclass(frozen=True)
+class SpectrumInfo:
+    """Singular values of one site, thinned to at most 96 log-spaced points; both end points kept.
+
+    Attributes:
+        site: the site's name.
+        indices: 1-based indices of the points.
+        plain: σᵢ/σ₁ of the weight.
+        whitened: σᵢ/σ₁ of ``LᵀA``.
+        plain_lost_energy: share of Σσ² lost when truncating *after* index i.
+        whitened_lost_energy: the same in the whitened space: the squared relative output error.
+        full_rank: min(m, n).
+        break_even_rank: largest rank that saves storage.
+        effective_rank: exp of the entropy of the normalised squared whitened singular values.
+    """
+
+    site: str
+    indices: tuple[int, ...]
+    plain: tuple[float, ...]
+    whitened: tuple[float, ...]
+    plain_lost_energy: tuple[float, ...]
+    whitened_lost_energy: tuple[float, ...]
+    full_rank: int
+    break_even_rank: int
+    effective_rank: float
+
+
+@dataclass(frozen=True)
+class AnalysisInfo:
+    """All spectra of a model and its allocations at every slider position.
+
+    Attributes:
+        model: the model.
+        calibration: name of the calibration text and its size, in words.
+        spectra: one a site, in site order.
+        slider: the removed fractions of the slider.
+        allocations: policy → for each slider position, the removed fraction of each site in site order.
+    """
+
+    model: ModelInfo
+    calibration: str
+    spectra: tuple[SpectrumInfo, ...]
+    slider: tuple[float, ...]
+    allocations: dict[str, tuple[tuple[float, ...], ...]]
+
+    def spectrum_of(self, site: str) -> SpectrumInfo:
+        """The spectrum of the named site."""
+        return next(spectrum for spectrum in self.spectra if spectrum.site == site)
+
+    def allocation_at(self, policy: str, removed_fraction: float) -> Allocation:
+        """The stored allocation at the slider position nearest to `removed_fraction`."""
+        position = min(range(len(self.slider)), key=lambda i: abs(self.slider[i] - removed_fraction))
+        names = (site.name for site in self.model.sites)
+        fractions = dict(zip(names, self.allocations[policy][position], strict=True))
+        return Allocation(policy, self.slider[position], fractions)
+
+
+@dataclass(frozen=True)
+class HeatmapInfo:
+    """A block × projection matrix; None where the model has no such layer.
+
+    Attributes:
+        blocks: rows (drawn on the x axis).
+        projections: columns.
+        values: [projection][block].
+        details: hover text of each cell, same layout.
+        quantity: what the values are, for the colour bar, with unit.
+        summary: one computed sentence.
+    """
+
+    blocks: tuple[int, ...]
+    projections: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    details: tuple[tuple[str, ...], ...]
+    quantity: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class BudgetBar:
+    """One projection's share of the budget over all blocks, in mebibytes (2²⁰ bytes)."""
+
+    label: str
+    kept_mib: float
+    removed_mib: float
+
+
+@dataclass(frozen=True)
+class BudgetInfo:
+    """Where the bits go.
+
+    Attributes:
+        bars: one for each projection, then what always stays dense.
+        stored_mib: whole model after compression.
+        original_mib: whole model before, at 16 bits a value.
+        site_removed_fraction: over the compressible sites.
+        whole_model_removed_fraction: over everything.
+        compression_factor: original ÷ stored, whole model.
+        stored_bits: whole model.
+        summary: one computed sentence.
+    """
+
+    bars: tuple[BudgetBar, ...]
+    stored_mib: float
+    original_mib: float
+    site_removed_fraction: float
+    whole_model_removed_fraction: float
+    compression_factor: float
+    stored_bits: int
+    summary: str
+
+
+@dataclass(frozen=True)
+class SiteViewInfo:
+    """The spectrum of the chosen site with what the present setting means for it.
+
+    Attributes:
+        site: the site.
+        spectrum: its spectrum.
+        removed_fraction: what the allocation removes there.
+        rank: the rank a low-rank method keeps; None when the site stays dense.
+        num_atoms: the atoms k COMPOT keeps; None when the site stays dense.
+        nonzeros_per_column: its nonzeros s a column.
+        lost_energy: whitened energy lost at `rank`, interpolated; None when dense.
+        summary: one computed sentence.
+    """
+
+    site: LinearSite
+    spectrum: SpectrumInfo
+    removed_fraction: float
+    rank: int | None
+    num_atoms: int | None
+    nonzeros_per_column: int | None
+    lost_energy: float | None
+    summary: str
+
+
+@dataclass(frozen=True)
+class ErrorSeries:
+    """Relative output error of every site under one method, in site order; None where it stays dense."""
+
+    method: str
+    policy: str
+    errors: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class CompareInfo:
+    """Runs at one budget, side by side.
+
+    Attributes:
+        model_id: the model.
+        removed_fraction: the common target.
+        text: evaluation text and convention, in words.
+        dense_perplexity: of the dense model.
+        rows: the runs.
+        sites: site names in order.
+        series: error per site for each run.
+        summary: one computed sentence.
+    """
+
+    model_id: str
+    removed_fraction: float
+    text: str
+    dense_perplexity: float
+    rows: tuple[ComparisonRun, ...]
+    sites: tuple[str, ...]
+    series: tuple[ErrorSeries, ...]
+    summary: str
+
+
+@dataclass(frozen=True)
+class PatternInfo:
+    """What one site's weight is stored as under a low-rank and a dictionary method.
+
+    Densities are of blocks of the mask: 0 no nonzero, 1 all nonzero.
+
+    Attributes:
+        site: the site's name.
+        shape: (out, in).
+        rank: rank r of the low-rank form.
+        num_atoms: k.
+        nonzeros_per_column: s.
+        mask_density: [atom block][output block], share of nonzeros.
+        atom_use: for each atom, the share of outputs that use it, descending.
+        convergence: relative squared whitened error after each alternation.
+        low_rank_error: relative output error of the low-rank form.
+        dictionary_error: relative output error of the dictionary form.
+        summary: one computed sentence.
+    """
+
+    site: str
+    shape: tuple[int, int]
+    rank: int
+    num_atoms: int
+    nonzeros_per_column: int
+    mask_density: tuple[tuple[float, ...], ...]
+    atom_use: tuple[float, ...]
+    convergence: tuple[float, ...]
+    low_rank_error: float
+    dictionary_error: float
+    summary: str
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def log_spaced_indices(count: int, points: int = SPECTRUM_POINTS) -> tuple[int, ...]:
+    """At most `points` distinct 1-based indices in 1 … `count`, log-spaced, end points included."""
+    if count <= points:
+        return tuple(range(1, count + 1))
+    raw = (round(math.exp(math.log(count) * i / (points - 1))) for i in range(points))
+    return tuple(sorted({1, count, *raw}))
+
+
+def spectrum_info(site: LinearSite, plain: list[float], whitened: list[float]) -> SpectrumInfo:
+    """Thin two full spectra (descending singular values) into a SpectrumInfo."""
+    indices = log_spaced_indices(len(plain))
+    energy = [value * value for value in whitened]
+    total = sum(energy)
+    entropy = -sum(e / total * math.log(e / total) for e in energy if e > 0) if total else 0.0
+    return SpectrumInfo(
+        site=site.name,
+        indices=indices,
+        plain=_relative(plain, indices),
+        whitened=_relative(whitened, indices),
+        plain_lost_energy=_lost_energy(plain, indices),
+        whitened_lost_energy=_lost_energy(whitened, indices),
+        full_rank=len(plain),
+        break_even_rank=accounting.break_even_rank(site.out_features, site.in_features),
+        effective_rank=round(math.exp(entropy), 2),
+    )
+
+
+def _relative(values: list[float], indices: tuple[int, ...]) -> tuple[float, ...]:
+    largest = values[0] or 1.0
+    return tuple(float(f"{values[i - 1] / largest:.4g}") for i in indices)
+
+
+def _lost_energy(values: list[float], indices: tuple[int, ...]) -> tuple[float, ...]:
+    tail = [0.0]
+    for value in reversed(values):
+        tail.append(tail[-1] + value * value)
+    tail.reverse()
+    total = tail[0] or 1.0
+    return tuple(float(f"{tail[i] / total:.4g}") for i in indices)
+
+
+def heatmap_info(model: ModelInfo, allocation: Allocation) -> HeatmapInfo:
+    """Removed fraction of every site under an allocation."""
+    values, details = [], []
+    for projection in model.projections:
+        row: list[float | None] = []
+        texts = []
+        for block in model.blocks:
+            site = model.site_at(block, projection)
+            row.append(None if site is None else round(allocation.removed_fractions[site.name], 4))
+            texts.append("" if site is None else _site_detail(site, allocation.removed_fractions[site.name]))
+        values.append(tuple(row))
+        details.append(tuple(texts))
+    fractions = [allocation.removed_fractions[site.name] for site in model.sites]
+    most = max(model.sites, key=lambda site: allocation.removed_fractions[site.name])
+    dense = sum(fraction == 0 for fraction in fractions)
+    if max(fractions) - min(fractions) < 1e-6:
+        summary = f"Every one of the {len(fractions)} sites loses {_percent(fractions[0])} of its weights."
+    else:
+        summary = (
+            f"The policy {allocation.policy} removes between {_percent(min(fractions))} and {_percent(max(fractions))}, "
+            f"most in {most.name}; {dense} of {len(fractions)} sites stay dense."
+        )
+    return HeatmapInfo(
+        model.blocks, model.projections, tuple(values), tuple(details), "share of weights removed", summary
+    )
+
+
+def _site_detail(site: LinearSite, fraction: float) -> str:
+    if fraction <= 0:
+        return f"{site.name}<br>{site.out_features} × {site.in_features}, stays dense"
+    rank = accounting.rank_for(site.out_features, site.in_features, fraction)
+    size = accounting.dictionary_size_for(site.out_features, site.in_features, fraction)
+    return (
+        f"{site.name}<br>{site.out_features} × {site.in_features}, {_percent(fraction)} removed"
+        f"<br>low rank: rank {rank}<br>dictionary: {size.num_atoms} atoms, {size.nonzeros_per_column} nonzeros a column"
+    )
+
+
+def budget_info(model: ModelInfo, allocation: Allocation) -> BudgetInfo:
+    """Planned bits under an allocation (a run's report has the exact ones, from the saved tensors)."""
+    mib = 8 * 2**20
+    bars = []
+    kept_total = 0.0
+    for projection in model.projections:
+        sites = [site for site in model.sites if site.projection == projection]
+        original = sum(accounting.dense_bits(s.out_features, s.in_features) for s in sites)
+        removed = sum(
+            accounting.dense_bits(s.out_features, s.in_features) * allocation.removed_fractions[s.name] for s in sites
+        )
+        kept_total += original - removed
+        bars.append(BudgetBar(projection, (original - removed) / mib, removed / mib))
+    rest = accounting.VALUE_BITS * (model.num_parameters - model.site_weights)
+    bars.append(BudgetBar("embeddings, norms, biases", rest / mib, 0.0))
+    original_bits = accounting.VALUE_BITS * model.num_parameters
+    stored_bits = round(kept_total + rest)
+    site_removed = accounting.average_removed_fraction(model.sites, allocation.removed_fractions)
+    whole_removed = accounting.removed_fraction(stored_bits, original_bits)
+    return BudgetInfo(
+        bars=tuple(bars),
+        stored_mib=stored_bits / mib,
+        original_mib=original_bits / mib,
+        site_removed_fraction=site_removed,
+        whole_model_removed_fraction=whole_removed,
+        compression_factor=original_bits / stored_bits,
+        stored_bits=stored_bits,
+        summary=(
+            f"{_percent(site_removed)} of the compressible weights go, which is {_percent(whole_removed)} of the whole "
+            f"model: {original_bits / mib:.0f} MiB become {stored_bits / mib:.0f} MiB at 16 bits a value."
+        ),
+    )
+
+
+def site_view_info(analysis: AnalysisInfo, allocation: Allocation, site_name: str) -> SiteViewInfo:
+    """What the allocation means for one site."""
+    site = next(site for site in analysis.model.sites if site.name == site_name)
+    spectrum = analysis.spectrum_of(site_name)
+    fraction = allocation.removed_fractions[site_name]
+    if fraction <= 0:
+        summary = f"{site.name} stays dense; storing it at low rank saves only below rank {spectrum.break_even_rank}."
+        return SiteViewInfo(site, spectrum, 0.0, None, None, None, None, summary)
+    rank = accounting.rank_for(site.out_features, site.in_features, fraction)
+    size = accounting.dictionary_size_for(site.out_features, site.in_features, fraction)
+    lost = _interpolate_log(spectrum.indices, spectrum.whitened_lost_energy, rank)
+    summary = (
+        f"Removing {_percent(fraction)} of {site.name} leaves rank {rank} of {spectrum.full_rank} (break-even "
+        f"{spectrum.break_even_rank}): a low-rank layer then loses {_percent(lost)} of the output energy; the same budget "
+        f"holds {size.num_atoms} atoms with {size.nonzeros_per_column} nonzeros a column."
+    )
+    return SiteViewInfo(site, spectrum, fraction, rank, size.num_atoms, size.nonzeros_per_column, lost, summary)
+
+
+def _interpolate_log(indices: tuple[int, ...], values: tuple[float, ...], at: int) -> float:
+    """Interpolate `values` over `indices`, linear in the index and in the logarithm of the value."""
+    for i in range(1, len(indices)):
+        if indices[i] >= at:
+            low, high = indices[i - 1], indices[i]
+            weight = (at - low) / (high - low)
+            if values[i - 1] <= 0 or values[i] <= 0:
+                return (1 - weight) * values[i - 1] + weight * values[i]
+            return math.exp((1 - weight) * math.log(values[i - 1]) + weight * math.log(values[i]))
+    return values[-1]
+
+
+def describe_convention(comparison: Comparison) -> str:
+    """Evaluation text and perplexity convention in words."""
+    dense = comparison.dense
+    return f"{dense.text.name}, {dense.convention}"
+
+
+def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo:
+    """The runs of a comparison whose target is nearest to `removed_fraction`."""
+    targets = sorted({run.removed_fraction_target for run in comparison.runs})
+    target = min(targets, key=lambda value: abs(value - removed_fraction))
+    rows = tuple(run for run in comparison.runs if run.removed_fraction_target == target)
+    names = tuple(site.name for site in rows[0].sites)
+    series = tuple(ErrorSeries(run.method, run.policy, tuple(map(_site_error, run.sites))) for run in rows)
+    best = min(rows, key=lambda run: run.perplexity)
+    worst = max(rows, key=lambda run: run.perplexity)
+    summary = (
+        f"With {_percent(target)} of the compressible weights removed, {best.method} with the {best.policy} policy does "
+        f"best: perplexity {best.perplexity:.1f} against {comparison.dense.perplexity:.1f} dense"
+    )
+    summary += f"; {worst.method} with {worst.policy} ends at {worst.perplexity:,.0f}." if worst is not best else "."
+    return CompareInfo(
+        model_id=comparison.model_id,
+        removed_fraction=target,
+        text=describe_convention(comparison),
+        dense_perplexity=comparison.dense.perplexity,
+        rows=rows,
+        sites=names,
+        series=series,
+        summary=summary,
+    )
+
+
+def _site_error(report: SiteReport) -> float | None:
+    return None if report.representation == "dense" else report.relative_output_error
