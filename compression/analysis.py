@@ -1,7 +1,8 @@
 """Figure-ready Info objects: everything a view shows, computed here, drawn there.
 
 Each Info holds plain numbers and strings, serialises to JSON through pydantic, and can be written
-by hand in a test. No view computes anything beyond layout.
+by hand in a test. They hold no sentences: wording is the views' business, in any language. No view
+computes anything beyond layout.
 """
 
 from __future__ import annotations
@@ -115,24 +116,53 @@ class AnalysisInfo:
 
 
 @dataclass(frozen=True)
+class CellInfo:
+    """What a removed fraction means for one site; the sizes are None where it stays dense.
+
+    Attributes:
+        site: the site's name.
+        shape: (out, in).
+        removed_fraction: in [0, 0.95].
+        rank: rank of a low-rank layer of that size.
+        num_atoms: atoms k of a dictionary layer of that size.
+        nonzeros_per_column: its nonzeros s a column.
+    """
+
+    site: str
+    shape: tuple[int, int]
+    removed_fraction: float
+    rank: int | None
+    num_atoms: int | None
+    nonzeros_per_column: int | None
+
+
+@dataclass(frozen=True)
 class HeatmapInfo:
     """A block × projection matrix; None where the model has no such layer.
 
     Attributes:
         blocks: rows (drawn on the x axis).
         projections: columns.
-        values: [projection][block].
-        details: hover text of each cell, same layout.
-        quantity: what the values are, for the colour bar, with unit.
-        summary: one computed sentence.
+        values: [projection][block], share of weights removed.
+        cells: the same layout, what the share means there; None where there is no such layer.
+        policy: the policy that decided.
+        least: smallest removed fraction.
+        most: largest removed fraction.
+        most_site: where the largest is.
+        dense_sites: how many sites stay dense.
+        num_sites: how many sites there are.
     """
 
     blocks: tuple[int, ...]
     projections: tuple[str, ...]
     values: tuple[tuple[float | None, ...], ...]
-    details: tuple[tuple[str, ...], ...]
-    quantity: str
-    summary: str
+    cells: tuple[tuple[CellInfo | None, ...], ...]
+    policy: str
+    least: float
+    most: float
+    most_site: str
+    dense_sites: int
+    num_sites: int
 
 
 @dataclass(frozen=True)
@@ -156,7 +186,6 @@ class BudgetInfo:
         whole_model_removed_fraction: over everything.
         compression_factor: original ÷ stored, whole model.
         stored_bits: whole model.
-        summary: one computed sentence.
     """
 
     bars: tuple[BudgetBar, ...]
@@ -166,7 +195,6 @@ class BudgetInfo:
     whole_model_removed_fraction: float
     compression_factor: float
     stored_bits: int
-    summary: str
 
 
 @dataclass(frozen=True)
@@ -176,22 +204,14 @@ class SiteViewInfo:
     Attributes:
         site: the site.
         spectrum: its spectrum.
-        removed_fraction: what the allocation removes there.
-        rank: the rank a low-rank method keeps; None when the site stays dense.
-        num_atoms: the atoms k COMPOT keeps; None when the site stays dense.
-        nonzeros_per_column: its nonzeros s a column.
-        lost_energy: whitened energy lost at `rank`, interpolated; None when dense.
-        summary: one computed sentence.
+        cell: what the allocation means there.
+        lost_energy: whitened energy lost at the cell's rank, interpolated; None where it stays dense.
     """
 
     site: LinearSite
     spectrum: SpectrumInfo
-    removed_fraction: float
-    rank: int | None
-    num_atoms: int | None
-    nonzeros_per_column: int | None
+    cell: CellInfo
     lost_energy: float | None
-    summary: str
 
 
 @dataclass(frozen=True)
@@ -215,7 +235,8 @@ class CompareInfo:
         rows: the runs.
         sites: site names in order.
         series: error per site for each run.
-        summary: one computed sentence.
+        best: index of the run with the lowest perplexity.
+        worst: index of the run with the highest.
     """
 
     model_id: str
@@ -225,7 +246,8 @@ class CompareInfo:
     rows: tuple[ComparisonRun, ...]
     sites: tuple[str, ...]
     series: tuple[ErrorSeries, ...]
-    summary: str
+    best: int
+    worst: int
 
 
 @dataclass(frozen=True)
@@ -245,7 +267,6 @@ class PatternInfo:
         convergence: relative squared whitened error after each alternation.
         low_rank_error: relative output error of the low-rank form.
         dictionary_error: relative output error of the dictionary form.
-        summary: one computed sentence.
     """
 
     site: str
@@ -258,11 +279,6 @@ class PatternInfo:
     convergence: tuple[float, ...]
     low_rank_error: float
     dictionary_error: float
-    summary: str
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f} %"
 
 
 def log_spaced_indices(count: int, points: int = SPECTRUM_POINTS) -> tuple[int, ...]:
@@ -306,41 +322,33 @@ def _lost_energy(values: list[float], indices: tuple[int, ...]) -> tuple[float, 
     return tuple(float(f"{tail[i] / total:.4g}") for i in indices)
 
 
+def cell_info(site: LinearSite, removed_fraction: float) -> CellInfo:
+    """What removing that share means for one site."""
+    shape = (site.out_features, site.in_features)
+    if removed_fraction <= 0:
+        return CellInfo(site.name, shape, 0.0, None, None, None)
+    rank = accounting.rank_for(*shape, removed_fraction)
+    size = accounting.dictionary_size_for(*shape, removed_fraction)
+    return CellInfo(site.name, shape, removed_fraction, rank, size.num_atoms, size.nonzeros_per_column)
+
+
 def heatmap_info(model: ModelInfo, allocation: Allocation) -> HeatmapInfo:
     """Removed fraction of every site under an allocation."""
-    values, details = [], []
-    for projection in model.projections:
-        row: list[float | None] = []
-        texts = []
-        for block in model.blocks:
-            site = model.site_at(block, projection)
-            row.append(None if site is None else round(allocation.removed_fractions[site.name], 4))
-            texts.append("" if site is None else _site_detail(site, allocation.removed_fractions[site.name]))
-        values.append(tuple(row))
-        details.append(tuple(texts))
-    fractions = [allocation.removed_fractions[site.name] for site in model.sites]
-    most = max(model.sites, key=lambda site: allocation.removed_fractions[site.name])
-    dense = sum(fraction == 0 for fraction in fractions)
-    if max(fractions) - min(fractions) < 1e-6:
-        summary = f"Every one of the {len(fractions)} sites loses {_percent(fractions[0])} of its weights."
-    else:
-        summary = (
-            f"The policy {allocation.policy} removes between {_percent(min(fractions))} and {_percent(max(fractions))}, "
-            f"most in {most.name}; {dense} of {len(fractions)} sites stay dense."
-        )
+    removed = allocation.removed_fractions
+    grid = [[model.site_at(block, projection) for block in model.blocks] for projection in model.projections]
+    cells = tuple(tuple(None if s is None else cell_info(s, removed[s.name]) for s in row) for row in grid)
+    most_site = max(removed, key=lambda name: removed[name])
     return HeatmapInfo(
-        model.blocks, model.projections, tuple(values), tuple(details), "share of weights removed", summary
-    )
-
-
-def _site_detail(site: LinearSite, fraction: float) -> str:
-    if fraction <= 0:
-        return f"{site.name}<br>{site.out_features} × {site.in_features}, stays dense"
-    rank = accounting.rank_for(site.out_features, site.in_features, fraction)
-    size = accounting.dictionary_size_for(site.out_features, site.in_features, fraction)
-    return (
-        f"{site.name}<br>{site.out_features} × {site.in_features}, {_percent(fraction)} removed"
-        f"<br>low rank: rank {rank}<br>dictionary: {size.num_atoms} atoms, {size.nonzeros_per_column} nonzeros a column"
+        blocks=model.blocks,
+        projections=model.projections,
+        values=tuple(tuple(None if c is None else round(c.removed_fraction, 4) for c in row) for row in cells),
+        cells=cells,
+        policy=allocation.policy,
+        least=min(removed.values()),
+        most=removed[most_site],
+        most_site=most_site,
+        dense_sites=sum(fraction <= 0 for fraction in removed.values()),
+        num_sites=len(removed),
     )
 
 
@@ -371,10 +379,6 @@ def budget_info(model: ModelInfo, allocation: Allocation) -> BudgetInfo:
         whole_model_removed_fraction=whole_removed,
         compression_factor=original_bits / stored_bits,
         stored_bits=stored_bits,
-        summary=(
-            f"{_percent(site_removed)} of the compressible weights go, which is {_percent(whole_removed)} of the whole "
-            f"model: {original_bits / mib:.0f} MiB become {stored_bits / mib:.0f} MiB at 16 bits a value."
-        ),
     )
 
 
@@ -382,19 +386,11 @@ def site_view_info(analysis: AnalysisInfo, allocation: Allocation, site_name: st
     """What the allocation means for one site."""
     site = next(site for site in analysis.model.sites if site.name == site_name)
     spectrum = analysis.spectrum_of(site_name)
-    fraction = allocation.removed_fractions[site_name]
-    if fraction <= 0:
-        summary = f"{site.name} stays dense; storing it at low rank saves only below rank {spectrum.break_even_rank}."
-        return SiteViewInfo(site, spectrum, 0.0, None, None, None, None, summary)
-    rank = accounting.rank_for(site.out_features, site.in_features, fraction)
-    size = accounting.dictionary_size_for(site.out_features, site.in_features, fraction)
-    lost = _interpolate_log(spectrum.indices, spectrum.whitened_lost_energy, rank)
-    summary = (
-        f"Removing {_percent(fraction)} of {site.name} leaves rank {rank} of {spectrum.full_rank} (break-even "
-        f"{spectrum.break_even_rank}): a low-rank layer then loses {_percent(lost)} of the output energy; the same budget "
-        f"holds {size.num_atoms} atoms with {size.nonzeros_per_column} nonzeros a column."
-    )
-    return SiteViewInfo(site, spectrum, fraction, rank, size.num_atoms, size.nonzeros_per_column, lost, summary)
+    cell = cell_info(site, allocation.removed_fractions[site_name])
+    lost = None
+    if cell.rank is not None:
+        lost = _interpolate_log(spectrum.indices, spectrum.whitened_lost_energy, cell.rank)
+    return SiteViewInfo(site, spectrum, cell, lost)
 
 
 def _interpolate_log(indices: tuple[int, ...], values: tuple[float, ...], at: int) -> float:
@@ -422,13 +418,7 @@ def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo
     rows = tuple(run for run in comparison.runs if run.removed_fraction_target == target)
     names = tuple(site.name for site in rows[0].sites)
     series = tuple(ErrorSeries(run.method, run.policy, tuple(map(_site_error, run.sites))) for run in rows)
-    best = min(rows, key=lambda run: run.perplexity)
-    worst = max(rows, key=lambda run: run.perplexity)
-    summary = (
-        f"With {_percent(target)} of the compressible weights removed, {best.method} with the {best.policy} policy does "
-        f"best: perplexity {best.perplexity:.1f} against {comparison.dense.perplexity:.1f} dense"
-    )
-    summary += f"; {worst.method} with {worst.policy} ends at {worst.perplexity:,.0f}." if worst is not best else "."
+    order = sorted(range(len(rows)), key=lambda i: rows[i].perplexity)
     return CompareInfo(
         model_id=comparison.model_id,
         removed_fraction=target,
@@ -437,7 +427,8 @@ def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo
         rows=rows,
         sites=names,
         series=series,
-        summary=summary,
+        best=order[0],
+        worst=order[-1],
     )
 
 
