@@ -12,6 +12,7 @@ Design:
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import re
 import threading
@@ -61,8 +62,8 @@ def is_commit(revision: str | None) -> bool:
     return revision is not None and _COMMIT.fullmatch(revision) is not None
 
 
-def _folder(repo_id: str) -> Path:
-    return store.root() / "hub" / repo_id.replace("/", "--")
+def _folder(repo_id: str, repo_type: str = "model") -> Path:
+    return store.root() / "hub" / f"{repo_type}s--{repo_id.replace('/', '--')}"
 
 
 def cached(repo_id: str, revision: str | None) -> tuple[Path, str] | None:
@@ -101,6 +102,7 @@ def _ask(repo_id: str, revision: str | None, call: Callable[[Any], T]) -> T:
     """Ask the Hub's API a question and turn every way it may fail into one sentence."""
     from huggingface_hub import HfApi, errors
 
+    failures: tuple[type[BaseException], ...] = (*_transport_errors(), TimeoutError, OSError, ValueError)
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, library_name="compression-explorer")
     at = f" at revision {revision}" if revision else ""
     try:
@@ -114,19 +116,19 @@ def _ask(repo_id: str, revision: str | None, call: Callable[[Any], T]) -> T:
     except errors.HfHubHTTPError as error:
         status = getattr(error.response, "status_code", None)
         if status in (401, 403):
-            raise UserError(f"The Hugging Face Hub refuses access to {repo_id}: log in with `hf auth login`.") from error
+            raise UserError(f"The Hub refuses access to {repo_id}: log in with `hf auth login`.") from error
         raise HubUnreachableError(_unreachable(repo_id, f"status {status}")) from error
     except errors.OfflineModeIsEnabled as error:
         raise HubUnreachableError(_unreachable(repo_id, "HF_HUB_OFFLINE is set")) from error
-    except (*_transport_errors(), TimeoutError, OSError, ValueError) as error:
+    except failures as error:
         raise HubUnreachableError(_unreachable(repo_id, type(error).__name__)) from error
 
 
 def _transport_errors() -> tuple[type[Exception], ...]:
     try:
-        import httpx2 as http  # huggingface_hub from 2.0
+        http = importlib.import_module("httpx2")  # huggingface_hub from 2.0
     except ImportError:
-        import httpx as http
+        http = importlib.import_module("httpx")
     return (http.HTTPError, http.InvalidURL)
 
 
@@ -194,9 +196,11 @@ def fetch_files(
         UserError: if the size is above the limit, the disk is full, or the content differs from its hash.
     """
     total = sum(file.size for file in files)
-    folder = _folder(repo_id)
-    target, partial = folder / commit, folder / f"{commit}.partial"
-    with (yield from store.waiting_lock(f"hub-{repo_id}", repo_id)):
+    folder = _folder(repo_id, repo_type)
+    # Of a data set only single files are wanted, each in a directory of its own.
+    name = commit if repo_type == "model" else f"{commit}-{store.content_key(files)[:12]}"
+    target, partial = folder / name, folder / f"{name}.partial"
+    with (yield from store.waiting_lock(f"hub-{repo_type}-{repo_id}", repo_id)):
         if not target.is_dir():
             packages.check_size(repo_id, total)
             with store.disk_errors(folder):
@@ -207,7 +211,7 @@ def fetch_files(
                         yield Progress("download", done + size, total, message)
                     done += file.size
                 os.rename(partial, target)
-        if not is_commit(revision):
+        if repo_type == "model" and not is_commit(revision):
             with store.atomic_file(folder / "refs" / store.content_key(revision or "main")) as temporary:
                 temporary.write_text(commit, encoding="ascii")
     return target

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 import shutil
 from collections.abc import Generator, Iterator
@@ -236,7 +237,7 @@ def _fetch_hub(source: HubSource) -> Generator[Progress, None, tuple[Path, tuple
     except hub.HubUnreachableError as error:
         if local is None:
             raise UserError(f"{error} Check the network, or use {DEFAULT_MODEL}, which needs no Hub.") from error
-        note = f"The Hugging Face Hub was not reachable: the copy of {repo_id} fetched earlier is used ({local[1][:8]})."
+        note = f"The Hub was not reachable: the copy of {repo_id} fetched earlier is used (commit {local[1][:8]})."
         return local[0], (note,)
 
 
@@ -352,8 +353,8 @@ def _check_config(model_id: str, path: Path) -> None:
     if model_type not in CONFIG_MAPPING:
         reason = "needs code from its repository, which is never run" if "auto_map" in config else "is unknown here"
         raise UserError(f"The architecture {model_type!r} of {model_id} {reason}: choose another model.")
-    names = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type, ())
-    names = (names,) if isinstance(names, str) else names
+    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type, ())
+    names = (known,) if isinstance(known, str) else known
     architectures = config.get("architectures") or list(names)
     if config.get("is_encoder_decoder") or not set(names) & set(architectures):
         raise UserError(
@@ -374,10 +375,7 @@ def _checkpoint_dtype(model_id: str, path: Path) -> str:
             with safe_open(file, framework="pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - not a dict
                     part = tensors.get_slice(name)
-                    size = 1
-                    for length in part.get_shape():
-                        size *= length
-                    counts[part.get_dtype()] = counts.get(part.get_dtype(), 0) + size
+                    counts[part.get_dtype()] = counts.get(part.get_dtype(), 0) + math.prod(part.get_shape())
         except (SafetensorError, OSError) as error:
             raise UserError(f"{file.name} of {model_id} is damaged ({error}): fetch it again.") from error
     return max(counts, key=lambda dtype: counts[dtype], default="F32")
@@ -388,9 +386,10 @@ def _load_model(model_id: str, path: Path) -> PreTrainedModel:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
+    loaded: Any
     try:
         with _quiet():
-            model, info = AutoModelForCausalLM.from_pretrained(
+            loaded = AutoModelForCausalLM.from_pretrained(
                 path,
                 dtype=torch.float32,
                 local_files_only=True,
@@ -401,6 +400,7 @@ def _load_model(model_id: str, path: Path) -> PreTrainedModel:
     except (SafetensorError, OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{model_id} cannot be loaded ({type(error).__name__}: {reason}).") from error
+    model, info = loaded
     missing = sorted(info["missing_keys"])
     if missing:
         raise UserError(f"The checkpoint of {model_id} lacks {len(missing)} of its tensors, such as {missing[0]}.")
@@ -416,7 +416,8 @@ def _load_tokenizer(model_id: str, path: Path, model: PreTrainedModel) -> PreTra
     except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"The tokenizer of {model_id} cannot be loaded ({type(error).__name__}: {reason}).") from error
-    rows = model.get_input_embeddings().weight.shape[0]
+    embedding: Any = model.get_input_embeddings()
+    rows = embedding.weight.shape[0]
     if not 0 < len(tokenizer) <= rows:
         raise UserError(
             f"The tokenizer of {model_id} has {len(tokenizer)} entries and its embedding {rows} rows: they do not "
@@ -443,8 +444,9 @@ def round_to_16_bits(model: torch.nn.Module, *, prefer_bfloat16: bool = False) -
     parameters = [(name, p) for name, p in model.named_parameters() if p.is_floating_point()]
     largest = 0.0
     for name, parameter in parameters:
-        value = float(parameter.detach().abs().max()) if parameter.numel() else 0.0
-        if not value < float("inf"):
+        low, high = map(float, parameter.detach().aminmax()) if parameter.numel() else (0.0, 0.0)
+        value = max(-low, high)
+        if not (low > -math.inf and high < math.inf):
             raise UserError(f"The weights of {name} hold NaN or infinity: the checkpoint is damaged.")
         largest = max(largest, value)
     overflows = largest >= 65520  # rounds to infinity in float16

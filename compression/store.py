@@ -70,7 +70,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
 
 
 def lock(name: str) -> filelock.BaseFileLock:
-    """Return the lock called `name`, for ``with lock(name):``; it excludes threads and processes alike.
+    """Return a named lock that excludes threads and processes alike, to be used in a ``with`` statement.
 
     It is not re-entrant. A process that dies lets go of it.
     """

