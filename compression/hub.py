@@ -246,6 +246,8 @@ def _fetch_file(repo_id: str, commit: str, file: HubFile, path: Path, repo_type:
                     for chunk in response.iter_raw(1 << 20):
                         sink.write(chunk)
                         yield sink.tell()
+                        if sink.tell() > file.size:
+                            break  # more than announced, and more than the limit was checked for
         except errors.HfHubHTTPError as error:
             status = getattr(error.response, "status_code", None)
             raise HubUnreachableError(

@@ -37,8 +37,8 @@ _CONVERTER_VERSION = 1
 _REPOSITORY = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
 _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index\.json")
 _TEXT_FILES = re.compile(
-    r"config\.json|generation_config\.json|tokenizer.*|vocab\.(json|txt)|merges\.txt|special_tokens_map\.json"
-    r"|added_tokens\.json|spiece\.model|chat_template\..*"
+    r"config\.json|generation_config\.json|tokenizer[^/]*\.(json|model|txt)|vocab\.(json|txt)|merges\.txt"
+    r"|special_tokens_map\.json|added_tokens\.json|spiece\.model|chat_template\.(json|jinja)"
 )
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 

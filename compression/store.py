@@ -35,7 +35,7 @@ from compression.types import Progress
 T = TypeVar("T")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
 def root() -> Path:
@@ -45,10 +45,10 @@ def root() -> Path:
 
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn a full or unwritable disk into one sentence that names `folder`.
+    """Turn a full disk into one sentence that names `folder`.
 
     Raises:
-        UserError: if the block ran out of space, or may not write; any other error passes unchanged.
+        UserError: if the block ran out of space; any other error passes unchanged.
     """
     try:
         yield
@@ -61,12 +61,23 @@ def disk_errors(folder: Path) -> Iterator[None]:
                 f"The disk that holds {folder} is full: free some space there, or choose a folder on another disk "
                 "(the environment variable COMPRESSION_CACHE moves the cache); nothing half-written was kept."
             ) from error
-        if number in _FORBIDDEN:
-            raise UserError(
-                f"The folder {folder} cannot be written ({os.strerror(number)}): choose another one (the environment "
-                "variable COMPRESSION_CACHE moves the cache)."
-            ) from error
         raise
+
+
+@contextmanager
+def _making(folder: Path) -> Iterator[None]:
+    """Make `folder`, run a block that creates a first file in it, and say it where that is not allowed."""
+    try:
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            yield
+    except OSError as error:
+        if error.errno not in _FORBIDDEN:
+            raise
+        raise UserError(
+            f"The folder {folder} cannot be written ({error.strerror}): choose another one (the environment variable "
+            "COMPRESSION_CACHE moves the cache)."
+        ) from error
 
 
 def lock(name: str) -> filelock.BaseFileLock:
@@ -75,8 +86,8 @@ def lock(name: str) -> filelock.BaseFileLock:
     It is not re-entrant. A process that dies lets go of it.
     """
     folder = root() / "locks"
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with _making(folder):
+        pass
     # Not thread-local: a generator that holds it may be resumed, or closed, in another thread.
     return filelock.FileLock(folder / f"{re.sub(r'[^A-Za-z0-9.@_-]', '-', name)}.lock", thread_local=False)
 
@@ -108,7 +119,7 @@ def waiting_lock(name: str, what: str) -> Generator[Progress, None, Any]:
     seconds = 0
     while True:
         try:
-            with disk_errors(root()):
+            with _making(root()):
                 held.acquire(timeout=1 if seconds else 0)
             return _released(held)
         except filelock.Timeout:
@@ -126,8 +137,10 @@ def _remove(path: Path) -> None:
 @contextmanager
 def _temporary_sibling(path: Path) -> Iterator[Path]:
     """Yield an unused hidden path beside `path`; remove it afterwards, and those of dead processes before."""
-    with disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"
+    guard_path = temporary.with_name(temporary.name + ".lock")
+    guard = filelock.FileLock(guard_path, thread_local=False)
+    with _making(path.parent):
         for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp.lock"):
             stale = filelock.FileLock(left)
             try:
@@ -137,16 +150,14 @@ def _temporary_sibling(path: Path) -> Iterator[Path]:
             _remove(left.with_suffix(""))
             stale.release()
             left.unlink(missing_ok=True)
-        temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"
-        guard_path = temporary.with_name(temporary.name + ".lock")
-        guard = filelock.FileLock(guard_path, thread_local=False)
         guard.acquire()
-        try:
+    try:
+        with disk_errors(path.parent):
             yield temporary
-        finally:
-            _remove(temporary)
-            guard.release()
-            guard_path.unlink(missing_ok=True)
+    finally:
+        _remove(temporary)
+        guard.release()
+        guard_path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -1,0 +1,155 @@
+"""A loopback stand-in for the Hugging Face Hub: what `huggingface_hub` asks of it, and the ways it can fail."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass
+class StandIn:
+    """What is served, how it fails, and what was asked.
+
+    Attributes:
+        url: the endpoint.
+        repositories: ``models/owner/name`` or ``datasets/owner/name`` → file → content.
+        commit: the commit every branch stands for.
+        gated: repositories that ask for a login.
+        cut_after: bytes after which a file's answer is cut off, once a request; None sends everything.
+        corrupt: whether contents arrive altered.
+        requests: method, path and Range header of every request.
+        headers: the headers of every request.
+    """
+
+    url: str = ""
+    repositories: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    commit: str = COMMIT
+    gated: set[str] = field(default_factory=set)
+    cut_after: int | None = None
+    corrupt: bool = False
+    requests: list[tuple[str, str, str | None]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+    def sent(self, name: str) -> list[str | None]:
+        """Return the Range headers of the GET requests for the file `name`."""
+        return [ranged for method, path, ranged in self.requests if method == "GET" and path.endswith(f"/{name}")]
+
+
+def _entry(name: str, content: bytes) -> dict[str, object]:
+    blob = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    entry: dict[str, object] = {"rfilename": name, "path": name, "type": "file", "size": len(content)}
+    entry |= {"blobId": blob, "oid": blob}
+    if name.endswith((".safetensors", ".bin", ".parquet", ".gz")):
+        digest = hashlib.sha256(content).hexdigest()
+        entry["lfs"] = {"sha256": digest, "oid": digest, "size": len(content), "pointerSize": 134}
+    return entry
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    stand_in: StandIn
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def _answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _json(self, value: object) -> None:
+        self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def _handle(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        self.stand_in.requests.append((self.command, path, self.headers.get("Range")))
+        self.stand_in.headers.append(dict(self.headers))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        api = re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|paths-info)/([^/]+))?", path)
+        file = re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        if api:
+            key, revision = f"{api[1]}/{api[2]}", api[4]
+        elif file:
+            key, revision = f"{'datasets' if file[1] else 'models'}/{file[2]}", file[3]
+        else:
+            return self._answer(404)
+        content = self.stand_in.repositories.get(key)
+        if content is None:
+            return self._answer(401, b"{}", {"X-Error-Code": "RepoNotFound", "X-Error-Message": "not found"})
+        if key in self.stand_in.gated:
+            return self._answer(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"})
+        if revision not in (None, "main", self.stand_in.commit):
+            return self._answer(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        if api and api[3] == "paths-info":
+            wanted = re.findall(r"[\w./-]+", unquote(body.decode()))
+            return self._json([_entry(name, data) for name, data in content.items() if name in wanted])
+        if api:
+            siblings = [_entry(name, data) for name, data in content.items()]
+            return self._json({"id": api[2], "sha": self.stand_in.commit, "siblings": siblings, "tags": []})
+        assert file is not None
+        if file[4] not in content:
+            return self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
+        return self._file(content[file[4]])
+
+    do_GET = do_HEAD = do_POST = _handle  # noqa: N815 - names http.server asks for
+
+    def _file(self, data: bytes) -> None:
+        whole = data
+        if self.stand_in.corrupt:
+            data = bytes([data[0] ^ 1]) + data[1:]
+        headers = {"ETag": f'"{hashlib.sha256(whole).hexdigest()}"', "X-Repo-Commit": self.stand_in.commit}
+        headers |= {"X-Linked-Size": str(len(whole)), "Accept-Ranges": "bytes"}
+        status = 200
+        if ranged := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or ""):
+            status, start = 206, int(ranged[1])
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+            data = data[start:]
+        cut = self.stand_in.cut_after
+        if cut is None or cut >= len(data) or self.command == "HEAD":
+            return self._answer(status, data, headers)
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(data))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data[:cut])
+        self.wfile.flush()
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def serve() -> Iterator[StandIn]:
+    """Serve a stand-in on a free loopback port."""
+    stand_in = StandIn()
+    handler = type("Handler", (_Handler,), {"stand_in": stand_in})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    stand_in.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield stand_in
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def silent_host() -> Iterator[str]:
+    """Accept connections on a loopback port and never answer; yield the endpoint."""
+    with socket.create_server(("127.0.0.1", 0), backlog=16) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
