@@ -1,0 +1,131 @@
+"""What every tab gets: the words, the shared choice of model, and helpers to wire events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from compression.errors import UserError
+from views import engine
+from views.texts import Words
+from views.widgets import alert_html, status_html
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Shared between tabs.
+
+    Attributes:
+        words: the language.
+        model_id: state that holds the chosen model's id; tabs listen to its ``change``.
+        page: the Blocks, for ``load`` events.
+    """
+
+    words: Words
+    model_id: gr.State
+    page: gr.Blocks
+
+    def model_line(self) -> gr.Markdown:
+        """A line that names the model and its note, and follows the choice."""
+        line = gr.Markdown(self.model_text(engine.default_model_id()), elem_classes="model-line")
+        self.model_id.change(self.model_text, self.model_id, line, show_progress="hidden", api_visibility="private")
+        return line
+
+    def model_text(self, model_id: str) -> str:
+        """The model's name and note."""
+        title, note = engine.title_and_note(model_id)
+        return self.words("page.model_line_note" if note else "page.model_line", title=title, note=note)
+
+    def cost_text(self, estimates: list[float]) -> str:
+        """What the next click costs."""
+        seconds = sum(estimates)
+        cost = self.words("time.instant") if seconds < 0.5 else self.words.duration(seconds)
+        return self.words("cost.line", cost=cost)
+
+    def cost_line(self, inputs: list[Any], estimate: Callable[..., list[float]]) -> gr.Markdown:
+        """A line with the cost of a click, kept up to date with the controls.
+
+        Args:
+            inputs: components the cost depends on.
+            estimate: their values → seconds of each piece of work.
+        """
+
+        def text(*values: Any) -> str:
+            try:
+                return self.cost_text(estimate(*values))
+            except UserError:
+                return self.words("cost.unknown")
+            except Exception:
+                log.exception("no cost estimate")
+                return self.words("cost.unknown")
+
+        line = gr.Markdown(self.words("cost.unknown"), elem_classes="cost")
+        listeners = [self.page.load, *(component.change for component in inputs)]
+        gr.on(
+            listeners,
+            text,
+            inputs,
+            line,
+            show_progress="hidden",
+            trigger_mode="always_last",
+            concurrency_id="cost",
+            concurrency_limit=1,
+            api_visibility="private",
+        )
+        return line
+
+    def heavy(
+        self,
+        button: gr.Button,
+        cancel: gr.Button,
+        status: gr.HTML,
+        work: Callable[..., Any],
+        inputs: list[Any],
+        outputs: list[Any],
+    ) -> Any:
+        """Wire long work to a button: one slot for everybody, streamed, cancellable, failing with a sentence.
+
+        Args:
+            button: starts it.
+            cancel: stops it; it is only active meanwhile.
+            status: where progress and alerts appear.
+            work: generator function; yields ``[status value, *output values]``.
+            inputs: its inputs.
+            outputs: its outputs after the status.
+
+        Returns:
+            The event, for `.then`.
+        """
+
+        def guarded(*values: Any) -> Any:
+            def fail(sentence: str) -> list[Any]:
+                gr.Warning(sentence)
+                return [alert_html(sentence), *(gr.skip() for _ in outputs)]
+
+            yield from engine.guarded(work(*values), fail, self.words("page.generic_error"))
+
+        def busy() -> list[Any]:
+            waiting = status_html(self.words("progress.waiting"))
+            return [waiting, gr.update(interactive=False), gr.update(interactive=True)]
+
+        def idle() -> list[Any]:
+            return [gr.update(interactive=True), gr.update(interactive=False)]
+
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        started = button.click(busy, None, [status, button, cancel], queue=False, **quiet)
+        event = started.then(guarded, inputs, [status, *outputs], **engine.HEAVY, **quiet)
+        event.then(idle, None, [button, cancel], **quiet)
+        cancel.click(
+            lambda: [status_html(self.words("progress.cancelled")), *idle()],
+            None,
+            [status, button, cancel],
+            cancels=[event],
+            **quiet,
+        )
+        return event

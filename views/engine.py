@@ -1,0 +1,205 @@
+"""What the tabs share about the engine: the example in assets, what was made live, long work as events.
+
+The engine itself (`compression.workbench`, and with it torch) is imported at the first heavy
+request, never while the page is being built.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Generator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from compression.analysis import AnalysisInfo, PatternInfo
+from compression.errors import UserError
+from compression.types import CalibrationSettings, Comparison, Environment, Progress, TextSource
+
+if TYPE_CHECKING:
+    from compression.gallery import Gallery
+    from compression.workbench import Recipe, Workbench
+
+log = logging.getLogger(__name__)
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets" / "smollm2-135m-q4"
+HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1}
+"""Heavy events share one slot; without it every event would have its own worker."""
+
+EVALUATION_TEXT = "sotu-evaluation"
+"""The built-in text that live comparisons are scored on."""
+
+METHODS = ("compot", "svd-llm", "svd")
+POLICIES = ("uniform", "pooled")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Shelf(Generic[Item]):
+    """A bounded, locked, process-wide store; sessions keep only the key."""
+
+    def __init__(self, size: int) -> None:
+        """Keep at most `size` items; the one unused longest goes first."""
+        self._items: OrderedDict[str, Item] = OrderedDict()
+        self._lock = threading.Lock()
+        self._size = size
+
+    def put(self, key: str, item: Item) -> None:
+        """Store `item`."""
+        with self._lock:
+            self._items[key] = item
+            self._items.move_to_end(key)
+            while len(self._items) > self._size:
+                self._items.popitem(last=False)
+
+    def get(self, key: str) -> Item | None:
+        """The item, or None where it was never made or has been dropped."""
+        with self._lock:
+            if key in self._items:
+                self._items.move_to_end(key)
+            return self._items.get(key)
+
+
+_analyses: Shelf[AnalysisInfo] = Shelf(8)
+_comparisons: Shelf[Comparison] = Shelf(32)
+_patterns: Shelf[PatternInfo] = Shelf(256)
+
+
+@lru_cache(maxsize=1)
+def gallery() -> Gallery | None:
+    """The example in assets; None where it has not been made."""
+    from compression.gallery import load_gallery
+
+    if not ASSETS.is_dir() or not any(ASSETS.iterdir()):
+        log.warning("no precomputed example in %s", ASSETS)
+        return None
+    return load_gallery(ASSETS)
+
+
+def analysis_of(model_id: str) -> AnalysisInfo | None:
+    """The analysis of a model: made live in this process, or the example."""
+    example = gallery()
+    live = _analyses.get(model_id)
+    if live is None and example is not None and example.analysis.model.model_id == model_id:
+        return example.analysis
+    return live
+
+
+def keep_analysis(analysis: AnalysisInfo) -> None:
+    """Keep a live analysis for every session."""
+    _analyses.put(analysis.model.model_id, analysis)
+
+
+def comparison_of(key: str) -> Comparison | None:
+    """A comparison made live (by its key), or the example's (by its model id)."""
+    example = gallery()
+    if example is not None and example.comparison.model_id == key:
+        return example.comparison
+    return _comparisons.get(key)
+
+
+def keep_comparison(key: str, comparison: Comparison) -> None:
+    """Keep a live comparison under its key."""
+    _comparisons.put(key, comparison)
+
+
+def pattern_of(model_id: str, site: str) -> PatternInfo | None:
+    """The storage picture of a site, from the example or made live."""
+    example = gallery()
+    if example is not None and example.analysis.model.model_id == model_id:
+        for pattern in example.patterns:
+            if pattern.site == site:
+                return pattern
+    return _patterns.get(f"{model_id} {site}")
+
+
+def keep_pattern(model_id: str, pattern: PatternInfo) -> None:
+    """Keep a live storage picture."""
+    _patterns.put(f"{model_id} {pattern.site}", pattern)
+
+
+def default_model_id() -> str:
+    """The model the page opens with."""
+    example = gallery()
+    return "smollm2-135m-q4" if example is None else example.analysis.model.model_id
+
+
+def catalogue() -> dict[str, tuple[str, str]]:
+    """Catalogue id → (title, note)."""
+    from compression.models import CATALOGUE
+
+    return {model_id: (spec.title, spec.note) for model_id, spec in CATALOGUE.items()}
+
+
+def title_and_note(model_id: str) -> tuple[str, str]:
+    """How a model is named on the page, and the caution that belongs to its figures."""
+    analysis = analysis_of(model_id)
+    if analysis is not None:
+        return analysis.model.title, analysis.model.note
+    return catalogue().get(model_id, (model_id, ""))
+
+
+def workbench() -> Workbench:
+    """The process's one workbench (imports torch at the first call)."""
+    from compression.workbench import get_workbench
+
+    return get_workbench()
+
+
+def recipe(model_id: str, method: str, policy: str, removed_fraction: float) -> Recipe:
+    """Name one compressed model."""
+    from compression.workbench import Recipe
+
+    return Recipe(model_id, method, policy, float(removed_fraction))
+
+
+def reference(model_id: str, show: Callable[[Progress], Any]) -> Generator[Any, None, Comparison]:
+    """Measure the dense model, and return a comparison that has everything but runs."""
+    wanted = recipe(model_id, "dense", "uniform", 0.0)
+    work = workbench().perplexity(wanted, EVALUATION_TEXT, window=1024, max_windows=4)
+    dense = yield from relay(work, show)
+    text = TextSource(wanted.calibration_text, "", 0)
+    calibration = CalibrationSettings(text, wanted.num_sequences, wanted.sequence_length)
+    unknown = Environment("", "", "", "", "", 0, "", "", "", "")
+    return Comparison(model_id, title_and_note(model_id)[1], "", calibration, dense, (), unknown)
+
+
+def relay(work: Generator[Progress, None, Result], show: Callable[[Progress], Any]) -> Generator[Any, None, Result]:
+    """Run engine work inside an event: yield ``show(progress)`` for every step, return the result.
+
+    Closing this generator (a cancelled event) closes the work.
+    """
+    try:
+        while True:
+            try:
+                progress = next(work)
+            except StopIteration as stop:
+                return stop.value
+            yield show(progress)
+    finally:
+        work.close()
+
+
+def guarded(work: Generator[Any, None, None], fail: Callable[[str], Any], generic: str) -> Generator[Any, None, None]:
+    """The boundary between engine and page: a UserError becomes its sentence, anything else a generic one.
+
+    Args:
+        work: the event's generator.
+        fail: sentence → the event's outputs.
+        generic: what is said about a bug; the traceback goes to the log.
+    """
+    try:
+        yield from work
+    except UserError as error:
+        yield fail(str(error))
+    except Exception:
+        log.exception("unexpected error in an event")
+        yield fail(generic)
+
+
+def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float, task: str) -> float:
+    """The engine's estimate of a task, in seconds."""
+    return workbench().estimate_seconds(recipe(model_id, method, policy, removed_fraction), task)

@@ -1,0 +1,1 @@
+"""One file a figure: ``view(info, …, words) -> View`` lays out an Info object, and computes nothing."""

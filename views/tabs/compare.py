@@ -1,0 +1,255 @@
+"""Compare: several methods at one budget, measured; how one weight is stored by rank and by sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+
+from compression.analysis import CompareInfo, compare_info
+from compression.errors import UserError
+from compression.types import ComparisonRun, Progress
+from views import engine
+from views.context import Context
+from views.figures import pattern, perplexity, site_errors
+from views.texts import Words
+from views.widgets import (
+    ChartPanel,
+    View,
+    data_table,
+    progress_html,
+    status_area,
+    status_html,
+    table_html,
+)
+
+DEFAULT_BUDGET = 0.2
+
+
+@dataclass(frozen=True)
+class Budget:
+    """One entry of the budget switch: a comparison's key and one of its removed fractions."""
+
+    comparison: str
+    removed_fraction: float
+
+    def value(self) -> str:
+        """As the switch's value."""
+        return f"{self.comparison}@{self.removed_fraction}"
+
+    @staticmethod
+    def parse(value: str) -> Budget:
+        """Back from the switch's value."""
+        key, _, fraction = value.rpartition("@")
+        return Budget(key, float(fraction))
+
+
+def budgets_of(key: str) -> list[Budget]:
+    """The measured budgets of a comparison, ascending; empty where there is none."""
+    comparison = engine.comparison_of(key)
+    if comparison is None:
+        return []
+    return [Budget(key, target) for target in sorted({run.removed_fraction_target for run in comparison.runs})]
+
+
+def info_of(budget: Budget) -> CompareInfo | None:
+    """The runs at a budget."""
+    comparison = engine.comparison_of(budget.comparison)
+    return None if comparison is None else compare_info(comparison, budget.removed_fraction)
+
+
+def build(context: Context) -> None:
+    """Fill the tab."""
+    words = context.words
+    model_id = engine.default_model_id()
+    budgets = budgets_of(model_id)
+    start = min(budgets, key=lambda budget: abs(budget.removed_fraction - DEFAULT_BUDGET), default=None)
+    info = None if start is None else info_of(start)
+    first_run = None if info is None else info.rows[info.best]
+
+    context.model_line()
+    with gr.Column(elem_classes="panel"):
+        budget = gr.Radio(
+            [_choice(each, None, words) for each in budgets],
+            value=start.value() if start else None,
+            label=words("compare.budget"),
+            elem_id="budget-switch",
+        )
+        gr.Markdown(f"## {words('compare.live_title')}")
+        with gr.Row(elem_classes="controls"):
+            ratio = gr.Slider(
+                0.05,
+                0.95,
+                value=0.3,
+                step=0.01,
+                label=words("compare.live_ratio"),
+                elem_id="compare-ratio",
+                min_width=260,
+            )
+            policy = gr.Dropdown(
+                [(words.name("policy", name), name) for name in engine.POLICIES],
+                value="pooled",
+                label=words("compare.live_policy"),
+                elem_id="compare-policy",
+                min_width=200,
+            )
+        with gr.Row(elem_classes="controls"):
+            button = gr.Button(words("compare.button"), variant="primary", min_width=140, scale=0)
+            cancel = gr.Button(words("button.cancel"), interactive=False, min_width=100, scale=0)
+            with gr.Column(min_width=240):
+                context.cost_line(
+                    [context.model_id, policy, ratio],
+                    lambda name, policy, ratio: [
+                        engine.seconds_for(name, method, policy, ratio, "run") for method in engine.METHODS
+                    ],
+                )
+                status = status_area("compare-status")
+
+    intro = gr.Markdown(_intro(info, words), elem_classes="hint")
+    with gr.Column(elem_classes="panel"):
+        gr.Markdown(f"## {words('compare.runs')}", elem_classes="figure-title")
+        with gr.Column(elem_id="runs"):
+            runs = data_table(None if info is None else perplexity.table(info, words), words)
+    points = ChartPanel(
+        words, words("perplexity.title"), perplexity.HEIGHT, info and perplexity.view(info, words), "perplexity"
+    )
+    run = gr.Dropdown(
+        [] if info is None else _run_choices(info, words),
+        value=None if info is None else info.best,
+        label=words("compare.run"),
+        elem_id="run",
+    )
+    errors = ChartPanel(
+        words, words("errors.title"), site_errors.HEIGHT, first_run and site_errors.view(first_run, words), "errors"
+    )
+
+    compared = [intro, runs, *points.outputs, run, *errors.outputs]
+
+    def show_info(info: CompareInfo) -> list[Any]:
+        return [
+            _intro(info, words),
+            table_html(perplexity.table(info, words), words),
+            *points.updates(perplexity.view(info, words)),
+            gr.update(choices=_run_choices(info, words), value=info.best),
+            *errors.updates(site_errors.view(info.rows[info.best], words)),
+        ]
+
+    def switch(value: str | None) -> list[Any]:
+        info = None if value is None else info_of(Budget.parse(value))
+        return [gr.skip() for _ in compared] if info is None else show_info(info)
+
+    def choose_run(value: str | None, index: int | None) -> list[Any]:
+        info = None if value is None else info_of(Budget.parse(value))
+        if info is None or index is None or index >= len(info.rows):
+            return errors.unchanged()
+        return errors.updates(site_errors.view(info.rows[index], words))
+
+    def measure(name: str, ratio: float, policy: str) -> Generator[list[Any], None, None]:
+        rows: list[ComparisonRun] = []
+        key = f"{name} live {ratio} {policy}"
+        target = Budget(key, ratio)
+        unchanged = [gr.skip() for _ in [budget, *compared]]
+
+        def show(progress: Progress) -> list[Any]:
+            return [progress_html(progress), *unchanged]
+
+        comparison = yield from engine.reference(name, show)
+        for method in engine.METHODS:
+            wanted = engine.recipe(name, method, policy, ratio)
+            row = yield from engine.relay(engine.workbench().run(wanted, engine.EVALUATION_TEXT), show)
+            rows.append(row)
+            target = Budget(key, row.removed_fraction_target)
+            engine.keep_comparison(key, replace(comparison, runs=tuple(rows)))
+            info = info_of(target)
+            assert info is not None
+            done = words("compare.partial", done=len(rows), total=len(engine.METHODS))
+            choices = [_choice(each, None, words) for each in budgets_of(name)]
+            choices.append(_choice(target, policy, words))
+            yield [status_html(done), gr.update(choices=choices, value=target.value()), *show_info(info)]
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
+    budget.input(switch, budget, compared, **quiet)
+    run.input(choose_run, [budget, run], errors.outputs, **quiet)
+    context.heavy(button, cancel, status, measure, [context.model_id, ratio, policy], [budget, *compared])
+    _storage_picture(context, ratio, policy)
+
+
+def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) -> None:
+    """The lower half: one site's mask, atom use and convergence."""
+    words = context.words
+    model_id = engine.default_model_id()
+    analysis = engine.analysis_of(model_id)
+    sites = [] if analysis is None else [site.name for site in analysis.model.sites]
+    first = next((site for site in sites if engine.pattern_of(model_id, site) is not None), None)
+    info = None if first is None else engine.pattern_of(model_id, first)
+    makers = (pattern.mask_view, pattern.use_view, pattern.convergence_view)
+    views: list[View | None] = [None if info is None else make(info, words) for make in makers]
+
+    with gr.Column(elem_classes="panel"):
+        gr.Markdown(f"## {words('pattern.title')}")
+        with gr.Row(elem_classes="controls"):
+            site = gr.Dropdown(sites, value=first, label=words("compare.site"), elem_id="pattern-site", min_width=260)
+            with gr.Column(min_width=260):
+                with gr.Row(elem_classes="controls"):
+                    button = gr.Button(words("compare.pattern_button"), min_width=170, scale=0)
+                    cancel = gr.Button(words("button.cancel"), interactive=False, min_width=100, scale=0)
+                status = status_area("pattern-status")
+    with gr.Row():
+        mask = ChartPanel(words, words("pattern.mask"), pattern.MASK_HEIGHT, views[0], "mask")
+        with gr.Column(min_width=280):
+            use = ChartPanel(words, words("pattern.use"), pattern.LINE_HEIGHT, views[1], "atom-use")
+            convergence = ChartPanel(words, words("pattern.convergence"), pattern.LINE_HEIGHT, views[2], "convergence")
+    panels = (mask, use, convergence)
+    outputs = [output for panel in panels for output in panel.outputs]
+
+    def drawn(model_id: str, site: str | None) -> list[Any]:
+        info = None if site is None else engine.pattern_of(model_id, site)
+        if info is None:
+            text = words("compare.pattern_missing", site=site, button=words("compare.pattern_button"))
+            return [status_html(text), *(gr.skip() for _ in outputs)]
+        return [status_html(), *_pattern_updates(panels, makers, info, words)]
+
+    def compute(model_id: str, site: str | None, ratio: float, policy: str) -> Generator[list[Any], None, None]:
+        if not site:
+            raise UserError(words("compare.pattern_no_site"))
+
+        def show(progress: Progress) -> list[Any]:
+            return [progress_html(progress), *(gr.skip() for _ in outputs)]
+
+        wanted = engine.recipe(model_id, "compot", policy, ratio)
+        info = yield from engine.relay(engine.workbench().pattern(wanted, site), show)
+        engine.keep_pattern(model_id, info)
+        yield [status_html(), *_pattern_updates(panels, makers, info, words)]
+
+    def new_model(model_id: str) -> Any:
+        analysis = engine.analysis_of(model_id)
+        names = [] if analysis is None else [each.name for each in analysis.model.sites]
+        return gr.update(choices=names, value=names[0] if names else None)
+
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    site.input(drawn, [context.model_id, site], [status, *outputs], trigger_mode="always_last", **quiet)
+    context.model_id.change(new_model, context.model_id, site, **quiet)
+    context.heavy(button, cancel, status, compute, [context.model_id, site, ratio, policy], outputs)
+
+
+def _pattern_updates(panels: Any, makers: Any, info: Any, words: Words) -> list[Any]:
+    return [value for panel, make in zip(panels, makers, strict=True) for value in panel.updates(make(info, words))]
+
+
+def _choice(budget: Budget, live_policy: str | None, words: Words) -> tuple[str, str]:
+    removed = words.percent(budget.removed_fraction)
+    if live_policy is None:
+        return removed, budget.value()
+    return words("compare.budget_live", removed=removed, policy=words.name("policy", live_policy)), budget.value()
+
+
+def _run_choices(info: CompareInfo, words: Words) -> list[tuple[str, int]]:
+    return [(perplexity.run_label(row, words), index) for index, row in enumerate(info.rows)]
+
+
+def _intro(info: CompareInfo | None, words: Words) -> str:
+    if info is None:
+        return words("compare.none", button=words("compare.button"))
+    return words("compare.intro", text=info.text)

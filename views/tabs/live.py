@@ -1,0 +1,175 @@
+"""Test live: the visitor's own text and prompt through the dense and the compressed model."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+
+from compression.types import Progress
+from views import engine
+from views.context import Context
+from views.figures import latency, live_perplexity
+from views.figures.live_perplexity import LiveTrace, Reading
+from views.texts import Words
+from views.widgets import ChartPanel, completions_html, progress_html, status_area, status_html
+
+
+def recipe_label(method: str, policy: str, ratio: float, words: Words) -> str:
+    """The compressed model in words."""
+    return words(
+        "live.recipe",
+        method=words.name("method", method),
+        policy=words.name("policy", policy),
+        removed=words.percent(ratio),
+    )
+
+
+def build(context: Context) -> None:
+    """Fill the tab."""
+    words = context.words
+    context.model_line()
+    with gr.Column(elem_classes="panel"):
+        with gr.Row(elem_classes="controls"):
+            method = gr.Dropdown(
+                [(words.name("method", name), name) for name in engine.METHODS],
+                value="compot",
+                label=words("live.method"),
+                elem_id="live-method",
+                min_width=160,
+            )
+            policy = gr.Dropdown(
+                [(words.name("policy", name), name) for name in engine.POLICIES],
+                value="pooled",
+                label=words("live.policy"),
+                elem_id="live-policy",
+                min_width=160,
+            )
+            ratio = gr.Slider(
+                0, 0.95, value=0.2, step=0.01, label=words("live.ratio"), elem_id="live-ratio", min_width=240
+            )
+    setting = [context.model_id, method, policy, ratio]
+    _perplexity(context, setting)
+    _generate(context, setting)
+    _latency(context, setting)
+
+
+def _start(
+    context: Context, setting: list[Any], key: str, task: str, twice: bool
+) -> tuple[gr.Button, gr.Button, gr.HTML]:
+    """A button, its cancel button, its cost and its status in one row.
+
+    Args:
+        context: the context.
+        setting: model, method, policy, ratio.
+        key: text key of the button, without ``live.``.
+        task: the engine's name for the task.
+        twice: whether the dense model is measured by itself as well.
+    """
+    words = context.words
+
+    def estimate(model: str, method: str, policy: str, ratio: float) -> list[float]:
+        seconds = [engine.seconds_for(model, method, policy, ratio, task)]
+        return [*seconds, engine.seconds_for(model, "dense", "uniform", 0.0, task)] if twice else seconds
+
+    with gr.Row(elem_classes="controls"):
+        button = gr.Button(words(f"live.{key}"), variant="primary", min_width=170, scale=0)
+        cancel = gr.Button(words("button.cancel"), interactive=False, min_width=100, scale=0)
+        with gr.Column(min_width=240):
+            context.cost_line(setting, estimate)
+            status = status_area(f"{key}-status")
+    return button, cancel, status
+
+
+def _perplexity(context: Context, setting: list[Any]) -> None:
+    words = context.words
+    with gr.Column(elem_classes="panel"):
+        text = gr.Textbox(
+            words("live.sample"),
+            lines=6,
+            max_lines=12,
+            label=words("live.text"),
+            info=words("live.text_info"),
+            elem_id="live-text",
+        )
+        button, cancel, status = _start(context, setting, "perplexity", "perplexity", twice=True)
+    panel = ChartPanel(words, words("live.perplexity_title"), live_perplexity.HEIGHT, None, "live-perplexity")
+    panel.summary.value = words("live.perplexity_hint", button=words("live.perplexity"))
+
+    def measure(model: str, method: str, policy: str, ratio: float, text: str) -> Generator[list[Any], None, None]:
+        trace = LiveTrace((), (), recipe_label(method, policy, ratio, words))
+        for side, wanted in (
+            ("dense", engine.recipe(model, "dense", "uniform", 0.0)),
+            ("compressed", engine.recipe(model, method, policy, ratio)),
+        ):
+            readings: list[Reading] = []
+
+            def show(progress: Progress, side: str = side, readings: list[Reading] = readings) -> list[Any]:
+                nonlocal trace
+                partial = progress.partial
+                if partial is None or not hasattr(partial, "perplexity"):
+                    return [progress_html(progress), *panel.unchanged()]
+                readings.append(Reading(partial.tokens, partial.perplexity, partial.low, partial.high))
+                trace = replace(trace, **{side: tuple(readings)})
+                return [progress_html(progress), *panel.updates(live_perplexity.view(trace, words))]
+
+            report = yield from engine.relay(engine.workbench().perplexity(wanted, text), show)
+            if not readings:
+                readings.append(Reading(report.tokens, report.perplexity, None, None))
+            last = replace(readings[-1], tokens=report.tokens, perplexity=report.perplexity)
+            trace = replace(trace, convention=report.convention, **{side: (*readings[:-1], last)})
+        trace = replace(trace, finished=True)
+        yield [status_html(), *panel.updates(live_perplexity.view(trace, words))]
+
+    context.heavy(button, cancel, status, measure, [*setting, text], panel.outputs)
+
+
+def _generate(context: Context, setting: list[Any]) -> None:
+    words = context.words
+    with gr.Column(elem_classes="panel"):
+        gr.Markdown(f"## {words('live.generate_title')}")
+        prompt = gr.Textbox(words("live.prompt_value"), lines=2, label=words("live.prompt"), elem_id="live-prompt")
+        button, cancel, status = _start(context, setting, "generate", "generate", twice=True)
+        empty = completions_html("", [(words("word.dense"), ""), (words("word.compressed"), "")], words)
+        output = gr.HTML(empty, elem_id="completions", js_on_load=None, apply_default_css=False)
+
+    def generate(model: str, method: str, policy: str, ratio: float, prompt: str) -> Generator[list[Any], None, None]:
+        headings = (words("word.dense"), recipe_label(method, policy, ratio, words))
+        texts = ["", ""]
+
+        def shown() -> str:
+            return completions_html(prompt, list(zip(headings, texts, strict=True)), words)
+
+        for side, wanted in enumerate(
+            (engine.recipe(model, "dense", "uniform", 0.0), engine.recipe(model, method, policy, ratio))
+        ):
+
+            def show(progress: Progress, side: int = side) -> list[Any]:
+                if isinstance(progress.partial, str):
+                    texts[side] = progress.partial
+                return [progress_html(progress), shown()]
+
+            texts[side] = yield from engine.relay(engine.workbench().generate(wanted, prompt), show)
+        yield [status_html(), shown()]
+
+    context.heavy(button, cancel, status, generate, [*setting, prompt], [output])
+
+
+def _latency(context: Context, setting: list[Any]) -> None:
+    words = context.words
+    with gr.Column(elem_classes="panel"):
+        button, cancel, status = _start(context, setting, "latency", "latency", twice=False)
+    panel = ChartPanel(words, words("live.latency_title"), latency.HEIGHT, None, "latency")
+    panel.summary.value = words("live.latency_hint", button=words("live.latency"))
+
+    def measure(model: str, method: str, policy: str, ratio: float) -> Generator[list[Any], None, None]:
+        def show(progress: Progress) -> list[Any]:
+            return [progress_html(progress), *panel.unchanged()]
+
+        wanted = engine.recipe(model, method, policy, ratio)
+        report = yield from engine.relay(engine.workbench().latency(wanted), show)
+        yield [status_html(), *panel.updates(latency.view(report, words))]
+
+    context.heavy(button, cancel, status, measure, setting, panel.outputs)

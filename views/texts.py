@@ -1,0 +1,323 @@
+"""Every sentence a visitor can read, in one table a language.
+
+A second language is a second table with the same keys in `TABLES`; callers ask for a key and never
+see the language. Numbers are formatted here too, because their notation belongs to the language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+ENGLISH: Mapping[str, str] = {
+    # page
+    "page.title": "Compression Cost Explorer",
+    "page.tagline": (
+        "What does compressing a transformer cost? Move the slider, read the size, the error and the perplexity."
+    ),
+    "page.theme": "Light / dark",
+    "page.footer": (
+        "Compression Cost Explorer {version} · Gradio {gradio} · Plotly {plotly} · PyTorch {torch} · "
+        "Transformers {transformers} · {threads} CPU threads · Apache-2.0"
+    ),
+    "page.provenance": "Example measured on {date} · commit {commit} · {processor} · {threads} threads",
+    "page.generic_error": "Something went wrong on the server; it was logged, and the page still works.",
+    "page.model_line": "**Model:** {title}",
+    "page.model_line_note": "**Model:** {title} — {note}",
+    "page.empty": "Nothing to show yet. Press “{button}” to analyse a model on this machine.",
+    # words shared by several places
+    "word.dense": "dense",
+    "word.compressed": "compressed",
+    "word.stays_dense": "stays dense",
+    "word.site": "Site",
+    "word.block": "Block",
+    "word.projection": "Projection",
+    "word.method": "Method",
+    "word.policy": "Policy",
+    "word.rank": "Rank",
+    "word.atoms": "Atoms",
+    "word.nonzeros": "Nonzeros a column",
+    "word.removed": "Removed",
+    "word.shape": "Shape (out × in)",
+    "table.open": "Table and CSV",
+    "table.download": "Download CSV",
+    "chart.loading": "Drawing…",
+    "method.dense": "dense",
+    "method.svd": "SVD",
+    "method.svd-llm": "SVD-LLM",
+    "method.compot": "COMPOT",
+    "policy.uniform": "uniform",
+    "policy.pooled": "pooled",
+    # durations and progress
+    "time.instant": "answers at once, from the cache",
+    "time.seconds": "about {value} s",
+    "time.minutes": "about {value} min",
+    "cost.line": "Cost on this machine: {cost}.",
+    "cost.unknown": "Cost on this machine: not known yet.",
+    "progress.waiting": "Waiting for the engine…",
+    "progress.line": "{message}",
+    "progress.cancelled": "Cancelled. Nothing was changed.",
+    "progress.done": "Done in {duration}.",
+    "button.cancel": "Cancel",
+    # Explore
+    "explore.tab": "Explore",
+    "explore.model": "Model",
+    "explore.model_info": "A catalogue id, a Hub id, or a local directory.",
+    "explore.ratio": "Compression ratio (share of weights removed)",
+    "explore.ratio_info": (
+        "0.2 removes a fifth of the weights of the compressible layers; embeddings and norms stay dense."
+    ),
+    "explore.policy": "Allocation policy",
+    "explore.policy_info": "Uniform: every layer alike. Pooled: easy layers give more.",
+    "explore.site": "Site (or click a cell of the heatmap)",
+    "explore.load": "Load and analyse",
+    "explore.load_hint": "Reads the weights, collects activations on {calibration}, takes the spectra.",
+    "explore.loaded": "{title} is loaded: {sites} sites, {parameters} million parameters.",
+    "explore.example": "You are looking at a finished analysis ({calibration}).",
+    # cards
+    "card.removed": "Weights removed",
+    "card.removed_detail": "{value} of the whole model",
+    "card.size": "Whole model",
+    "card.size_value": "{before} → {after} MiB",
+    "card.size_detail": "planned, 16 bits a stored value",
+    "card.bits": "Stored bits",
+    "card.bits_detail": "of the whole model",
+    "card.factor": "Compression factor",
+    "card.factor_detail": "whole model, before ÷ after",
+    "card.perplexity": "Measured perplexity",
+    "card.perplexity_detail": "{method}, {policy}, at {removed} removed · dense {dense}",
+    "card.perplexity_none": "no measured run of this policy",
+    "card.none": "—",
+    # heatmap
+    "heatmap.title": "Where the budget is taken from",
+    "heatmap.x": "block (index)",
+    "heatmap.y": "projection",
+    "heatmap.scale": "share of weights removed",
+    "heatmap.hover": (
+        "<b>block {block} · {projection}</b><br>{shape} weights<br>removed {removed}<br>"
+        "rank {rank}, or {atoms} atoms with {nonzeros} nonzeros a column"
+    ),
+    "heatmap.hover_dense": "<b>block {block} · {projection}</b><br>{shape} weights<br>stays dense",
+    "heatmap.chosen": "chosen site",
+    "heatmap.summary": (
+        "The {policy} policy removes between {least} and {most} of a site, most from {site}; "
+        "{dense} of {count} sites stay dense."
+    ),
+    "heatmap.summary_even": "The {policy} policy removes {most} of each of the {count} sites.",
+    # spectrum
+    "spectrum.title": "The chosen site: {site}",
+    "spectrum.title_any": "Spectrum of the chosen site",
+    "spectrum.x": "singular value (index i)",
+    "spectrum.y": "σᵢ ÷ σ₁ (no unit)",
+    "spectrum.y_lost": "energy lost after i (share)",
+    "spectrum.plain": "plain weight",
+    "spectrum.whitened": "whitened by the inputs",
+    "spectrum.rank": "rank {rank}",
+    "spectrum.break_even": "break-even {rank}",
+    "spectrum.summary": (
+        "At {removed} removed, {site} keeps rank {rank} of {full} and loses {lost} of its output energy; "
+        "above rank {break_even} two factors are larger than the weight itself."
+    ),
+    "spectrum.summary_dense": (
+        "{site} stays dense here; two factors would save storage only up to rank {break_even} of {full}."
+    ),
+    "spectrum.column.index": "Index",
+    "spectrum.column.plain": "Plain σᵢ/σ₁",
+    "spectrum.column.whitened": "Whitened σᵢ/σ₁",
+    "spectrum.column.plain_lost": "Plain energy lost",
+    "spectrum.column.whitened_lost": "Whitened energy lost",
+    # budget
+    "budget.title": "What is kept, what goes",
+    "budget.x": "size over all blocks (MiB, 16 bits a value)",
+    "budget.kept": "kept",
+    "budget.removed": "removed",
+    "budget.rest": "always dense",
+    "budget.summary": (
+        "Removing {removed} of the compressible weights takes the whole model from {before} to {after} MiB "
+        "({whole} less), because embeddings, norms and biases stay dense."
+    ),
+    "budget.column.part": "Part of the model",
+    "budget.column.kept": "Kept (MiB)",
+    "budget.column.removed": "Removed (MiB)",
+    # Compare
+    "compare.tab": "Compare",
+    "compare.budget": "Budget (share of weights removed)",
+    "compare.budget_live": "{removed}, {policy} (measured live)",
+    "compare.intro": "All methods at one budget and one calibration. {text}.",
+    "compare.runs": "Runs at this budget",
+    "compare.live_title": "Measure on this machine",
+    "compare.live_ratio": "Share removed for the live runs",
+    "compare.live_policy": "Policy for the live runs",
+    "compare.button": "Compare",
+    "compare.run": "Run",
+    "compare.site": "Site of the storage picture",
+    "compare.pattern_button": "Compute this site",
+    "compare.pattern_missing": "{site} has no precomputed picture; “{button}” makes one.",
+    "compare.pattern_no_site": "Choose a site first: the list fills when a model has been analysed on the Explore tab.",
+    "compare.none": "No comparison has been measured for this model yet; press “{button}”.",
+    "compare.partial": "{done} of {total} methods measured.",
+    "runs.column.removed": "Removed (actual)",
+    "runs.column.whole": "Of whole model",
+    "runs.column.stored": "Stored bits",
+    "runs.column.perplexity": "Perplexity",
+    "runs.column.stderr": "± standard error",
+    "runs.column.seconds": "Compress (s)",
+    "runs.column.tokens": "Scored tokens",
+    "runs.column.remark": "Remark",
+    "perplexity.title": "Perplexity at this budget",
+    "perplexity.x": "perplexity (log axis, lower is better)",
+    "perplexity.dense": "dense {value}",
+    "perplexity.lesson": "terrible, shown because that is the lesson",
+    "perplexity.hover": "<b>{run}</b><br>perplexity {value} ± {stderr}<br>removed {removed}",
+    "perplexity.summary": (
+        "At {removed} removed, {best} ({best_policy}) is best at perplexity {best_value} against {dense} dense; "
+        "{worst} ({worst_policy}) is worst at {worst_value}."
+    ),
+    "perplexity.summary_one": "{best} ({best_policy}) measures perplexity {best_value} against {dense} dense.",
+    "errors.title": "Relative output error, site by site",
+    "errors.scale": "relative output error (fixed range 0 to 1)",
+    "errors.hover": "<b>block {block} · {projection}</b><br>relative output error {error}<br>removed {removed}",
+    "errors.hover_dense": "<b>block {block} · {projection}</b><br>stays dense",
+    "errors.summary": (
+        "{method} ({policy}): the largest relative output error is {most} at {site}, the smallest {least}."
+    ),
+    "errors.summary_none": "{method} ({policy}) has no measured output errors.",
+    "errors.column.error": "Relative output error",
+    "pattern.title": "Rank versus sparsity: how one weight is stored",
+    "pattern.mask": "Where the dictionary's nonzeros are",
+    "pattern.mask_x": "output (block of columns)",
+    "pattern.mask_y": "atom (block)",
+    "pattern.mask_scale": "share of nonzeros",
+    "pattern.mask_summary": (
+        "{site} at rank {rank} has a relative output error of {low_rank}; as a dictionary of {atoms} atoms with "
+        "{nonzeros} nonzeros a column it has {dictionary}."
+    ),
+    "pattern.use": "How often atoms are used",
+    "pattern.use_x": "atom (sorted by use)",
+    "pattern.use_y": "share of outputs using it",
+    "pattern.use_summary": (
+        "The busiest of {atoms} atoms serves {most} of the outputs, the rarest {least}; "
+        "a low-rank factor would serve all."
+    ),
+    "pattern.convergence": "COMPOT converges",
+    "pattern.convergence_x": "alternation (count)",
+    "pattern.convergence_y": "squared error, whitened (share)",
+    "pattern.convergence_summary": "{count} alternations take the squared error from {first} to {last}.",
+    "pattern.convergence_none": "This run recorded no convergence.",
+    # Test live
+    "live.tab": "Test live",
+    "live.text": "Your text",
+    "live.text_info": "A few paragraphs; the more text, the narrower the interval.",
+    "live.method": "Method",
+    "live.policy": "Policy",
+    "live.ratio": "Share removed",
+    "live.prompt": "Prompt",
+    "live.prompt_value": "The history of the steam engine begins with",
+    "live.perplexity_title": "Perplexity on your text",
+    "live.perplexity": "Measure perplexity",
+    "live.generate_title": "Completions side by side",
+    "live.generate": "Generate",
+    "live.latency_title": "Latency",
+    "live.latency": "Measure latency",
+    "live.perplexity_x": "scored tokens (count)",
+    "live.perplexity_y": "perplexity (log axis)",
+    "live.perplexity_hint": "Press “{button}”: the dense model first, then the compressed one, window by window.",
+    "live.perplexity_running": "Dense {dense}; compressed {compressed}.",
+    "live.perplexity_value": "{value} ({low} to {high})",
+    "live.perplexity_pending": "still to come",
+    "live.perplexity_summary": (
+        "On your text the dense model has perplexity {dense} and the compressed one {compressed}, "
+        "over {tokens} scored tokens ({convention})."
+    ),
+    "live.column.model": "Model",
+    "live.column.tokens": "Scored tokens",
+    "live.column.perplexity": "Perplexity",
+    "live.column.low": "Interval, low",
+    "live.column.high": "Interval, high",
+    "live.generate_empty": "Its completion appears here.",
+    "live.generate_hint": "Press “{button}” to let both models continue the prompt.",
+    "live.latency_hint": "Press “{button}”: both models take turns, so that both meet the same machine.",
+    "live.latency_x_prefill": "prefill of {tokens} tokens (ms)",
+    "live.latency_x_decode": "decode (ms a token)",
+    "live.latency_column.phase": "Phase",
+    "live.latency_column.median": "Median (ms)",
+    "live.latency_column.iqr": "Interquartile range (ms)",
+    "live.latency_column.repeats": "Repeats",
+    "live.latency_prefill": "prefill",
+    "live.latency_decode": "decode, a token",
+    "live.latency_slower": (
+        "Smaller, but not faster here: decoding takes {compressed} ms a token against {dense} ms dense "
+        "({threads} threads, {device})."
+    ),
+    "live.latency_faster": (
+        "Smaller, and faster here: decoding takes {compressed} ms a token against {dense} ms dense "
+        "({threads} threads, {device})."
+    ),
+    "live.recipe": "{method}, {policy}, {removed} removed",
+    "live.sample": (
+        "Whatever is done in haste is seldom done well. A builder who means his house to stand a hundred years will "
+        "choose his stones slowly, and lay them with care; he will not grudge a day spent on the foundations, though "
+        "no visitor shall ever see them. When the walls are raised he looks along each course, and where a stone is "
+        "out of its line he takes it down and sets it again. His neighbours, who have finished long before him, may "
+        "smile at his patience; but the first winter teaches them the value of it. The rain finds every crack that "
+        "was left in hurry, and the frost opens every joint that was poorly filled. So it is with learning. The "
+        "student who reads many books quickly remembers the names of the chapters, while another, who has read a "
+        "single book with attention, can tell you what it says and where he disagrees. It is not the number of pages "
+        "that makes us wise, but the time we spend between them, when the book is closed upon the table, the lamp is "
+        "low, and we ask ourselves, quite honestly, whether what we have been told is true."
+    ),
+}
+
+TABLES: Mapping[str, Mapping[str, str]] = {"en": ENGLISH}
+
+NARROW_SPACE = " "
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words and number notation of one language.
+
+    Attributes:
+        language: key into `TABLES`.
+    """
+
+    language: str = "en"
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The text under `key` with `values` filled in."""
+        text = TABLES[self.language][key]
+        return text.format(**values) if values else text
+
+    def name(self, kind: str, value: str) -> str:
+        """A method's or policy's name for people; an unknown one keeps its own."""
+        return TABLES[self.language].get(f"{kind}.{value}", value)
+
+    def percent(self, share: float, digits: int = 1) -> str:
+        """A share in per cent, without a trailing zero digit: ``20%``, ``33.3%``."""
+        text = f"{share:.{digits}%}"
+        return text.replace(".0%", "%")
+
+    def number(self, value: float, digits: int = 1) -> str:
+        """A number with thin spaces between thousands; large ones lose their decimals."""
+        if abs(value) >= 1000:
+            digits = 0
+        return f"{value:,.{digits}f}".replace(",", NARROW_SPACE)
+
+    def significant(self, value: float, digits: int = 3) -> str:
+        """A number to so many significant digits."""
+        return f"{value:.{digits}g}"
+
+    def shape(self, shape: tuple[int, int]) -> str:
+        """A weight's shape, out × in."""
+        return f"{shape[0]} × {shape[1]}"
+
+    def duration(self, seconds: float) -> str:
+        """A duration a person would say."""
+        if seconds < 90:
+            return self("time.seconds", value=max(1, round(seconds)))
+        return self("time.minutes", value=round(seconds / 60))
+
+
+def words(language: str = "en") -> Words:
+    """The words of a language; English where it is not known."""
+    return Words(language if language in TABLES else "en")
