@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import plotly.graph_objects as go
 
@@ -33,6 +33,12 @@ class LiveTrace:
     label: str
     convention: str = ""
     finished: bool = False
+
+    def with_readings(self, side: str, readings: tuple[Reading, ...]) -> LiveTrace:
+        """The same trace with new readings of ``dense`` or ``compressed``."""
+        if side == "dense":
+            return replace(self, dense=readings)
+        return replace(self, compressed=readings)
 
 
 def view(trace: LiveTrace, words: Words) -> View:

@@ -22,7 +22,7 @@ def mask_view(info: PatternInfo, words: Words) -> View:
             colorscale=SCALE,
             zmin=0,
             zmax=1,
-            hovertemplate=f"{words('pattern.mask_y')} %{{y}}, {words('pattern.mask_x')} %{{x}}: %{{z:.0%}}<extra></extra>",
+            hovertemplate="%{y} × %{x}: %{z:.0%}<extra></extra>",
             colorbar=colour_bar(words("pattern.mask_scale"), tickformat=".0%"),
         )
     )

@@ -113,7 +113,11 @@ def build(context: Context) -> None:
         with gr.Column(elem_id="runs"):
             runs = data_table(None if info is None else perplexity.table(info, words), words)
     points = ChartPanel(
-        words, words("perplexity.title"), perplexity.HEIGHT, info and perplexity.view(info, words), "perplexity"
+        words,
+        words("perplexity.title"),
+        perplexity.HEIGHT,
+        perplexity.view(info, words) if info else None,
+        "perplexity",
     )
     run = gr.Dropdown(
         [] if info is None else _run_choices(info, words),
@@ -122,7 +126,11 @@ def build(context: Context) -> None:
         elem_id="run",
     )
     errors = ChartPanel(
-        words, words("errors.title"), site_errors.HEIGHT, first_run and site_errors.view(first_run, words), "errors"
+        words,
+        words("errors.title"),
+        site_errors.HEIGHT,
+        site_errors.view(first_run, words) if first_run else None,
+        "errors",
     )
 
     compared = [intro, runs, *points.outputs, run, *errors.outputs]

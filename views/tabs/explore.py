@@ -157,10 +157,12 @@ def build(context: Context) -> None:
         gr.Markdown(words("page.empty", button=words("explore.load")), elem_classes="hint")
 
     cards = gr.HTML(shown.cards if shown else "", elem_id="cards", js_on_load=None, apply_default_css=False)
-    heat = ChartPanel(words, words("heatmap.title"), heatmap.HEIGHT, shown and shown.heatmap, "heatmap")
+    heat = ChartPanel(words, words("heatmap.title"), heatmap.HEIGHT, shown.heatmap if shown else None, "heatmap")
     with gr.Row():
-        spec = ChartPanel(words, words("spectrum.title_any"), spectrum.HEIGHT, shown and shown.spectrum, "spectrum")
-        bars = ChartPanel(words, words("budget.title"), budget.HEIGHT, shown and shown.budget, "budget")
+        spec = ChartPanel(
+            words, words("spectrum.title_any"), spectrum.HEIGHT, shown.spectrum if shown else None, "spectrum"
+        )
+        bars = ChartPanel(words, words("budget.title"), budget.HEIGHT, shown.budget if shown else None, "budget")
 
     drawn = [cards, *heat.outputs, *spec.outputs, *bars.outputs]
 

@@ -112,14 +112,14 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
                 if partial is None or not hasattr(partial, "perplexity"):
                     return [progress_html(progress), *panel.unchanged()]
                 readings.append(Reading(partial.tokens, partial.perplexity, partial.low, partial.high))
-                trace = replace(trace, **{side: tuple(readings)})
+                trace = trace.with_readings(side, tuple(readings))
                 return [progress_html(progress), *panel.updates(live_perplexity.view(trace, words))]
 
             report = yield from engine.relay(engine.workbench().perplexity(wanted, text), show)
             if not readings:
                 readings.append(Reading(report.tokens, report.perplexity, None, None))
             last = replace(readings[-1], tokens=report.tokens, perplexity=report.perplexity)
-            trace = replace(trace, convention=report.convention, **{side: (*readings[:-1], last)})
+            trace = replace(trace.with_readings(side, (*readings[:-1], last)), convention=report.convention)
         trace = replace(trace, finished=True)
         yield [status_html(), *panel.updates(live_perplexity.view(trace, words))]
 
