@@ -243,11 +243,14 @@ def _fetch_file(repo_id: str, commit: str, file: HubFile, path: Path, repo_type:
                 hf_raise_for_status(response)
                 # A server that knows no ranges answers 200 and sends everything again.
                 with open(path, "ab" if response.status_code == 206 else "wb") as sink:
-                    for chunk in response.iter_raw(1 << 20):
+                    said = 0
+                    for chunk in response.iter_raw():
                         sink.write(chunk)
-                        yield sink.tell()
                         if sink.tell() > file.size:
                             break  # more than announced, and more than the limit was checked for
+                        if sink.tell() - said >= file.size / 100:
+                            said = sink.tell()
+                            yield said
         except errors.HfHubHTTPError as error:
             status = getattr(error.response, "status_code", None)
             raise HubUnreachableError(

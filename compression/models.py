@@ -161,7 +161,7 @@ def resolve(model_id: str) -> ModelSpec:
     if model_id in CATALOGUE:
         return CATALOGUE[model_id]
     path = Path(model_id).expanduser()
-    if path.is_dir():
+    if model_id and path.is_dir():
         return ModelSpec(model_id, path.resolve().name, "", DirectorySource(str(path.resolve())))
     if path.is_file():
         raise UserError(f"{model_id} is a file: give the directory that holds config.json and *.safetensors.")

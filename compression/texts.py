@@ -113,7 +113,13 @@ def load_text(name_or_path: str) -> Generator[Progress, None, Text]:
         content = yield from _LOADERS[name_or_path]()
         return _text(name_or_path, content)
     path = Path(name_or_path).expanduser()
+    if not name_or_path.strip():
+        raise UserError(_no_such_text(name_or_path))
     return _text(path.name, _read_file(path))
+
+
+def _no_such_text(name: str) -> str:
+    return f"There is no text or file {name!r}: choose {', '.join(TEXTS)}, or a UTF-8 text file."
 
 
 def _read_file(path: Path) -> str:
@@ -128,7 +134,7 @@ def _read_file(path: Path) -> str:
             )
         data = path.read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"There is no text or file {str(path)!r}: choose {', '.join(TEXTS)}, or a file.") from error
+        raise UserError(_no_such_text(str(path))) from error
     except OSError as error:
         raise UserError(f"The file {path} cannot be read ({error.strerror}).") from error
     try:
@@ -192,9 +198,9 @@ def _from_hub(name: str) -> Generator[Progress, None, str]:
         ) from error
     from datasets import load_dataset
 
-    # Streamed from the local file: `datasets` then writes no cache of its own.
-    kind = "parquet" if text.path.endswith(".parquet") else "json"
-    rows = load_dataset(kind, data_files={"train": str(folder / text.path)}, split="train", streaming=True)
+    # Streamed from the local file: `datasets` then keeps no second copy, only a lock file.
+    kind, files = "parquet" if text.path.endswith(".parquet") else "json", {"train": str(folder / text.path)}
+    rows = load_dataset(kind, data_files=files, split="train", streaming=True, cache_dir=str(store.root() / "datasets"))
     if text.max_rows is not None:
         rows = rows.take(text.max_rows)
     content = text.separator.join(row["text"] for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from collections.abc import Generator
 from pathlib import Path
@@ -15,6 +16,9 @@ SENTENCES = [
     "A model of a few thousand weights is enough to test a loader.",
     "Pack my box with five dozen liquor jugs; how vexingly quick daft zebras jump!",
 ]
+
+SPECIAL_TOKENS = ["<s>", "</s>", "<|endoftext|>"]
+"""The last one is there because transformers adds it to whatever it reads from GGUF."""
 
 
 def finish(generator: Generator[Any, None, T]) -> T:
@@ -35,7 +39,7 @@ def tiny_tokenizer() -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=300, special_tokens=["<s>", "</s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        vocab_size=300, special_tokens=SPECIAL_TOKENS, initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
     tokenizer.train_from_iterator(SENTENCES, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
@@ -96,9 +100,7 @@ def write_tiny_gguf(path: Path) -> None:
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("gpt-2")
     writer.add_token_list([token for token, _ in vocabulary])
-    writer.add_token_types([3 if token in ("<s>", "</s>") else 1 for token, _ in vocabulary])
-    import json
-
+    writer.add_token_types([3 if token in SPECIAL_TOKENS else 1 for token, _ in vocabulary])
     merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
     writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
     writer.add_bos_token_id(0)
