@@ -79,7 +79,7 @@ def dictionary_size_for(
     """Largest sparse dictionary that removes at least `removed_fraction`, with k/s = `atoms_per_nonzero`.
 
     ``k = kept·m·n / (m + n/(k/s) + n/16)``; k is clipped to m (and to n: more atoms than columns are
-    of no use), and whatever the budget then still holds goes to s.
+    of no use); whatever the budget then still holds goes to s, and what is left of that to a few more atoms.
 
     Args:
         out_features: n.
@@ -107,9 +107,11 @@ def dictionary_size_for(
     mask_bits = 8 * math.ceil(num_atoms * n / 8)
     left = kept_bits - VALUE_BITS * m * num_atoms - mask_bits
     nonzeros = max(1, min(num_atoms, math.floor(left / (VALUE_BITS * n) + 1e-9)))
+    left -= VALUE_BITS * n * nonzeros
+    num_atoms = min(limit, num_atoms + max(0, math.floor((left - 8) / (VALUE_BITS * m + n))))
     note = None
     if ideal > limit + 1:
-        note = f"atoms clipped from {math.floor(ideal)} to {limit} (min of in and out); the rest of the budget went to nonzeros"
+        note = f"atoms clipped from {math.floor(ideal)} to {limit}, the smaller of in and out; nonzeros got the rest"
     return DictionarySize(num_atoms, nonzeros, note)
 
 

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from compression import accounting
-from compression.types import Allocation, Comparison, ComparisonRun, LinearSite, SiteReport
+from compression.types import Allocation, CalibrationSettings, Comparison, ComparisonRun, LinearSite, SiteReport
 
 SPECTRUM_POINTS = 96
 
@@ -91,14 +91,14 @@ class AnalysisInfo:
 
     Attributes:
         model: the model.
-        calibration: name of the calibration text and its size, in words.
+        calibration: what the whitened spectra were computed on.
         spectra: one a site, in site order.
         slider: the removed fractions of the slider.
         allocations: policy → for each slider position, the removed fraction of each site in site order.
     """
 
     model: ModelInfo
-    calibration: str
+    calibration: CalibrationSettings
     spectra: tuple[SpectrumInfo, ...]
     slider: tuple[float, ...]
     allocations: dict[str, tuple[tuple[float, ...], ...]]
@@ -259,6 +259,7 @@ class PatternInfo:
     Attributes:
         site: the site's name.
         shape: (out, in).
+        removed_fraction: of this site.
         rank: rank r of the low-rank form.
         num_atoms: k.
         nonzeros_per_column: s.
@@ -271,6 +272,7 @@ class PatternInfo:
 
     site: str
     shape: tuple[int, int]
+    removed_fraction: float
     rank: int
     num_atoms: int
     nonzeros_per_column: int

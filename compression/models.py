@@ -14,6 +14,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Generator, Iterator
@@ -160,16 +161,16 @@ def resolve(model_id: str) -> ModelSpec:
     """
     if model_id in CATALOGUE:
         return CATALOGUE[model_id]
-    path = Path(model_id).expanduser()
-    if model_id and path.is_dir():
+    path = Path(os.path.expanduser(model_id))
+    if model_id and os.path.isdir(path):
         return ModelSpec(model_id, path.resolve().name, "", DirectorySource(str(path.resolve())))
-    if path.is_file():
+    if os.path.isfile(path):
         raise UserError(f"{model_id} is a file: give the directory that holds config.json and *.safetensors.")
     found = _REPOSITORY.fullmatch(model_id)
     if found and not model_id.startswith((".", "/", "~")):
         return ModelSpec(model_id, found[1].split("/")[1], "", HubSource(found[1], found[2]))
     raise UserError(
-        f"There is no model {model_id!r}: choose {', '.join(CATALOGUE)}, a directory that exists, or a Hub id of the "
+        f"There is no model {model_id[:200]!r}: choose {', '.join(CATALOGUE)}, a directory that exists, or a Hub id of the "
         "form owner/name or owner/name@revision."
     )
 

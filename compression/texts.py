@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import zipfile
 from collections.abc import Callable, Generator
@@ -112,7 +113,7 @@ def load_text(name_or_path: str) -> Generator[Progress, None, Text]:
     if name_or_path in TEXTS:
         content = yield from _LOADERS[name_or_path]()
         return _text(name_or_path, content)
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))
     if not name_or_path.strip():
         raise UserError(_no_such_text(name_or_path))
     return _text(path.name, _read_file(path))
@@ -124,7 +125,7 @@ def _no_such_text(name: str) -> str:
 
 def _read_file(path: Path) -> str:
     """Read a UTF-8 file, with line ends as a bare line feed, or say what is wrong with it."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UserError(f"{path} is a directory: give a UTF-8 text file.")
     try:
         size = path.stat().st_size
@@ -135,8 +136,9 @@ def _read_file(path: Path) -> str:
         data = path.read_bytes()
     except FileNotFoundError as error:
         raise UserError(_no_such_text(str(path))) from error
-    except OSError as error:
-        raise UserError(f"The file {path} cannot be read ({error.strerror}).") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"The file {str(path)[:200]!r} cannot be read ({reason}).") from error
     try:
         content = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -1,0 +1,58 @@
+"""What a click will cost in seconds, extrapolated from measured runs."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from compression.types import Comparison
+
+PERPLEXITY_TOKENS = 2 * 8 * 256
+"""Tokens of a live perplexity at its defaults: eight windows of 256, dense and compressed."""
+RUN_TOKENS = 4 * 1024
+GENERATE_TOKENS = 2 * 40
+LATENCY_TOKENS = 2 * 8 * (128 + 16)
+ONE_TOKEN_OVERHEAD = 20
+"""A token decoded alone takes about as long as this many tokens in a long window (memory bound)."""
+LOADING_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is in memory already: the dense model, and the recipe's compressed one."""
+
+    dense: bool
+    compressed: bool
+
+
+def estimate(reference: Comparison, task: str, method: str, site_weights: int | None, prepared: Prepared) -> float:
+    """Seconds a task will take on a machine like the reference's.
+
+    Loading, calibration and measurement grow with the weights in the sites, factorisation with their power 1.5 (a
+    matrix of twice the side has four times the weights and takes eight times the work).
+
+    Args:
+        reference: measured runs.
+        task: ``analyze``, ``run``, ``perplexity``, ``generate`` or ``latency``.
+        method: the method's name, or ``dense``.
+        site_weights: weights in the sites of the model; None if unknown, then the reference's size is assumed.
+        prepared: what need not be done again.
+    """
+    reference_weights = sum(site.shape[0] * site.shape[1] for site in reference.runs[0].sites)
+    scale = site_weights / reference_weights if site_weights else 1.0
+    calibration = max(run.calibration_seconds for run in reference.runs)
+    per_token = reference.dense.seconds / reference.dense.tokens
+    by_method = {run.method: run.compress_seconds for run in reference.runs}
+    seconds = 0.0 if prepared.dense else LOADING_SECONDS * scale
+    if task == "analyze":
+        return seconds + calibration * scale + min(by_method.values()) * scale**1.5
+    if method != "dense" and not prepared.compressed:
+        factorise = by_method.get(method, statistics.median(by_method.values()))
+        seconds += calibration * scale + factorise * scale**1.5
+    tokens = {
+        "run": RUN_TOKENS,
+        "perplexity": PERPLEXITY_TOKENS,
+        "generate": GENERATE_TOKENS * ONE_TOKEN_OVERHEAD,
+        "latency": LATENCY_TOKENS * ONE_TOKEN_OVERHEAD / 4,
+    }[task]
+    return seconds + tokens * per_token * scale

@@ -1,0 +1,121 @@
+"""Prefill and decode latency, dense and compressed interleaved so that drift of the machine hits both."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
+
+import torch
+from torch.utils.benchmark import Measurement, Timer
+
+from compression.errors import UserError
+from compression.modules import CompressedLinear
+from compression.types import LatencyFigure, LatencyReport, Progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+REPEATS = 7
+
+
+def measure_latency(
+    models: dict[str, PreTrainedModel], prompt_tokens: int = 128, decode_tokens: int = 16, repeats: int = REPEATS
+) -> Generator[Progress, None, LatencyReport]:
+    """Time one prefill and a run of single-token decodes for each model, in turn, `repeats` times.
+
+    The first round warms up and is thrown away. The prompt is token 1, 2, 3, …: its content does not matter.
+
+    Args:
+        models: label → model; all of one vocabulary.
+        prompt_tokens: tokens in the prefill.
+        decode_tokens: tokens decoded after it, one by one, with the cache.
+        repeats: counted rounds.
+
+    Raises:
+        UserError: if a number is out of range.
+    """
+    for name, value, low, high in (
+        ("prompt tokens", prompt_tokens, 1, 4096),
+        ("decode tokens", decode_tokens, 1, 256),
+        ("repeats", repeats, 2, 100),
+    ):
+        if not low <= value <= high:
+            raise UserError(f"The number of {name} must be from {low} to {high}, but {value} was given.")
+    threads = torch.get_num_threads()
+    runs = {
+        label: (_prefill(model, prompt_tokens), _decode(model, prompt_tokens, decode_tokens))
+        for label, model in models.items()
+    }
+    prefill: dict[str, list[Measurement]] = {label: [] for label in models}
+    decode: dict[str, list[Measurement]] = {label: [] for label in models}
+    for repeat in range(repeats + 1):
+        for label, (run_prefill, run_decode) in runs.items():
+            first, second = _time(run_prefill, threads), _time(run_decode, threads)
+            if repeat:
+                prefill[label].append(first)
+                decode[label].append(second)
+        yield Progress("latency", repeat, repeats, f"latency round {repeat} of {repeats}" if repeat else "warming up")
+    return LatencyReport(
+        threads=threads,
+        prompt_tokens=prompt_tokens,
+        decode_tokens=decode_tokens,
+        prefill={label: _figure(times, 1) for label, times in prefill.items()},
+        decode={label: _figure(times, decode_tokens) for label, times in decode.items()},
+        execution=describe_execution(models),
+        device=_device_name(next(iter(models.values()))),
+    )
+
+
+def _prefill(model: PreTrainedModel, prompt_tokens: int) -> Callable[[], None]:
+    prompt = torch.arange(1, prompt_tokens + 1, device=next(model.parameters()).device)[None]
+
+    def run() -> None:
+        with torch.inference_mode():
+            model(prompt, use_cache=True, logits_to_keep=1)
+
+    return run
+
+
+def _decode(model: PreTrainedModel, prompt_tokens: int, decode_tokens: int) -> Callable[[], None]:
+    device = next(model.parameters()).device
+    prompt = torch.arange(1, prompt_tokens + 1, device=device)[None]
+    token = torch.ones(1, 1, dtype=torch.int64, device=device)
+    with torch.inference_mode():
+        cache = model(prompt, use_cache=True, logits_to_keep=1).past_key_values
+
+    def run() -> None:
+        with torch.inference_mode():
+            for _ in range(decode_tokens):
+                model(token, past_key_values=cache, use_cache=True)
+            cache.crop(prompt_tokens)
+
+    return run
+
+
+def _time(run: Callable[[], None], threads: int) -> Measurement:
+    return Timer("run()", globals={"run": run}, num_threads=threads).timeit(1)
+
+
+def _figure(measurements: list[Measurement], divisor: int) -> LatencyFigure:
+    (merged,) = Measurement.merge(measurements)
+    return LatencyFigure(1e3 * merged.median / divisor, 1e3 * merged.iqr / divisor, len(measurements))
+
+
+def describe_execution(models: dict[str, PreTrainedModel]) -> str:
+    """How compressed layers compute, and what that means for memory, in one sentence for each form."""
+    forms = {
+        layer.execution for model in models.values() for layer in model.modules() if isinstance(layer, CompressedLinear)
+    }
+    sentences = {
+        "factored": "low-rank layers run factor by factor, with fewer FLOPs than dense",
+        "merged": "dictionary layers run merged into a dense matrix: smaller on disk, but with dense memory and speed",
+    }
+    return "; ".join(sentences[form] for form in sorted(forms)) or "dense layers"
+
+
+def _device_name(model: PreTrainedModel) -> str:
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine() or "CPU"

@@ -1,0 +1,150 @@
+"""Perplexity over non-overlapping windows, streamed window by window."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from scipy.stats import t as student_t
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from compression.errors import UserError
+from compression.evaluation.metrics import pooled_perplexity
+from compression.types import PerplexityReport, Progress, TextSource
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+CONVENTION = (
+    "token-level perplexity, {windows} non-overlapping windows of {window} tokens, first token of each unscored"
+)
+
+
+@dataclass(frozen=True)
+class PartialPerplexity:
+    """A running result.
+
+    Attributes:
+        perplexity: so far.
+        low: lower end of the 95 % interval (Student t over windows, on the log scale); None with one window.
+        high: its upper end.
+        tokens: scored so far.
+        windows: windows scored so far.
+        total_windows: windows in all.
+    """
+
+    perplexity: float
+    low: float | None
+    high: float | None
+    tokens: int
+    windows: int
+    total_windows: int
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, content: str) -> Tensor:
+    """Tokenise a text once, whole, with the tokenizer's usual special tokens; (tokens,) int64."""
+    encoded = tokenizer(content, return_tensors=None, verbose=False)
+    return torch.tensor(encoded["input_ids"], dtype=torch.int64)
+
+
+def evaluation_windows(tokens: Tensor, window: int, max_windows: int | None) -> tuple[Tensor, ...]:
+    """Cut tokens into non-overlapping windows; a tail shorter than a window is dropped unless it is all there is.
+
+    Args:
+        tokens: (tokens,).
+        window: tokens a window, at least 2.
+        max_windows: at most so many; None for all.
+
+    Raises:
+        UserError: if the window is too short, no window is asked for, or fewer than two tokens came.
+    """
+    if window < 2:
+        raise UserError(f"A window must hold at least 2 tokens, but {window} was given.")
+    if max_windows is not None and max_windows < 1:
+        raise UserError(f"At least one window must be measured, but {max_windows} was given.")
+    if len(tokens) < 2:
+        raise UserError(
+            f"The text has {len(tokens)} token{'' if len(tokens) == 1 else 's'}: perplexity needs at least two, better "
+            "a few hundred; give a longer text."
+        )
+    if len(tokens) < window:
+        return (tokens,)
+    count = len(tokens) // window
+    return tuple(tokens[: count * window].view(count, window)[:max_windows])
+
+
+def measure_perplexity(
+    model: PreTrainedModel,
+    tokens: Tensor,
+    text: TextSource,
+    stored_bits: int,
+    window: int = 1024,
+    max_windows: int | None = None,
+) -> Generator[Progress, None, PerplexityReport]:
+    """Score windows one by one.
+
+    Args:
+        model: causal language model in evaluation mode.
+        tokens: the whole tokenised text, (tokens,).
+        text: what is scored.
+        stored_bits: bits of the model, carried into the report.
+        window: tokens a window; at most the model's context.
+        max_windows: number of windows; None for all.
+
+    Yields:
+        One event a window with a `PartialPerplexity`.
+
+    Raises:
+        UserError: if the text is too short or the window longer than the model's context.
+    """
+    started = time.perf_counter()
+    context = getattr(model.config, "max_position_embeddings", None)
+    if context is not None and window > context:
+        raise UserError(f"The window of {window} tokens is longer than the model's context of {context}: shorten it.")
+    windows = evaluation_windows(tokens, window, max_windows)
+    device = next(model.parameters()).device
+    losses: list[list[float]] = []
+    for index, piece in enumerate(windows):
+        with torch.inference_mode():
+            inputs = piece.to(device)
+            logits = model(inputs[None], use_cache=False).logits[0, :-1]
+            nll = F.cross_entropy(logits.float(), inputs[1:], reduction="none")
+        losses.append(nll.double().tolist())
+        partial = _partial(losses, len(windows))
+        yield Progress("perplexity", index + 1, len(windows), f"window {index + 1} of {len(windows)}", partial)
+    result = pooled_perplexity(losses)
+    length = len(windows[0])
+    return PerplexityReport(
+        perplexity=result["perplexity"],
+        perplexity_stderr=result["perplexity_stderr"],
+        negative_log_likelihood=result["negative_log_likelihood"],
+        tokens=result["tokens"],
+        windows=len(windows),
+        window=length,
+        stride=length,
+        convention=CONVENTION.format(windows=len(windows), window=length),
+        text=text,
+        stored_bits=stored_bits,
+        seconds=time.perf_counter() - started,
+        window_losses=tuple(math.fsum(loss) / len(loss) for loss in losses),
+    )
+
+
+def _partial(losses: list[list[float]], total: int) -> PartialPerplexity:
+    result = pooled_perplexity(losses)
+    perplexity, stderr = result["perplexity"], result["perplexity_stderr"]
+    low, high = interval(perplexity, stderr, len(losses))
+    return PartialPerplexity(perplexity, low, high, result["tokens"], len(losses), total)
+
+
+def interval(perplexity: float, stderr: float | None, windows: int) -> tuple[float | None, float | None]:
+    """95 % interval of a perplexity: Student t over windows, symmetric on the log scale."""
+    if stderr is None or windows < 2 or not math.isfinite(perplexity):
+        return None, None
+    spread = float(student_t.ppf(0.975, windows - 1)) * stderr / perplexity
+    return perplexity * math.exp(-spread), perplexity * math.exp(min(spread, 700))

@@ -1,0 +1,48 @@
+"""Precomputed, true results for the first paint: written by ``python -m compression gallery``, read by the app.
+
+Reading needs neither torch nor a model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from compression import store
+from compression.analysis import AnalysisInfo, PatternInfo
+from compression.types import Comparison
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Results of one model.
+
+    Attributes:
+        analysis: spectra and allocations.
+        comparison: measured runs, with their environment.
+        patterns: one site of each projection as low rank and as dictionary.
+    """
+
+    analysis: AnalysisInfo
+    comparison: Comparison
+    patterns: tuple[PatternInfo, ...]
+
+
+def load_gallery(directory: Path) -> Gallery:
+    """Read a gallery.
+
+    Raises:
+        UserError: if a file is missing or damaged.
+    """
+    return Gallery(
+        analysis=store.read_json(directory / "analysis.json", AnalysisInfo),
+        comparison=store.read_json(directory / "comparison.json", Comparison),
+        patterns=store.read_json(directory / "patterns.json", tuple[PatternInfo, ...]),
+    )
+
+
+def save_gallery(directory: Path, gallery: Gallery) -> None:
+    """Write a gallery, file by file; existing files are replaced."""
+    store.write_json(directory / "analysis.json", gallery.analysis)
+    store.write_json(directory / "comparison.json", gallery.comparison)
+    store.write_json(directory / "patterns.json", gallery.patterns)

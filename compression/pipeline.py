@@ -1,0 +1,211 @@
+"""Plan → compressed model: the one loop over sites that every per-site method shares."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from compression import accounting
+from compression.allocation import Spectra
+from compression.calibration import Calibration, SiteStatistics
+from compression.errors import UserError
+from compression.linalg import singular_values
+from compression.methods import METHODS, CompressionMethod, SiteResult, create_method
+from compression.modules import CompressedLinear
+from compression.sites import compressed_copy, site_bias, site_weight
+from compression.types import CompressionPlan, CompressionReport, LinearSite, Progress, SiteReport
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from compression.models import LoadedModel
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CompressedModel:
+    """A model with compressed layers, ready to run, and the report on how it came to be.
+
+    Attributes:
+        source: the dense model it was made from, or a stand-in with the same identity when read from disk.
+        model: the torch module with compressed layers.
+        report: what was done.
+    """
+
+    source: LoadedModel
+    model: PreTrainedModel
+    report: CompressionReport
+
+
+def finish(steps: Generator[Progress, None, T]) -> T:
+    """Run a generator of progress events to its end and return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+def measure_spectra(model: nn.Module, sites: tuple[LinearSite, ...]) -> Generator[Progress, None, Spectra]:
+    """Singular values of every site's original weight."""
+    spectra = {}
+    for index, site in enumerate(sites):
+        spectra[site.name] = singular_values(site_weight(model, site))
+        yield Progress("spectra", index + 1, len(sites), f"spectrum of {site.name}")
+    return spectra
+
+
+def compress(
+    source: LoadedModel, sites: tuple[LinearSite, ...], plan: CompressionPlan, calibration: Calibration | None
+) -> Generator[Progress, None, CompressedModel]:
+    """Carry out a plan, site by site; the dense model is not changed.
+
+    Args:
+        source: the dense model.
+        sites: its sites.
+        plan: what to do; `plan.allocation` decides how much of each site goes.
+        calibration: statistics of the inputs; also used to report output errors.
+
+    Yields:
+        One event a site, whose `partial` is its `SiteReport`.
+
+    Raises:
+        UserError: if the method needs a calibration and there is none, or a weight is not finite.
+    """
+    started = time.perf_counter()
+    method = create_method(plan.method, **plan.settings)
+    if method.uses_calibration and calibration is None:
+        raise UserError(f"The method {plan.method} needs calibration text: name one.")
+    layers: dict[str, nn.Module] = {}
+    reports: list[SiteReport] = []
+    statistics: SiteStatistics | None = None
+    current_group = None
+    for index, site in enumerate(sites):
+        if calibration is not None and site.input_group != current_group:
+            # Only one group's factorisation is kept: sites that share an input stand next to each other.
+            statistics, current_group = calibration.statistics(site.input_group), site.input_group
+        fraction = plan.allocation.removed_fractions[site.name]
+        layer, site_report = _compress_site(source.model, site, method, statistics, fraction)
+        if layer is not None:
+            layers[site.name] = layer
+        reports.append(site_report)
+        yield Progress("compress", index + 1, len(sites), f"{plan.method}: {site.name}", site_report)
+    model = compressed_copy(source.model, layers)
+    report = summarise(model, source.storage_dtype, plan, tuple(reports), calibration)
+    seconds = time.perf_counter() - started
+    stages = {"calibration": report.calibration_seconds, "factorisation": sum(r.seconds for r in reports)}
+    return CompressedModel(source, model, replace(report, compress_seconds=seconds, stages=stages))
+
+
+def _compress_site(
+    model: nn.Module,
+    site: LinearSite,
+    method: CompressionMethod,
+    statistics: SiteStatistics | None,
+    removed_fraction: float,
+) -> tuple[CompressedLinear | None, SiteReport]:
+    started = time.perf_counter()
+    weight = site_weight(model, site)
+    original_bits = accounting.dense_bits(*weight.shape)
+    result: SiteResult | None = None
+    if removed_fraction > 0:
+        try:
+            result = method.compress(weight, site_bias(model, site), statistics, removed_fraction)
+        except UserError as error:
+            raise UserError(f"{site.name}: {error}") from error
+    stored_bits = result.layer.stored_bits() if result else original_bits
+    output_error = None
+    if result and statistics is not None:
+        output_error = relative_output_error(weight, result.layer.dense_weight(), statistics.gram)
+    elif statistics is not None:
+        output_error = 0.0
+    return result.layer if result else None, SiteReport(
+        name=site.name,
+        block=site.block,
+        projection=site.projection,
+        shape=(site.out_features, site.in_features),
+        removed_fraction_target=removed_fraction,
+        removed_fraction=accounting.removed_fraction(stored_bits, original_bits),
+        stored_bits=stored_bits,
+        representation=result.layer.representation if result else "dense",
+        quantities=result.layer.spec() if result else {},
+        relative_output_error=output_error,
+        seconds=time.perf_counter() - started,
+        convergence=result.convergence if result else (),
+        notes=result.notes if result else (),
+    )
+
+
+def relative_output_error(weight: Tensor, approximation: Tensor, gram: Tensor) -> float:
+    """``‖X(W − Ŵ)ᵀ‖_F ÷ ‖XWᵀ‖_F`` from the Gram matrix: ``tr(E G Eᵀ)`` with E = W − Ŵ.
+
+    Args:
+        weight: (out, in).
+        approximation: (out, in).
+        gram: (in, in), XᵀX.
+    """
+    difference = weight.float() - approximation.float()
+    gram = gram.float()
+    lost = ((difference @ gram) * difference).sum(dtype=torch.float64).clamp_min(0)
+    total = ((weight.float() @ gram) * weight.float()).sum(dtype=torch.float64)
+    return float((lost / total.clamp_min(1e-300)).sqrt())
+
+
+def tensors_to_save(model: nn.Module, storage_dtype: str) -> dict[str, Tensor]:
+    """The tensors that make up a model on disk: compressed buffers as they are, all else in 16 bits, ties once."""
+    dtype = getattr(torch, storage_dtype)
+    seen: set[int] = set()
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.numel() and tensor.data_ptr() in seen:
+            continue
+        seen.add(tensor.data_ptr())
+        tensors[name] = tensor.to(dtype) if tensor.dtype == torch.float32 else tensor
+    return tensors
+
+
+def stored_bits_of(tensors: dict[str, Tensor]) -> int:
+    """Bits of a set of tensors."""
+    return sum(8 * tensor.numel() * tensor.element_size() for tensor in tensors.values())
+
+
+def dense_stored_bits(source: LoadedModel) -> int:
+    """Bits of the dense model on disk, 16 a value."""
+    return stored_bits_of(tensors_to_save(source.model, source.storage_dtype))
+
+
+def summarise(
+    model: nn.Module,
+    storage_dtype: str,
+    plan: CompressionPlan,
+    sites: tuple[SiteReport, ...],
+    calibration: Calibration | None,
+) -> CompressionReport:
+    """Totals over the sites and over the whole model, from the tensors that are saved."""
+    stored = stored_bits_of(tensors_to_save(model, storage_dtype))
+    site_stored = sum(site.stored_bits for site in sites)
+    site_original = sum(accounting.dense_bits(*site.shape) for site in sites)
+    original = stored - site_stored + site_original
+    notes = [f"{site.name}: {note}" for site in sites for note in site.notes]
+    warning = METHODS[plan.method].warning
+    return CompressionReport(
+        plan=plan,
+        removed_fraction=accounting.removed_fraction(site_stored, site_original),
+        whole_model_removed_fraction=accounting.removed_fraction(stored, original),
+        stored_bits=stored,
+        original_bits=original,
+        site_stored_bits=site_stored,
+        calibration_seconds=calibration.seconds if calibration else 0.0,
+        calibration_reused=calibration.reused if calibration else False,
+        compress_seconds=0.0,
+        stages={},
+        sites=sites,
+        notes=tuple([warning] if warning else []) + tuple(notes),
+    )

@@ -1,0 +1,125 @@
+"""Find, read and replace the compressible linear layers: the only file that knows architectures.
+
+A site is an ``nn.Linear`` or GPT-2 ``Conv1D`` inside a transformer block. Embeddings, heads (tied or
+not) and norms live outside the blocks or are of another type, so they stay dense by construction.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_utils import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+from compression.errors import UserError
+from compression.types import LinearSite
+
+SHARED_INPUTS: tuple[frozenset[str], ...] = (
+    frozenset({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}),
+    frozenset({"mlp.gate_proj", "mlp.up_proj"}),
+)
+"""Projections that read the same tensor, by their path inside a block (Llama-like models and OPT).
+
+Fused projections (GPT-2 ``attn.c_attn``, GPT-NeoX ``attention.query_key_value``) are one site. A projection
+that is not named here gets a Gram matrix of its own, which is always right and merely slower.
+"""
+
+MODEL_TYPES = ("llama", "mistral", "qwen2", "smollm3", "gpt2", "opt", "gpt_neox")
+"""Architectures whose layers are known to be plain linear layers with the input sharing above."""
+
+
+def find_sites(model: PreTrainedModel) -> tuple[LinearSite, ...]:
+    """List the compressible linear layers in model order.
+
+    Args:
+        model: a causal language model of one of `MODEL_TYPES`.
+
+    Raises:
+        UserError: for other architectures.
+    """
+    model_type = model.config.model_type
+    if model_type not in MODEL_TYPES:
+        raise UserError(
+            f"The architecture {model_type!r} is not supported: expected one of {', '.join(MODEL_TYPES)}; choose "
+            "another model."
+        )
+    blocks_path, blocks = _blocks(model)
+    sites = []
+    for index, block in enumerate(blocks):
+        for projection, layer in block.named_modules():
+            if isinstance(layer, nn.Linear | Conv1D):
+                out_features, in_features = read_weight(layer).shape
+                block_path = f"{blocks_path}.{index}"
+                sites.append(
+                    LinearSite(
+                        name=f"{block_path}.{projection}",
+                        block=index,
+                        projection=projection,
+                        out_features=out_features,
+                        in_features=in_features,
+                        input_group=f"{block_path}.{_input_of(projection)}",
+                    )
+                )
+    return tuple(sites)
+
+
+def _blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
+    """The list of transformer blocks: the longest ModuleList, outermost first."""
+    lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    if not lists:
+        raise UserError(f"No transformer blocks were found in {type(model).__name__}; choose another model.")
+    return max(lists, key=lambda item: len(item[1]))
+
+
+def _input_of(projection: str) -> str:
+    for shared in SHARED_INPUTS:
+        if projection in shared:
+            return "+".join(sorted(shared))
+    return projection
+
+
+def read_weight(layer: nn.Module) -> Tensor:
+    """The weight of a dense layer as (out, in); GPT-2's Conv1D stores (in, out)."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight.detach().T if isinstance(layer, Conv1D) else weight.detach()
+
+
+def site_weight(model: nn.Module, site: LinearSite) -> Tensor:
+    """The weight (out, in) of a site that is still dense."""
+    return read_weight(model.get_submodule(site.name))
+
+
+def site_bias(model: nn.Module, site: LinearSite) -> Tensor | None:
+    """The bias (out,) of a site, or None."""
+    bias = model.get_submodule(site.name).bias
+    return bias.detach() if isinstance(bias, Tensor) else None
+
+
+def compressed_copy(model: PreTrainedModel, replacements: dict[str, nn.Module]) -> PreTrainedModel:
+    """A copy of `model` with some layers replaced; every other tensor is shared, `model` is untouched.
+
+    Args:
+        model: the dense model.
+        replacements: module path → new layer.
+    """
+    memo: dict[int, object] = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
+    memo |= {id(model.get_submodule(name)): layer for name, layer in replacements.items()}
+    duplicate = copy.deepcopy(model, memo)
+    return duplicate.eval()
+
+
+def empty_model(config: object) -> PreTrainedModel:
+    """A causal language model built from its configuration alone, in float32; no remote code."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("cpu"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    return model.eval()
+
+
+def decoder_of(model: PreTrainedModel) -> nn.Module:
+    """The model without its language-modelling head: what calibration runs."""
+    return model.base_model
