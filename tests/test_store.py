@@ -96,7 +96,7 @@ def test_a_kill_leaves_nothing_and_the_next_use_cleans_up(tmp_path: Path) -> Non
         pass
     writer_files = [p.name for p in tmp_path.iterdir() if p.name.startswith(".model.")]
     writer.send_signal(signal.SIGKILL)
-    writer.wait()
+    writer.communicate()
     assert not target.exists() and writer_files, "the half-written directory must not have the final name"
     with store.atomic_directory(target) as folder:
         (folder / "whole").write_text("x")
@@ -113,7 +113,7 @@ def test_the_work_of_a_living_process_is_left_alone(tmp_path: Path) -> None:
         assert list(tmp_path.glob(".model.*.tmp/half")), "another process's temporary directory was removed"
     finally:
         writer.kill()
-        writer.wait()
+        writer.communicate()
 
 
 def test_json_goes_and_comes_back(tmp_path: Path) -> None:
@@ -148,13 +148,13 @@ def test_a_key_follows_the_content_alone() -> None:
 def test_a_lock_excludes_threads_and_says_that_it_waits(cache: Path) -> None:
     held = store.lock("x")
     held.acquire()
-    messages = []
+    messages: list[str] = []
 
     def wait() -> None:
         generator = store.waiting_lock("x", "the model")
         while True:
             try:
-                messages.append(next(generator))
+                messages.append(next(generator).stage)
             except StopIteration as stop:
                 with stop.value:
                     messages.append("mine")
@@ -163,7 +163,7 @@ def test_a_lock_excludes_threads_and_says_that_it_waits(cache: Path) -> None:
     thread = threading.Thread(target=wait)
     thread.start()
     time.sleep(0.3)
-    assert [m.stage for m in messages] == ["wait"]
+    assert messages == ["wait"]
     held.release()
     thread.join(5)
     assert messages[-1] == "mine"

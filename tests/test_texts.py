@@ -163,7 +163,9 @@ def test_paths_that_are_no_text(tmp_path: Path) -> None:
     assert all(name in _refused(tmp_path / "missing") for name in texts.TEXTS)
     assert "There is no text" in _refused("sotu")
     assert "There is no text" in _refused("")
+    assert "There is no text" in _refused("~nobody-of-this-name/a")
     assert "cannot be read" in _refused("x" * 5000)
+    assert "cannot be read" in _refused("a\0b")
     with open(tmp_path / "large", "wb") as file:
         file.truncate(50_000_001)
     assert "50.0 MB, more than the 50 MB" in _refused(tmp_path / "large")
