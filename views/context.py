@@ -33,7 +33,7 @@ class Context:
 
     def model_line(self) -> gr.Markdown:
         """A line that names the model and its note, and follows the choice."""
-        line = gr.Markdown(self.model_text(engine.default_model_id()), elem_classes="model-line")
+        line = gr.Markdown(self.model_text(engine.default_model_id()), elem_classes=["model-line"])
         self.model_id.change(self.model_text, self.model_id, line, show_progress="hidden", api_visibility="private")
         return line
 
@@ -65,7 +65,7 @@ class Context:
                 log.exception("no cost estimate")
                 return self.words("cost.unknown")
 
-        line = gr.Markdown(self.words("cost.unknown"), elem_classes="cost")
+        line = gr.Markdown(self.words("cost.unknown"), elem_classes=["cost"])
         listeners = [self.page.load, *(component.change for component in inputs)]
         gr.on(
             listeners,

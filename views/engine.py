@@ -9,14 +9,22 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from compression.analysis import AnalysisInfo, PatternInfo
 from compression.errors import UserError
-from compression.types import CalibrationSettings, Comparison, Environment, Progress, TextSource
+from compression.types import (
+    CalibrationSettings,
+    Comparison,
+    ComparisonRun,
+    Environment,
+    PerplexityReport,
+    Progress,
+    TextSource,
+)
 
 if TYPE_CHECKING:
     from compression.gallery import Gallery
@@ -156,15 +164,11 @@ def recipe(model_id: str, method: str, policy: str, removed_fraction: float) -> 
     return Recipe(model_id, method, policy, float(removed_fraction))
 
 
-def reference(model_id: str, show: Callable[[Progress], Any]) -> Generator[Any, None, Comparison]:
-    """Measure the dense model, and return a comparison that has everything but runs."""
-    wanted = recipe(model_id, "dense", "uniform", 0.0)
-    work = workbench().perplexity(wanted, EVALUATION_TEXT, window=1024, max_windows=4)
-    dense = yield from relay(work, show)
-    text = TextSource(wanted.calibration_text, "", 0)
-    calibration = CalibrationSettings(text, wanted.num_sequences, wanted.sequence_length)
+def unfinished_comparison(model_id: str, dense: PerplexityReport, runs: Sequence[ComparisonRun]) -> Comparison:
+    """What a running comparison has measured so far, to be shown; the finished one replaces it."""
+    calibration = CalibrationSettings(TextSource("", "", 0), 0, 0)
     unknown = Environment("", "", "", "", "", 0, "", "", "", "")
-    return Comparison(model_id, title_and_note(model_id)[1], "", calibration, dense, (), unknown)
+    return Comparison(model_id, title_and_note(model_id)[1], "", calibration, dense, tuple(runs), unknown)
 
 
 def relay(work: Generator[Progress, None, Result], show: Callable[[Progress], Any]) -> Generator[Any, None, Result]:

@@ -25,16 +25,16 @@ def build(language: str = "en") -> gr.Blocks:
     text = words(language)
     with gr.Blocks(title=text("page.title"), analytics_enabled=False, fill_width=False) as page:
         context = Context(text, gr.State(engine.default_model_id()), page)
-        with gr.Row(elem_classes="page-head"):
+        with gr.Row(elem_classes=["page-head"]):
             with gr.Column():
-                gr.Markdown(f"# {text('page.title')}\n\n{text('page.tagline')}", elem_classes="tagline")
-            toggle = gr.Button(text("page.theme"), size="sm", elem_classes="theme-button")
+                gr.Markdown(f"# {text('page.title')}\n\n{text('page.tagline')}", elem_classes=["tagline"])
+            toggle = gr.Button(text("page.theme"), size="sm", elem_classes=["theme-button"])
         toggle.click(None, js=_TOGGLE_THEME)
         with gr.Tabs():
             for key, fill in TABS:
                 with gr.Tab(text(f"{key}.tab"), id=key):
                     fill(context)
-        gr.Markdown(_footer(text), elem_classes="foot")
+        gr.Markdown(_footer(text), elem_classes=["foot"])
     page.queue(default_concurrency_limit=4, max_size=64)
     return page
 

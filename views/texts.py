@@ -42,6 +42,7 @@ ENGLISH: Mapping[str, str] = {
     "table.open": "Table and CSV",
     "table.download": "Download CSV",
     "chart.loading": "Drawing…",
+    "chart.empty": "No measurement yet",
     "method.dense": "dense",
     "method.svd": "SVD",
     "method.svd-llm": "SVD-LLM",
@@ -128,7 +129,7 @@ ENGLISH: Mapping[str, str] = {
     "spectrum.column.whitened_lost": "Whitened energy lost",
     # budget
     "budget.title": "What is kept, what goes",
-    "budget.x": "size over all blocks (MiB, 16 bits a value)",
+    "budget.x": "size (MiB, 16 bits a value)",
     "budget.kept": "kept",
     "budget.removed": "removed",
     "budget.rest": "always dense",
@@ -155,7 +156,7 @@ ENGLISH: Mapping[str, str] = {
     "compare.pattern_missing": "{site} has no precomputed picture; “{button}” makes one.",
     "compare.pattern_no_site": "Choose a site first: the list fills when a model has been analysed on the Explore tab.",
     "compare.none": "No comparison has been measured for this model yet; press “{button}”.",
-    "compare.partial": "{done} of {total} methods measured.",
+    "compare.finished": "All methods are measured.",
     "runs.column.removed": "Removed (actual)",
     "runs.column.whole": "Of whole model",
     "runs.column.stored": "Stored bits",
@@ -165,9 +166,9 @@ ENGLISH: Mapping[str, str] = {
     "runs.column.tokens": "Scored tokens",
     "runs.column.remark": "Remark",
     "perplexity.title": "Perplexity at this budget",
-    "perplexity.x": "perplexity (log axis, lower is better)",
+    "perplexity.x": "perplexity (log axis)",
     "perplexity.dense": "dense {value}",
-    "perplexity.lesson": "terrible, shown because that is the lesson",
+    "perplexity.lesson": "terrible, shown because<br>that is the lesson",
     "perplexity.hover": "<b>{run}</b><br>perplexity {value} ± {stderr}<br>removed {removed}",
     "perplexity.summary": (
         "At {removed} removed, {best} ({best_policy}) is best at perplexity {best_value} against {dense} dense; "
@@ -175,7 +176,7 @@ ENGLISH: Mapping[str, str] = {
     ),
     "perplexity.summary_one": "{best} ({best_policy}) measures perplexity {best_value} against {dense} dense.",
     "errors.title": "Relative output error, site by site",
-    "errors.scale": "relative output error (fixed range 0 to 1)",
+    "errors.scale": "relative output error (0 to 1; blank: dense)",
     "errors.hover": "<b>block {block} · {projection}</b><br>relative output error {error}<br>removed {removed}",
     "errors.hover_dense": "<b>block {block} · {projection}</b><br>stays dense",
     "errors.summary": (
@@ -189,8 +190,8 @@ ENGLISH: Mapping[str, str] = {
     "pattern.mask_y": "atom (block)",
     "pattern.mask_scale": "share of nonzeros",
     "pattern.mask_summary": (
-        "{site} at rank {rank} has a relative output error of {low_rank}; as a dictionary of {atoms} atoms with "
-        "{nonzeros} nonzeros a column it has {dictionary}."
+        "With {removed} removed, {site} at rank {rank} has a relative output error of {low_rank}; as a dictionary of "
+        "{atoms} atoms with {nonzeros} nonzeros a column it has {dictionary}."
     ),
     "pattern.use": "How often atoms are used",
     "pattern.use_x": "atom (sorted by use)",
@@ -295,7 +296,7 @@ class Words:
     def percent(self, share: float, digits: int = 1) -> str:
         """A share in per cent, without a trailing zero digit: ``20%``, ``33.3%``."""
         text = f"{share:.{digits}%}"
-        return text.replace(".0%", "%")
+        return text.replace(".00%", "%").replace(".0%", "%")
 
     def number(self, value: float, digits: int = 1) -> str:
         """A number with thin spaces between thousands; large ones lose their decimals."""

@@ -26,12 +26,14 @@ class Table:
         headers: column titles.
         rows: cells as numbers or text; None is an empty cell.
         wide: index of a column that may wrap, if any.
+        shares: indices of columns that hold shares and are shown in per cent (the CSV keeps the share).
     """
 
     name: str
     headers: tuple[str, ...]
     rows: tuple[tuple[str | float | int | None, ...], ...]
     wide: int | None = None
+    shares: frozenset[int] = frozenset()
 
     def csv(self) -> str:
         """The table as comma-separated values with unrounded numbers."""
@@ -80,7 +82,7 @@ def table_html(table: Table, words: Words) -> str:
         cells = []
         for i, cell in enumerate(row):
             kind = ' class="remark"' if i == table.wide else ' class="num"' if numeric[i] else ""
-            cells.append(f"<td{kind}>{escape(_cell(cell, words))}</td>")
+            cells.append(f"<td{kind}>{escape(_cell(cell, i in table.shares, words))}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     button = (
         f'<button type="button" class="csv" data-name="{escape(table.name, quote=True)}" '
@@ -92,11 +94,13 @@ def table_html(table: Table, words: Words) -> str:
     )
 
 
-def _cell(cell: str | float | int | None, words: Words) -> str:
+def _cell(cell: str | float | int | None, share: bool, words: Words) -> str:
     if cell is None:
         return words("card.none")
     if isinstance(cell, str):
         return cell
+    if share:
+        return words.percent(cell, 2)
     if isinstance(cell, int):
         return words.number(cell, 0)
     return words.number(cell, 1) if abs(cell) >= 100 else words.significant(cell, 4)
@@ -113,6 +117,15 @@ class ChartPanel:
     """A titled chart, the sentence under it, and its table in a closed accordion.
 
     Build it inside the layout; `outputs` and `updates` keep events short.
+
+    Attributes:
+        words: the language.
+        title: its heading; a panel inside another sheet leaves that to the sheet.
+        height: of the chart in pixels.
+        view: what it shows at first, if there is something already.
+        elem_id: id of the chart.
+        hint: what stands in the summary's place until there is a view.
+        inside: whether it lies inside a sheet with a heading of its own.
     """
 
     words: Words
@@ -120,21 +133,22 @@ class ChartPanel:
     height: int
     view: View | None = None
     elem_id: str | None = None
+    hint: str = ""
+    inside: bool = False
     chart: gr.HTML = field(init=False)
-    heading: gr.Markdown = field(init=False)
     summary: gr.Markdown = field(init=False)
     table: gr.HTML = field(init=False)
 
     def __post_init__(self) -> None:
         """Lay the panel out where it is made."""
-        with gr.Column(elem_classes="panel", min_width=280):
-            self.heading = gr.Markdown(f"## {self.title}", elem_classes="figure-title")
-            self.chart = live_chart(
-                self.view.figure if self.view else None, self.height, self.words("chart.loading"), self.elem_id
-            )
+        with gr.Column(elem_classes=[] if self.inside else ["sheet"], min_width=280):
+            if not self.inside:
+                gr.Markdown(f"## {self.title}", elem_classes=["figure-title"])
+            waiting = self.words("chart.loading" if self.view else "chart.empty")
+            self.chart = live_chart(self.view.figure if self.view else None, self.height, waiting, self.elem_id)
             self.summary = gr.Markdown(
-                self.view.summary if self.view else "",
-                elem_classes="summary",
+                self.view.summary if self.view else self.hint,
+                elem_classes=["summary"],
                 elem_id=f"{self.elem_id}-summary" if self.elem_id else None,
             )
             with gr.Accordion(self.words("table.open"), open=False):
@@ -186,7 +200,7 @@ def alert_html(text: str) -> str:
 def progress_html(progress: Progress) -> str:
     """A step of long work, with a bar where its length is known."""
     bar = ""
-    if progress.total > 0:
+    if progress.total > 0 and progress.stage != "wait":
         bar = f'<div class="bar" aria-hidden="true"><i style="width:{progress.done / progress.total:.0%}"></i></div>'
     text = progress.message or progress.stage
     return f'<div class="status" role="status" aria-live="polite">{escape(text)}{bar}</div>'

@@ -40,7 +40,9 @@ def _figure(info: BudgetInfo, labels: list[str], words: Words) -> go.Figure:
                 hovertemplate="%{y}: %{x:.1f} MiB",
             )
         )
-    figure.update_layout(barmode="stack", bargap=0.28, margin={"t": 40}, hovermode="closest")
+    figure.update_layout(
+        barmode="stack", bargap=0.28, margin={"t": 40}, hovermode="closest", legend={"traceorder": "normal"}
+    )
     figure.update_xaxes(title_text=words("budget.x"), fixedrange=True)
     figure.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, title_text=words("heatmap.y"))
     return finish(figure, HEIGHT, words("budget.title"))

@@ -21,9 +21,11 @@ def colour_bar(title: str, **extra: Any) -> dict[str, Any]:
         "thickness": 10,
         "len": 1.0,
         "x": 0.5,
-        "y": 1.02,
+        "y": 1.03,
         "yanchor": "bottom",
         "outlinewidth": 0,
+        "ypad": 0,
+        "xpad": 0,
         "title": {"text": title, "side": "top", "font": {"size": 12}},
         "tickfont": {"size": 11},
         **extra,
@@ -34,3 +36,8 @@ def finish(figure: go.Figure, height: int, label: str) -> go.Figure:
     """Set the height and the label that screen readers speak."""
     figure.update_layout(height=height, meta={"label": label})
     return figure
+
+
+def block_range(blocks: Sequence[int]) -> list[float]:
+    """The x range that shows every block's cell whole and nothing beside them."""
+    return [min(blocks) - 0.5, max(blocks) + 0.5]

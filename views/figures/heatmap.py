@@ -6,12 +6,12 @@ import plotly.graph_objects as go
 
 from compression.analysis import CellInfo, HeatmapInfo
 from compression.types import MAX_REMOVED_FRACTION
-from views.figures.common import colour_bar, finish, short_projections
+from views.figures.common import block_range, colour_bar, finish, short_projections
 from views.texts import Words
 from views.theme import SCALE, VERMILLION
 from views.widgets import Table, View
 
-HEIGHT = 330
+HEIGHT = 310
 
 
 def view(info: HeatmapInfo, chosen_site: str | None, words: Words) -> View:
@@ -67,9 +67,9 @@ def _figure(info: HeatmapInfo, chosen_site: str | None, words: Words) -> go.Figu
                         name=words("heatmap.chosen"),
                     )
                 )
-    figure.update_xaxes(title_text=words("heatmap.x"), showgrid=False, fixedrange=True)
+    figure.update_xaxes(title_text=words("heatmap.x"), showgrid=False, fixedrange=True, range=block_range(info.blocks))
     figure.update_yaxes(title_text=words("heatmap.y"), autorange="reversed", showgrid=False, fixedrange=True)
-    figure.update_layout(margin={"t": 64})
+    figure.update_layout(margin={"t": 52})
     return finish(figure, HEIGHT, words("heatmap.title"))
 
 
@@ -123,4 +123,4 @@ def _table(info: HeatmapInfo, words: Words) -> Table:
         if cell is not None
     )
     keys = ("site", "block", "projection", "shape", "removed", "rank", "atoms", "nonzeros")
-    return Table("removed-by-site", tuple(words(f"word.{key}") for key in keys), rows)
+    return Table("removed-by-site", tuple(words(f"word.{key}") for key in keys), rows, shares=frozenset({4}))

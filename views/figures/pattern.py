@@ -28,9 +28,10 @@ def mask_view(info: PatternInfo, words: Words) -> View:
     )
     figure.update_xaxes(title_text=words("pattern.mask_x"), showgrid=False, fixedrange=True)
     figure.update_yaxes(title_text=words("pattern.mask_y"), autorange="reversed", showgrid=False, fixedrange=True)
-    figure.update_layout(margin={"t": 64})
+    figure.update_layout(margin={"t": 52})
     summary = words(
         "pattern.mask_summary",
+        removed=words.percent(info.removed_fraction),
         site=f"`{info.site}`",
         rank=info.rank,
         low_rank=words.significant(info.low_rank_error),

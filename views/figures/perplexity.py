@@ -11,7 +11,7 @@ from views.texts import Words
 from views.theme import GREEN, style_of
 from views.widgets import Table, View
 
-HEIGHT = 340
+HEIGHT = 420
 
 
 def run_label(run: ComparisonRun, words: Words) -> str:
@@ -29,11 +29,11 @@ def _figure(info: CompareInfo, words: Words) -> go.Figure:
     dense = words("method.dense")
     figure.add_trace(_point(info.dense_perplexity, None, dense, "dense", words.number(info.dense_perplexity), dense))
     for run in info.rows:
-        label = run_label(run, words)
+        label = run_label(run, words).replace(" · ", "<br>")
         stderr = run.perplexity_stderr
         text = words.number(run.perplexity)
         if run.warning:
-            text = f"{text} <i>{words('perplexity.lesson')}</i>"
+            text = f"{text}  <br><i>{words('perplexity.lesson')}  </i>"
         hover = words(
             "perplexity.hover",
             run=label,
@@ -53,8 +53,8 @@ def _figure(info: CompareInfo, words: Words) -> go.Figure:
         layer="below",
         line={"color": GREEN, "dash": "dash", "width": 2},
     )
-    figure.update_xaxes(type="log", title_text=words("perplexity.x"), minor={"showgrid": True})
-    figure.update_yaxes(autorange="reversed", showgrid=False, title_text=words("compare.run"))
+    figure.update_xaxes(type="log", title_text=words("perplexity.x"))
+    figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_layout(margin={"t": 16}, hovermode="closest")
     return finish(figure, HEIGHT, words("perplexity.title"))
 
@@ -69,7 +69,7 @@ def _point(value: float, stderr: float | None, label: str, method: str, text: st
         mode="markers+text",
         marker={"color": colour, "symbol": symbol, "size": 12},
         text=[text],
-        textposition="top left" if "<i>" in text else "top center",
+        textposition="middle left" if "<i>" in text else "top center",
         cliponaxis=False,
         name=label,
         showlegend=False,
@@ -117,4 +117,4 @@ def table(info: CompareInfo, words: Words) -> Table:
         )
         for run in info.rows
     )
-    return Table("runs", headers, (dense, *rows), wide=len(headers) - 1)
+    return Table("runs", headers, (dense, *rows), wide=len(headers) - 1, shares=frozenset({2, 3}))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from compression.types import ComparisonRun, SiteReport
-from views.figures.common import colour_bar, finish, short_projections
+from views.figures.common import block_range, colour_bar, finish, short_projections
 from views.texts import Words
 from views.theme import SCALE
 from views.widgets import Table, View
 
-HEIGHT = 330
+HEIGHT = 310
 
 
 def view(run: ComparisonRun, words: Words) -> View:
@@ -48,9 +48,9 @@ def _figure(run: ComparisonRun, words: Words) -> go.Figure:
             colorbar=colour_bar(words("errors.scale"), tickvals=[0, 0.25, 0.5, 0.75, 1]),
         )
     )
-    figure.update_xaxes(title_text=words("heatmap.x"), showgrid=False, fixedrange=True)
+    figure.update_xaxes(title_text=words("heatmap.x"), showgrid=False, fixedrange=True, range=block_range(blocks))
     figure.update_yaxes(title_text=words("heatmap.y"), autorange="reversed", showgrid=False, fixedrange=True)
-    figure.update_layout(margin={"t": 64})
+    figure.update_layout(margin={"t": 52})
     return finish(figure, HEIGHT, words("errors.title"))
 
 
@@ -88,4 +88,4 @@ def _table(run: ComparisonRun, words: Words) -> Table:
         words("errors.column.error"),
     )
     rows = tuple((s.name, s.block, s.projection, s.removed_fraction, _error(s)) for s in run.sites)
-    return Table(f"output-error-{run.method}-{run.policy}", headers, rows)
+    return Table(f"output-error-{run.method}-{run.policy}", headers, rows, shares=frozenset({3}))

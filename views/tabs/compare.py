@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from compression.analysis import CompareInfo, compare_info
 from compression.errors import UserError
-from compression.types import ComparisonRun, Progress
+from compression.types import ComparisonRun, PerplexityReport, Progress
 from views import engine
 from views.context import Context
 from views.figures import pattern, perplexity, site_errors
@@ -70,15 +70,16 @@ def build(context: Context) -> None:
     first_run = None if info is None else info.rows[info.best]
 
     context.model_line()
-    with gr.Column(elem_classes="panel"):
+    with gr.Column(elem_classes=["sheet"]):
         budget = gr.Radio(
             [_choice(each, None, words) for each in budgets],
             value=start.value() if start else None,
             label=words("compare.budget"),
             elem_id="budget-switch",
         )
-        gr.Markdown(f"## {words('compare.live_title')}")
-        with gr.Row(elem_classes="controls"):
+    with gr.Column(elem_classes=["sheet"]):
+        gr.Markdown(f"## {words('compare.live_title')}", elem_classes=["figure-title"])
+        with gr.Row(elem_classes=["controls"]):
             ratio = gr.Slider(
                 0.05,
                 0.95,
@@ -95,10 +96,10 @@ def build(context: Context) -> None:
                 elem_id="compare-policy",
                 min_width=200,
             )
-        with gr.Row(elem_classes="controls"):
-            button = gr.Button(words("compare.button"), variant="primary", min_width=140, scale=0)
-            cancel = gr.Button(words("button.cancel"), interactive=False, min_width=100, scale=0)
-            with gr.Column(min_width=240):
+        with gr.Row(elem_classes=["controls"]):
+            button = gr.Button(words("compare.button"), variant="primary", size="md", min_width=140, scale=0)
+            cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
+            with gr.Column(min_width=240, elem_classes=["tight"]):
                 context.cost_line(
                     [context.model_id, policy, ratio],
                     lambda name, policy, ratio: [
@@ -107,9 +108,9 @@ def build(context: Context) -> None:
                 )
                 status = status_area("compare-status")
 
-    intro = gr.Markdown(_intro(info, words), elem_classes="hint")
-    with gr.Column(elem_classes="panel"):
-        gr.Markdown(f"## {words('compare.runs')}", elem_classes="figure-title")
+    intro = gr.Markdown(_intro(info, words), elem_classes=["hint"])
+    with gr.Column(elem_classes=["sheet"]):
+        gr.Markdown(f"## {words('compare.runs')}", elem_classes=["figure-title"])
         with gr.Column(elem_id="runs"):
             runs = data_table(None if info is None else perplexity.table(info, words), words)
     points = ChartPanel(
@@ -119,19 +120,22 @@ def build(context: Context) -> None:
         perplexity.view(info, words) if info else None,
         "perplexity",
     )
-    run = gr.Dropdown(
-        [] if info is None else _run_choices(info, words),
-        value=None if info is None else info.best,
-        label=words("compare.run"),
-        elem_id="run",
-    )
-    errors = ChartPanel(
-        words,
-        words("errors.title"),
-        site_errors.HEIGHT,
-        site_errors.view(first_run, words) if first_run else None,
-        "errors",
-    )
+    with gr.Column(elem_classes=["sheet"]):
+        gr.Markdown(f"## {words('errors.title')}", elem_classes=["figure-title"])
+        run = gr.Dropdown(
+            [] if info is None else _run_choices(info, words),
+            value=None if info is None else info.best,
+            label=words("compare.run"),
+            elem_id="run",
+        )
+        errors = ChartPanel(
+            words,
+            words("errors.title"),
+            site_errors.HEIGHT,
+            site_errors.view(first_run, words) if first_run else None,
+            "errors",
+            inside=True,
+        )
 
     compared = [intro, runs, *points.outputs, run, *errors.outputs]
 
@@ -155,27 +159,31 @@ def build(context: Context) -> None:
         return errors.updates(site_errors.view(info.rows[index], words))
 
     def measure(name: str, ratio: float, policy: str) -> Generator[list[Any], None, None]:
-        rows: list[ComparisonRun] = []
         key = f"{name} live {ratio} {policy}"
         target = Budget(key, ratio)
-        unchanged = [gr.skip() for _ in [budget, *compared]]
+        choices = [_choice(each, None, words) for each in budgets_of(name)]
+        choices.append(_choice(target, policy, words))
+        rows: list[ComparisonRun] = []
+        dense: list[PerplexityReport] = []
 
         def show(progress: Progress) -> list[Any]:
-            return [progress_html(progress), *unchanged]
+            if isinstance(progress.partial, PerplexityReport):
+                dense.append(progress.partial)
+            if not isinstance(progress.partial, ComparisonRun) or not dense:
+                return [progress_html(progress), *(gr.skip() for _ in [budget, *compared])]
+            rows.append(progress.partial)
+            engine.keep_comparison(key, engine.unfinished_comparison(name, dense[-1], rows))
+            return [progress_html(progress), *shown()]
 
-        comparison = yield from engine.reference(name, show)
-        for method in engine.METHODS:
-            wanted = engine.recipe(name, method, policy, ratio)
-            row = yield from engine.relay(engine.workbench().run(wanted, engine.EVALUATION_TEXT), show)
-            rows.append(row)
-            target = Budget(key, row.removed_fraction_target)
-            engine.keep_comparison(key, replace(comparison, runs=tuple(rows)))
+        def shown() -> list[Any]:
             info = info_of(target)
             assert info is not None
-            done = words("compare.partial", done=len(rows), total=len(engine.METHODS))
-            choices = [_choice(each, None, words) for each in budgets_of(name)]
-            choices.append(_choice(target, policy, words))
-            yield [status_html(done), gr.update(choices=choices, value=target.value()), *show_info(info)]
+            return [gr.update(choices=choices, value=target.value()), *show_info(info)]
+
+        recipes = tuple(engine.recipe(name, method, policy, ratio) for method in engine.METHODS)
+        work = engine.workbench().compare(recipes, engine.EVALUATION_TEXT)
+        engine.keep_comparison(key, (yield from engine.relay(work, show)))
+        yield [status_html(words("compare.finished")), *shown()]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     budget.input(switch, budget, compared, **quiet)
@@ -195,16 +203,16 @@ def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) ->
     makers = (pattern.mask_view, pattern.use_view, pattern.convergence_view)
     views: list[View | None] = [None if info is None else make(info, words) for make in makers]
 
-    with gr.Column(elem_classes="panel"):
-        gr.Markdown(f"## {words('pattern.title')}")
-        with gr.Row(elem_classes="controls"):
+    with gr.Column(elem_classes=["sheet"]):
+        gr.Markdown(f"## {words('pattern.title')}", elem_classes=["figure-title"])
+        with gr.Row(elem_classes=["controls"]):
             site = gr.Dropdown(sites, value=first, label=words("compare.site"), elem_id="pattern-site", min_width=260)
             with gr.Column(min_width=260):
-                with gr.Row(elem_classes="controls"):
-                    button = gr.Button(words("compare.pattern_button"), min_width=170, scale=0)
-                    cancel = gr.Button(words("button.cancel"), interactive=False, min_width=100, scale=0)
+                with gr.Row(elem_classes=["controls"]):
+                    button = gr.Button(words("compare.pattern_button"), size="md", min_width=170, scale=0)
+                    cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
                 status = status_area("pattern-status")
-    with gr.Row():
+    with gr.Row(equal_height=False):
         mask = ChartPanel(words, words("pattern.mask"), pattern.MASK_HEIGHT, views[0], "mask")
         with gr.Column(min_width=280):
             use = ChartPanel(words, words("pattern.use"), pattern.LINE_HEIGHT, views[1], "atom-use")

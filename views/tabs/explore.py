@@ -113,8 +113,8 @@ def build(context: Context) -> None:
         shown = picture(analysis, engine.comparison_of(model_id), DEFAULT_RATIO, "pooled", None, words)
 
     line = context.model_line()
-    with gr.Column(elem_classes="panel"):
-        with gr.Row(elem_classes="controls"):
+    with gr.Column(elem_classes=["sheet"]):
+        with gr.Row(elem_classes=["controls"]):
             ratio = gr.Slider(
                 0,
                 0.95,
@@ -134,7 +134,7 @@ def build(context: Context) -> None:
                 elem_id="policy",
                 min_width=220,
             )
-        with gr.Row(elem_classes="controls"):
+        with gr.Row(elem_classes=["controls"]):
             site = gr.Dropdown(
                 sites, value=shown.site if shown else None, label=words("explore.site"), elem_id="site", min_width=280
             )
@@ -147,18 +147,18 @@ def build(context: Context) -> None:
                 elem_id="model",
                 min_width=240,
             )
-        with gr.Row(elem_classes="controls"):
-            load = gr.Button(words("explore.load"), variant="primary", min_width=160, scale=0)
-            cancel = gr.Button(words("button.cancel"), interactive=False, min_width=100, scale=0)
-            with gr.Column(min_width=240):
+        with gr.Row(elem_classes=["controls"]):
+            load = gr.Button(words("explore.load"), variant="primary", size="md", min_width=160, scale=0)
+            cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
+            with gr.Column(min_width=240, elem_classes=["tight"]):
                 context.cost_line([model], lambda name: [engine.seconds_for(name, "dense", "uniform", 0.0, "analyze")])
                 status = status_area("explore-status")
     if shown is None:
-        gr.Markdown(words("page.empty", button=words("explore.load")), elem_classes="hint")
+        gr.Markdown(words("page.empty", button=words("explore.load")), elem_classes=["hint"])
 
     cards = gr.HTML(shown.cards if shown else "", elem_id="cards", js_on_load=None, apply_default_css=False)
     heat = ChartPanel(words, words("heatmap.title"), heatmap.HEIGHT, shown.heatmap if shown else None, "heatmap")
-    with gr.Row():
+    with gr.Row(equal_height=True):
         spec = ChartPanel(
             words, words("spectrum.title_any"), spectrum.HEIGHT, shown.spectrum if shown else None, "spectrum"
         )
@@ -200,6 +200,15 @@ def build(context: Context) -> None:
             *updates(info.model_id, ratio, policy, names[0]),
         ]
 
+    def open_known(name: str, ratio: float, policy: str) -> list[Any]:
+        """A model that was analysed before opens at once; any other waits for the button."""
+        analysis = engine.analysis_of(name.strip())
+        if analysis is None:
+            return [gr.skip() for _ in [context.model_id, site, *drawn]]
+        names = [each.name for each in analysis.model.sites]
+        shown = updates(analysis.model.model_id, ratio, policy, names[0])
+        return [analysis.model.model_id, gr.update(choices=names, value=names[0]), *shown]
+
     quiet: dict[str, Any] = {
         "show_progress": "hidden",
         "trigger_mode": "always_last",
@@ -208,6 +217,7 @@ def build(context: Context) -> None:
     }
     setting = [context.model_id, ratio, policy, site]
     gr.on([ratio.input, policy.input, site.input, ratio.release], updates, setting, drawn, **quiet)
+    model.input(open_known, [model, ratio, policy], [context.model_id, site, *drawn], **quiet)
     heat.chart.click(pick, setting[:3], [site, *drawn], **quiet)
     context.heavy(load, cancel, status, analyse, [model, ratio, policy], [context.model_id, site, *drawn])
     del line

@@ -31,8 +31,8 @@ def build(context: Context) -> None:
     """Fill the tab."""
     words = context.words
     context.model_line()
-    with gr.Column(elem_classes="panel"):
-        with gr.Row(elem_classes="controls"):
+    with gr.Column(elem_classes=["sheet"]):
+        with gr.Row(elem_classes=["controls"]):
             method = gr.Dropdown(
                 [(words.name("method", name), name) for name in engine.METHODS],
                 value="compot",
@@ -74,10 +74,10 @@ def _start(
         seconds = [engine.seconds_for(model, method, policy, ratio, task)]
         return [*seconds, engine.seconds_for(model, "dense", "uniform", 0.0, task)] if twice else seconds
 
-    with gr.Row(elem_classes="controls"):
-        button = gr.Button(words(f"live.{key}"), variant="primary", min_width=170, scale=0)
-        cancel = gr.Button(words("button.cancel"), interactive=False, min_width=100, scale=0)
-        with gr.Column(min_width=240):
+    with gr.Row(elem_classes=["controls"]):
+        button = gr.Button(words(f"live.{key}"), variant="primary", size="md", min_width=170, scale=0)
+        cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
+        with gr.Column(min_width=240, elem_classes=["tight"]):
             context.cost_line(setting, estimate)
             status = status_area(f"{key}-status")
     return button, cancel, status
@@ -85,7 +85,8 @@ def _start(
 
 def _perplexity(context: Context, setting: list[Any]) -> None:
     words = context.words
-    with gr.Column(elem_classes="panel"):
+    with gr.Column(elem_classes=["sheet"]):
+        gr.Markdown(f"## {words('live.perplexity_title')}", elem_classes=["figure-title"])
         text = gr.Textbox(
             words("live.sample"),
             lines=6,
@@ -95,8 +96,10 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
             elem_id="live-text",
         )
         button, cancel, status = _start(context, setting, "perplexity", "perplexity", twice=True)
-    panel = ChartPanel(words, words("live.perplexity_title"), live_perplexity.HEIGHT, None, "live-perplexity")
-    panel.summary.value = words("live.perplexity_hint", button=words("live.perplexity"))
+        hint = words("live.perplexity_hint", button=words("live.perplexity"))
+        panel = ChartPanel(
+            words, words("live.perplexity_title"), live_perplexity.HEIGHT, None, "live-perplexity", hint, inside=True
+        )
 
     def measure(model: str, method: str, policy: str, ratio: float, text: str) -> Generator[list[Any], None, None]:
         trace = LiveTrace((), (), recipe_label(method, policy, ratio, words))
@@ -128,8 +131,8 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
 
 def _generate(context: Context, setting: list[Any]) -> None:
     words = context.words
-    with gr.Column(elem_classes="panel"):
-        gr.Markdown(f"## {words('live.generate_title')}")
+    with gr.Column(elem_classes=["sheet"]):
+        gr.Markdown(f"## {words('live.generate_title')}", elem_classes=["figure-title"])
         prompt = gr.Textbox(words("live.prompt_value"), lines=2, label=words("live.prompt"), elem_id="live-prompt")
         button, cancel, status = _start(context, setting, "generate", "generate", twice=True)
         empty = completions_html("", [(words("word.dense"), ""), (words("word.compressed"), "")], words)
@@ -159,10 +162,11 @@ def _generate(context: Context, setting: list[Any]) -> None:
 
 def _latency(context: Context, setting: list[Any]) -> None:
     words = context.words
-    with gr.Column(elem_classes="panel"):
+    with gr.Column(elem_classes=["sheet"]):
+        gr.Markdown(f"## {words('live.latency_title')}", elem_classes=["figure-title"])
         button, cancel, status = _start(context, setting, "latency", "latency", twice=False)
-    panel = ChartPanel(words, words("live.latency_title"), latency.HEIGHT, None, "latency")
-    panel.summary.value = words("live.latency_hint", button=words("live.latency"))
+        hint = words("live.latency_hint", button=words("live.latency"))
+        panel = ChartPanel(words, words("live.latency_title"), latency.HEIGHT, None, "latency", hint, inside=True)
 
     def measure(model: str, method: str, policy: str, ratio: float) -> Generator[list[Any], None, None]:
         def show(progress: Progress) -> list[Any]:
