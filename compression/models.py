@@ -170,8 +170,8 @@ def resolve(model_id: str) -> ModelSpec:
     if found and not model_id.startswith((".", "/", "~")):
         return ModelSpec(model_id, found[1].split("/")[1], "", HubSource(found[1], found[2]))
     raise UserError(
-        f"There is no model {model_id[:200]!r}: choose {', '.join(CATALOGUE)}, a directory that exists, or a Hub id of the "
-        "form owner/name or owner/name@revision."
+        f"There is no model {model_id[:200]!r}: choose {', '.join(CATALOGUE)}, a directory that exists, or a Hub id of "
+        "the form owner/name or owner/name@revision."
     )
 
 

@@ -10,8 +10,10 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -171,7 +173,7 @@ def test_a_lock_excludes_threads_and_says_that_it_waits(cache: Path) -> None:
 
 
 def test_a_suspended_generator_lets_go_when_closed_in_another_thread(cache: Path) -> None:
-    def work():  # noqa: ANN202
+    def work() -> Generator[Any, None, None]:
         with (yield from store.waiting_lock("x", "it")):
             yield "inside"
 
