@@ -1,0 +1,68 @@
+"""Bits and the conversion of a removed fraction into sizes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from compression import accounting
+from compression.errors import UserError
+
+SHAPES = [(576, 576), (192, 576), (1536, 576), (576, 1536), (2304, 768), (64, 8)]
+FRACTIONS = [0.01, 0.1, 0.2, 0.37, 0.5, 0.8]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("fraction", FRACTIONS)
+def test_low_rank_fills_the_budget_and_never_exceeds_it(shape, fraction):
+    rank = accounting.rank_for(*shape, fraction)
+    budget = (1 - fraction) * accounting.dense_bits(*shape)
+    assert accounting.low_rank_bits(*shape, rank) <= budget * (1 + 1e-12) or rank == 1
+    assert accounting.low_rank_bits(*shape, rank + 1) > budget
+
+
+@pytest.mark.parametrize("shape", SHAPES[:-1])
+@pytest.mark.parametrize("fraction", FRACTIONS)
+@pytest.mark.parametrize("ratio", [1.2, 2.0, 4.0])
+def test_dictionary_fills_the_budget_and_never_exceeds_it(shape, fraction, ratio):
+    size = accounting.dictionary_size_for(*shape, fraction, ratio)
+    budget = (1 - fraction) * accounting.dense_bits(*shape)
+    bits = accounting.dictionary_bits(*shape, size.num_atoms, size.nonzeros_per_column)
+    assert bits <= budget
+    assert 1 <= size.nonzeros_per_column <= size.num_atoms <= min(shape)
+    full = size.num_atoms == min(shape) and size.nonzeros_per_column == size.num_atoms
+    unit = 16 * max(shape[1] + shape[0] / 16, shape[0])
+    assert full or budget - bits <= unit + 16, "a further atom or nonzero would still have fitted"
+
+
+def test_dictionary_bits_are_equation_11():
+    n, m, k, s = 576, 1536, 380, 190
+    removed = 1 - accounting.dictionary_bits(n, m, k, s) / accounting.dense_bits(n, m)
+    assert removed == pytest.approx(1 - (m * k + s * n + k * n / 16) / (m * n), abs=1e-9)
+
+
+def test_atoms_are_clipped_to_the_smaller_side_and_it_says_so():
+    size = accounting.dictionary_size_for(49152, 576, 0.05)
+    assert size.num_atoms == 576
+    assert size.note is not None and "clipped" in size.note
+    assert size.nonzeros_per_column > 288, "the rest of the budget belongs to the nonzeros"
+
+
+def test_break_even_rank_saves_nothing_beyond_it():
+    n, m = 192, 576
+    rank = accounting.break_even_rank(n, m)
+    assert rank == 144
+    assert accounting.low_rank_bits(n, m, rank) <= accounting.dense_bits(n, m)
+    assert accounting.low_rank_bits(n, m, rank + 1) > accounting.dense_bits(n, m)
+
+
+@pytest.mark.parametrize("value", [-0.01, 0.951, math.nan, math.inf, "abc", None])
+def test_removed_fractions_out_of_range_are_refused(value):
+    with pytest.raises(UserError, match=r"number from 0 to 0\.95"):
+        accounting.check_removed_fraction(value)
+
+
+def test_a_budget_too_small_for_one_atom_is_refused():
+    with pytest.raises(UserError, match="not one atom fits"):
+        accounting.dictionary_size_for(8, 8, 0.95, 1.0)
