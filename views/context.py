@@ -42,13 +42,16 @@ class Context:
         title, note = engine.title_and_note(model_id)
         return self.words("page.model_line_note" if note else "page.model_line", title=title, note=note)
 
-    def cost_text(self, estimates: list[float]) -> str:
+    def cost_text(self, estimates: list[float | None]) -> str:
         """What the next click costs."""
-        seconds = sum(estimates)
+        known = [seconds for seconds in estimates if seconds is not None]
+        if len(known) < len(estimates):
+            return self.words("cost.unknown")
+        seconds = sum(known)
         cost = self.words("time.instant") if seconds < 0.5 else self.words.duration(seconds)
         return self.words("cost.line", cost=cost)
 
-    def cost_line(self, inputs: list[Any], estimate: Callable[..., list[float]]) -> gr.Markdown:
+    def cost_line(self, inputs: list[Any], estimate: Callable[..., list[float | None]]) -> gr.Markdown:
         """A line with the cost of a click, kept up to date with the controls.
 
         Args:

@@ -204,6 +204,6 @@ def guarded(work: Generator[Any, None, None], fail: Callable[[str], Any], generi
         yield fail(generic)
 
 
-def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float, task: str) -> float:
-    """The engine's estimate of a task, in seconds."""
+def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float, task: str) -> float | None:
+    """The engine's estimate of a task, in seconds; None where it cannot know yet."""
     return workbench().estimate_seconds(recipe(model_id, method, policy, removed_fraction), task)

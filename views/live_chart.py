@@ -17,6 +17,9 @@ from views.theme import plotly_templates
 
 PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
 
+EMPTY_HEIGHT = 150
+"""Pixels that a chart takes while there is nothing to draw."""
+
 _DRAW = (Path(__file__).parent / "live_chart.js").read_text(encoding="utf-8")
 
 
@@ -32,14 +35,15 @@ def live_chart(figure: go.Figure | None, height: int, loading: str = "", elem_id
 
     Args:
         figure: the first picture, if there is one already.
-        height: height in pixels; the place is kept from the start, so nothing jumps.
+        height: height in pixels; its place is kept from the start, so nothing jumps, unless it is empty.
         loading: what is written there until the first picture is drawn.
         elem_id: id in the page.
     """
+    place = height if figure is not None else min(height, EMPTY_HEIGHT)
     return gr.HTML(
         value="" if figure is None else figure_value(figure),
         html_template=(
-            f'<div class="live-chart" style="min-height:{height}px"><div class="plot" style="min-height:{height}px">'
+            f'<div class="live-chart" style="min-height:{place}px"><div class="plot" style="min-height:{place}px">'
             f'</div><div class="loading">{loading}</div></div>'
         ),
         js_on_load=_DRAW,

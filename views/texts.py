@@ -176,7 +176,7 @@ ENGLISH: Mapping[str, str] = {
     ),
     "perplexity.summary_one": "{best} ({best_policy}) measures perplexity {best_value} against {dense} dense.",
     "errors.title": "Relative output error, site by site",
-    "errors.scale": "relative output error (0 to 1; blank: dense)",
+    "errors.scale": "relative output error (blank: dense)",
     "errors.hover": "<b>block {block} · {projection}</b><br>relative output error {error}<br>removed {removed}",
     "errors.hover_dense": "<b>block {block} · {projection}</b><br>stays dense",
     "errors.summary": (
@@ -208,7 +208,7 @@ ENGLISH: Mapping[str, str] = {
     # Test live
     "live.tab": "Test live",
     "live.text": "Your text",
-    "live.text_info": "A few paragraphs; the more text, the narrower the interval.",
+    "live.text_info": "The more text, the narrower the interval. The sample is from Darwin, On the Origin of Species (1859).",
     "live.method": "Method",
     "live.policy": "Policy",
     "live.ratio": "Share removed",
@@ -256,22 +256,38 @@ ENGLISH: Mapping[str, str] = {
     ),
     "live.recipe": "{method}, {policy}, {removed} removed",
     "live.sample": (
-        "Whatever is done in haste is seldom done well. A builder who means his house to stand a hundred years will "
-        "choose his stones slowly, and lay them with care; he will not grudge a day spent on the foundations, though "
-        "no visitor shall ever see them. When the walls are raised he looks along each course, and where a stone is "
-        "out of its line he takes it down and sets it again. His neighbours, who have finished long before him, may "
-        "smile at his patience; but the first winter teaches them the value of it. The rain finds every crack that "
-        "was left in hurry, and the frost opens every joint that was poorly filled. So it is with learning. The "
-        "student who reads many books quickly remembers the names of the chapters, while another, who has read a "
-        "single book with attention, can tell you what it says and where he disagrees. It is not the number of pages "
-        "that makes us wise, but the time we spend between them, when the book is closed upon the table, the lamp is "
-        "low, and we ask ourselves, quite honestly, whether what we have been told is true."
+        "When on board H.M.S. Beagle, as naturalist, I was much struck with certain facts in the distribution of the "
+        "inhabitants of South America, and in the geological relations of the present to the past inhabitants of that "
+        "continent. These facts seemed to me to throw some light on the origin of species—that mystery of mysteries, "
+        "as it has been called by one of our greatest philosophers. On my return home, it occurred to me, in 1837, "
+        "that something might perhaps be made out on this question by patiently accumulating and reflecting on all "
+        "sorts of facts which could possibly have any bearing on it. After five years' work I allowed myself to "
+        "speculate on the subject, and drew up some short notes; these I enlarged in 1844 into a sketch of the "
+        "conclusions, which then seemed to me probable: from that period to the present day I have steadily pursued "
+        "the same object. I hope that I may be excused for entering on these personal details, as I give them to show "
+        "that I have not been hasty in coming to a decision.\n\n"
+        "My work is now nearly finished; but as it will take me two or three more years to complete it, and as my "
+        "health is far from strong, I have been urged to publish this Abstract. I have more especially been induced "
+        "to do this, as Mr. Wallace, who is now studying the natural history of the Malay archipelago, has arrived at "
+        "almost exactly the same general conclusions that I have on the origin of species. Last year he sent to me a "
+        "memoir on this subject, with a request that I would forward it to Sir Charles Lyell, who sent it to the "
+        "Linnean Society, and it is published in the third volume of the Journal of that Society.\n\n"
+        "This Abstract, which I now publish, must necessarily be imperfect. I cannot here give references and "
+        "authorities for my several statements; and I must trust to the reader reposing some confidence in my "
+        "accuracy. No doubt errors will have crept in, though I hope I have always been cautious in trusting to good "
+        "authorities alone. I can here give only the general conclusions at which I have arrived, with a few facts in "
+        "illustration, but which, I hope, in most cases will suffice. No one can feel more sensible than I do of the "
+        "necessity of hereafter publishing in detail all the facts, with references, on which my conclusions have "
+        "been grounded; and I hope in a future work to do this. For I am well aware that scarcely a single point is "
+        "discussed in this volume on which facts cannot be adduced, often apparently leading to conclusions directly "
+        "opposite to those at which I have arrived. A fair result can be obtained only by fully stating and balancing "
+        "the facts and arguments on both sides of each question; and this cannot possibly be here done."
     ),
 }
 
 TABLES: Mapping[str, Mapping[str, str]] = {"en": ENGLISH}
 
-NARROW_SPACE = " "
+NARROW_SPACE = "\u202f"
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _start(
     """
     words = context.words
 
-    def estimate(model: str, method: str, policy: str, ratio: float) -> list[float]:
+    def estimate(model: str, method: str, policy: str, ratio: float) -> list[float | None]:
         seconds = [engine.seconds_for(model, method, policy, ratio, task)]
         return [*seconds, engine.seconds_for(model, "dense", "uniform", 0.0, task)] if twice else seconds
 
