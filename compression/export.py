@@ -118,9 +118,13 @@ def _assemble(
             continue
         out_features, in_features = site.shape
         linear = LinearSite(site.name, site.block, site.projection, out_features, in_features, "")
-        layer = LAYER_TYPES[site.representation].empty(
-            in_features, out_features, site_bias(model, linear), **site.quantities
-        )
+        try:
+            layer_type = LAYER_TYPES[site.representation]
+            layer = layer_type.empty(in_features, out_features, site_bias(model, linear), **site.quantities)
+        except (KeyError, AttributeError) as error:
+            raise UserError(
+                f"{directory} is damaged (its report does not fit {site.name}): compress it again."
+            ) from error
         model.set_submodule(site.name, layer)
     try:
         outcome = model.load_state_dict(tensors, strict=False)

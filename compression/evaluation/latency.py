@@ -88,7 +88,7 @@ def _decode(model: PreTrainedModel, prompt_tokens: int, decode_tokens: int) -> C
         with torch.inference_mode():
             for _ in range(decode_tokens):
                 model(token, past_key_values=cache, use_cache=True)
-            cache.crop(prompt_tokens)
+            cache.crop(-decode_tokens)
 
     return run
 

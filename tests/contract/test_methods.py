@@ -1,0 +1,186 @@
+"""What every per-site method promises, run over the registry: a new method is tested by being registered."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import reference
+import torch
+
+from compression import accounting, linalg
+from compression.calibration import SiteStatistics
+from compression.errors import UserError
+from compression.methods import METHODS, compot, create_method
+from compression.methods.base import CompressionMethod, register, setting
+from compression.modules import DictionaryLinear
+from compression.pipeline import relative_output_error
+
+SHAPES = [(40, 40), (24, 40), (72, 40), (40, 72)]
+
+
+def problem(shape, seed=0):
+    """A weight, its inputs (correlated, as activations are) and their statistics."""
+    g = torch.Generator().manual_seed(seed)
+    out_features, in_features = shape
+    weight = torch.randn(out_features, in_features, generator=g)
+    mixing = torch.randn(in_features, in_features, generator=g) * torch.logspace(0, -2, in_features)
+    inputs = torch.randn(400, in_features, generator=g) @ mixing
+    return weight, inputs, SiteStatistics(inputs.T @ inputs, len(inputs))
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.6])
+def test_shapes_bias_and_budget(name, shape, fraction):
+    weight, inputs, statistics = problem(shape)
+    bias = torch.randn(shape[0])
+    layer = create_method(name).compress(weight, bias, statistics, fraction).layer
+    assert layer.dense_weight().shape == weight.shape
+    assert torch.equal(layer.bias, bias)
+    x = inputs[:7]
+    reference.assert_close(layer(x), x @ layer.dense_weight().T + bias, rtol=1e-3, atol=1e-3)
+    assert layer.stored_bits() <= (1 - fraction) * accounting.dense_bits(*shape) * (1 + 1e-9)
+    assert torch.isfinite(layer.dense_weight()).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_same_input_gives_the_same_bits(name):
+    weight, _, statistics = problem((24, 40))
+    first, second = (create_method(name).compress(weight, None, statistics, 0.3).layer for _ in range(2))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_weight_is_left_alone(name):
+    weight, _, statistics = problem((24, 40))
+    before = weight.clone()
+    create_method(name).compress(weight, None, statistics, 0.3)
+    assert torch.equal(weight, before)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_removing_more_never_helps(name):
+    weight, _, statistics = problem((40, 72))
+    errors = [
+        relative_output_error(
+            weight, create_method(name).compress(weight, None, statistics, f).layer.dense_weight(), statistics.gram
+        )
+        for f in (0.1, 0.3, 0.5, 0.7)
+    ]
+    assert errors == sorted(errors)
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.uses_calibration])
+def test_methods_that_use_calibration_beat_plain_svd_on_the_output(name):
+    weight, _, statistics = problem((40, 72))
+    errors = {
+        method: relative_output_error(
+            weight, create_method(method).compress(weight, None, statistics, 0.3).layer.dense_weight(), statistics.gram
+        )
+        for method in ("svd", name)
+    }
+    assert errors[name] < 0.9 * errors["svd"]
+
+
+def test_svd_llm_with_an_identity_gram_is_svd():
+    weight, _, _ = problem((24, 40))
+    statistics = SiteStatistics(torch.eye(40), 40)
+    whitened = create_method("svd-llm").compress(weight, None, statistics, 0.3).layer.dense_weight()
+    plain = create_method("svd").compress(weight, None, None, 0.3).layer.dense_weight()
+    reference.assert_close(whitened, plain, rtol=0, atol=5e-3)  # both rounded to 16 bits, signs may differ
+
+
+def test_svd_llm_error_is_the_discarded_whitened_energy():
+    weight, inputs, statistics = problem((24, 40))
+    rank = accounting.rank_for(24, 40, 0.3)
+    layer = create_method("svd-llm").compress(weight, None, statistics, 0.3).layer
+    values = torch.linalg.svdvals(inputs.double() @ weight.T.double())
+    expected = float((values[rank:].square().sum() / values.square().sum()).sqrt())
+    measured = reference.output_error(inputs.double(), weight.double(), layer.dense_weight().double())
+    assert measured == pytest.approx(expected, rel=1e-2)
+    assert relative_output_error(weight, layer.dense_weight(), statistics.gram) == pytest.approx(measured, rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20)])
+def test_compot_equals_the_slow_alternation(shape):
+    target = torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    expected, errors = reference.sparse_factorisation(target, 12, 5, 8)
+    factors = compot.factorise(target, 12, 5, 8)
+    reference.assert_close(factors.dictionary @ factors.coefficients, expected, atol=1e-8)
+    assert factors.convergence == pytest.approx(errors, abs=1e-10)
+
+
+def test_no_alternation_raises_the_error_and_atoms_stay_orthonormal():
+    target = torch.randn(30, 50, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    factors = compot.factorise(target, 16, 6, 30)
+    assert all(b <= a + 1e-12 for a, b in zip(factors.convergence, factors.convergence[1:], strict=False))
+    assert factors.convergence[-1] < 0.97 * factors.convergence[0], "the alternation must be worth something"
+    reference.assert_close(factors.dictionary.T @ factors.dictionary, torch.eye(16, dtype=torch.float64), atol=1e-10)
+    assert factors.mask.sum(0).tolist() == [6] * 50
+
+
+def test_compot_with_every_atom_and_every_coefficient_is_exact():
+    target = torch.randn(20, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    factors = compot.factorise(target, 20, 20, 1)
+    reference.assert_close(factors.dictionary @ factors.coefficients, target, atol=1e-10)
+
+
+def test_compot_survives_unused_atoms():
+    target = torch.zeros(20, 30, dtype=torch.float64)
+    target[:3] = torch.randn(3, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    factors = compot.factorise(target, 10, 4, 5)
+    reference.assert_close(factors.dictionary.T @ factors.dictionary, torch.eye(10, dtype=torch.float64), atol=1e-9)
+    assert factors.convergence[-1] < 1e-12
+
+
+def test_rounding_to_16_bits_costs_next_to_nothing():
+    weight, _, statistics = problem((40, 72))
+    size = accounting.dictionary_size_for(40, 72, 0.3)
+    target = statistics.whitening.whiten(weight.T).float()
+    factors = compot.factorise(target, size.num_atoms, size.nonzeros_per_column, 20)
+    exact = (statistics.whitening.unwhiten(factors.dictionary) @ factors.coefficients.double()).T
+    layer = DictionaryLinear(
+        statistics.whitening.unwhiten(factors.dictionary), factors.coefficients.double(), factors.mask
+    )
+    before = relative_output_error(weight, exact, statistics.gram)
+    after = relative_output_error(weight, layer.dense_weight(), statistics.gram)
+    assert after == pytest.approx(before, rel=5e-3)
+
+
+def test_every_method_describes_itself():
+    for name, method in METHODS.items():
+        assert method.name == name and method.title and method.description and method.source
+        for field in dataclasses.fields(method):
+            assert field.metadata["title"] and field.metadata["minimum"] <= field.default <= field.metadata["maximum"]
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("nope", {}, "no method 'nope': expected one of svd, svd-llm, compot|no method 'nope': expected one of"),
+        ("compot", {"iterations": -1}, "alternations must be a number from 0 to 200"),
+        ("compot", {"atoms_per_nonzero": float("nan")}, "atoms per nonzero"),
+        ("svd", {"iterations": 3}, "svd has no setting 'iterations'"),
+    ],
+)
+def test_bad_names_and_settings_are_refused_in_one_sentence(name, settings, message):
+    with pytest.raises(UserError, match=message):
+        create_method(name, **settings)
+
+
+def test_registration_refuses_duplicates_and_nameless_methods():
+    class Nameless(CompressionMethod):
+        def compress(self, weight, bias, statistics, removed_fraction):
+            raise NotImplementedError
+
+    class Twin(Nameless):
+        name, title, description, source = "svd", "t", "d", "s"
+
+    with pytest.raises(ValueError, match="must be lower case"):
+        register(Nameless)
+    with pytest.raises(ValueError, match="taken by SVD"):
+        register(Twin)
+    assert setting(1, "x", 0, 2).metadata["title"] == "x"

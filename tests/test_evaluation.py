@@ -1,0 +1,125 @@
+"""Perplexity, latency and completions against obvious versions."""
+
+from __future__ import annotations
+
+import math
+
+import architectures
+import pytest
+import torch
+
+from compression.errors import UserError
+from compression.evaluation.generation import generate
+from compression.evaluation.latency import measure_latency
+from compression.evaluation.metrics import pooled_perplexity
+from compression.evaluation.perplexity import evaluation_windows, interval, measure_perplexity, tokenize
+from compression.pipeline import finish
+from compression.types import TextSource
+
+SOURCE = TextSource("test", "0", 0)
+TOKENS = torch.randint(0, architectures.VOCABULARY, (100,), generator=torch.Generator().manual_seed(0))
+
+
+def test_perplexity_equals_the_models_own_loss():
+    model = architectures.loaded("llama").model
+    report = finish(measure_perplexity(model, TOKENS, SOURCE, 8, window=20))
+    with torch.inference_mode():
+        losses = [float(model(w[None], labels=w[None]).loss) for w in TOKENS.view(5, 20)]
+    assert report.perplexity == pytest.approx(math.exp(sum(losses) / 5), rel=1e-5)
+    assert report.window_losses == pytest.approx(losses, rel=1e-5)
+    assert (report.tokens, report.windows, report.window, report.stride) == (95, 5, 20, 20)
+    assert "first token of each unscored" in report.convention
+
+
+def test_partial_results_end_in_the_final_one():
+    model = architectures.loaded("gpt2").model
+    steps = measure_perplexity(model, TOKENS, SOURCE, 8, window=20, max_windows=3)
+    partials = []
+    while True:
+        try:
+            partials.append(next(steps).partial)
+        except StopIteration as stop:
+            report = stop.value
+            break
+    assert [p.windows for p in partials] == [1, 2, 3]
+    assert partials[0].low is None and partials[1].low < partials[1].perplexity < partials[1].high
+    assert partials[-1].perplexity == report.perplexity
+
+
+def test_pooling_is_over_tokens_not_over_windows():
+    result = pooled_perplexity([[1.0], [3.0, 3.0, 3.0]])
+    assert result["perplexity"] == pytest.approx(math.exp(2.5))
+    assert result["tokens"] == 4
+    assert pooled_perplexity([[1.0, 2.0]])["perplexity_stderr"] is None
+
+
+def test_the_standard_error_is_the_textbook_one_for_equal_windows():
+    means = [2.0, 2.2, 2.7, 1.9]
+    result = pooled_perplexity([[m] * 50 for m in means])
+    expected = torch.tensor(means, dtype=torch.float64).std().item() / 2
+    assert result["perplexity_stderr"] == pytest.approx(math.exp(2.2) * expected, rel=1e-12)
+
+
+def test_the_interval_widens_with_fewer_windows():
+    few, many = interval(10.0, 1.0, 2), interval(10.0, 1.0, 100)
+    assert few[0] < many[0] < 10 < many[1] < few[1]
+    assert many[1] == pytest.approx(10 * math.exp(1.984 * 0.1), rel=1e-3)
+
+
+def test_windows_do_not_overlap_and_a_short_text_is_one_window():
+    assert [w.tolist() for w in evaluation_windows(torch.arange(7), 3, None)] == [[0, 1, 2], [3, 4, 5]]
+    assert [w.tolist() for w in evaluation_windows(torch.arange(7), 3, 1)] == [[0, 1, 2]]
+    assert [w.tolist() for w in evaluation_windows(torch.arange(5), 9, 4)] == [[0, 1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "window", "max_windows", "message"),
+    [
+        (torch.arange(1), 8, None, "has 1 token: perplexity needs at least two"),
+        (torch.arange(0), 8, None, "has 0 tokens"),
+        (torch.arange(50), 1, None, "at least 2 tokens"),
+        (torch.arange(50), 8, 0, "At least one window"),
+        (torch.arange(50), 300, None, "longer than the model's context of 256"),
+    ],
+)
+def test_hopeless_measurements_are_refused(tokens, window, max_windows, message):
+    model = architectures.loaded("llama").model
+    with pytest.raises(UserError, match=message):
+        finish(measure_perplexity(model, tokens, SOURCE, 8, window, max_windows))
+
+
+@pytest.mark.parametrize("architecture", architectures.CONFIGS)
+def test_completions_equal_greedy_generation_by_transformers(architecture):
+    source = architectures.loaded(architecture)
+    prompt = "The quick brown"
+    ours = finish(generate(source.model, source.tokenizer, prompt, 12))
+    tokens = tokenize(source.tokenizer, prompt)[None]
+    theirs = source.model.generate(
+        tokens,
+        attention_mask=torch.ones_like(tokens),
+        max_new_tokens=12,
+        do_sample=False,
+        eos_token_id=source.tokenizer.eos_token_id,
+        pad_token_id=0,
+    )
+    assert ours == source.tokenizer.decode(theirs[0, tokens.shape[1] :], skip_special_tokens=False).removesuffix("</s>")
+
+
+def test_completions_refuse_an_empty_and_a_too_long_prompt():
+    source = architectures.loaded("llama")
+    with pytest.raises(UserError, match="prompt is empty"):
+        finish(generate(source.model, source.tokenizer, "  "))
+    with pytest.raises(UserError, match="exceed the model's context of 256"):
+        finish(generate(source.model, source.tokenizer, "dog " * 300))
+
+
+def test_latency_times_each_model_in_turn_and_names_the_threads():
+    models = {"dense": architectures.loaded("llama").model, "compressed": architectures.loaded("llama", seed=1).model}
+    report = finish(measure_latency(models, prompt_tokens=16, decode_tokens=4, repeats=3))
+    assert report.threads == torch.get_num_threads()
+    for figures in (report.prefill, report.decode):
+        assert list(figures) == ["dense", "compressed"]
+        assert all(f.median_ms > 0 and f.iqr_ms >= 0 and f.repeats == 3 for f in figures.values())
+    assert report.execution == "dense layers"
+    with pytest.raises(UserError, match="prompt tokens must be from 1 to 4096, but 0"):
+        finish(measure_latency(models, prompt_tokens=0))
