@@ -166,7 +166,8 @@ def allocate(
     budget = analysis.budget_info(info, allocation)
     output.print(
         f"{budget.site_removed_fraction:.2%} of the compressible weights and "
-        f"{budget.whole_model_removed_fraction:.2%} of the whole model go: {budget.original_mib:.1f} MiB become {budget.stored_mib:.1f} MiB.",
+        f"{budget.whole_model_removed_fraction:.2%} of the whole model go: "
+        f"{budget.original_mib:.1f} MiB become {budget.stored_mib:.1f} MiB.",
         highlight=False,
     )
     write(allocation, json_file)
@@ -208,8 +209,8 @@ def compress(
     report = run(get_workbench().compress_to(recipe, out))
     output.print(
         f"{out}: {report.removed_fraction:.2%} of the compressible weights and "
-        f"{report.whole_model_removed_fraction:.2%} of the whole model removed, {report.stored_bits / 8 / 2**20:.1f} MiB of tensors "
-        f"(dense {report.original_bits / 8 / 2**20:.1f} MiB), {report.compress_seconds:.1f} s "
+        f"{report.whole_model_removed_fraction:.2%} of the whole model removed, "
+        f"{report.stored_bits / 8 / 2**20:.1f} MiB of tensors (dense {report.original_bits / 8 / 2**20:.1f} MiB), {report.compress_seconds:.1f} s "
         f"+ {report.calibration_seconds:.1f} s calibration.",
         highlight=False,
     )
@@ -380,7 +381,7 @@ def gallery(
     """Precompute what the app shows at first paint (about twenty minutes on two cores)."""
     from compression.allocation import POLICIES
     from compression.gallery import Gallery, save_gallery
-    from compression.methods import METHODS
+    from compression.methods import METHODS, describe
     from compression.workbench import Recipe, get_workbench
 
     workbench = get_workbench()
@@ -391,7 +392,7 @@ def gallery(
     sites = [info.model.site_at(middle, projection) for projection in info.model.projections]
     recipe = Recipe(model, "compot", "uniform", 0.2)
     patterns = tuple(run(workbench.pattern(recipe, site.name)) for site in sites if site is not None)
-    save_gallery(out, Gallery(info, comparison, patterns))
+    save_gallery(out, Gallery(info, comparison, patterns, tuple(map(describe, METHODS.values()))))
     show_comparison(comparison, markdown=True)
 
 

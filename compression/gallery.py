@@ -10,7 +10,7 @@ from pathlib import Path
 
 from compression import store
 from compression.analysis import AnalysisInfo, PatternInfo
-from compression.types import Comparison
+from compression.types import Comparison, MethodInfo
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,18 @@ class Gallery:
         analysis: spectra and allocations.
         comparison: measured runs, with their environment.
         patterns: one site of each projection as low rank and as dictionary.
+        methods: the registered methods, as they describe themselves.
     """
 
     analysis: AnalysisInfo
     comparison: Comparison
     patterns: tuple[PatternInfo, ...]
+    methods: tuple[MethodInfo, ...]
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The allocation policies."""
+        return tuple(self.analysis.allocations)
 
 
 def load_gallery(directory: Path) -> Gallery:
@@ -38,6 +45,7 @@ def load_gallery(directory: Path) -> Gallery:
         analysis=store.read_json(directory / "analysis.json", AnalysisInfo),
         comparison=store.read_json(directory / "comparison.json", Comparison),
         patterns=store.read_json(directory / "patterns.json", tuple[PatternInfo, ...]),
+        methods=store.read_json(directory / "methods.json", tuple[MethodInfo, ...]),
     )
 
 
@@ -46,3 +54,4 @@ def save_gallery(directory: Path, gallery: Gallery) -> None:
     store.write_json(directory / "analysis.json", gallery.analysis)
     store.write_json(directory / "comparison.json", gallery.comparison)
     store.write_json(directory / "patterns.json", gallery.patterns)
+    store.write_json(directory / "methods.json", gallery.methods)

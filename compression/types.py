@@ -91,6 +91,40 @@ class CompressionPlan:
 
 
 @dataclass(frozen=True)
+class SettingInfo:
+    """A setting of a method, as the interface renders it.
+
+    Attributes:
+        name: field name.
+        title: name for people.
+        default: value when nothing is said.
+        minimum: smallest accepted value.
+        maximum: largest accepted value.
+        integer: whether only whole numbers make sense.
+    """
+
+    name: str
+    title: str
+    default: float
+    minimum: float
+    maximum: float
+    integer: bool
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """A method, as it describes itself."""
+
+    name: str
+    title: str
+    description: str
+    source: str
+    uses_calibration: bool
+    warning: str | None
+    settings: tuple[SettingInfo, ...]
+
+
+@dataclass(frozen=True)
 class SiteReport:
     """What happened to one site.
 

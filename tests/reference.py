@@ -34,6 +34,7 @@ def polar_factor(matrix: Tensor) -> Tensor:
 def sparse_factorisation(target: Tensor, num_atoms: int, nonzeros: int, iterations: int) -> tuple[Tensor, list[float]]:
     """COMPOT's alternation with a full SVD in both places and sorting; returns D S and the errors."""
     dictionary = torch.linalg.svd(target, full_matrices=False)[0][:, :num_atoms]
+    coefficients = torch.zeros(num_atoms, target.shape[1])
     errors = []
     for step in range(iterations + 1):
         if step:

@@ -1,6 +1,6 @@
 """The per-site methods. Importing this package registers every one of them: add new files to the import below."""
 
 from compression.methods import compot, svd, svd_llm
-from compression.methods.base import METHODS, CompressionMethod, SiteResult, create_method
+from compression.methods.base import METHODS, CompressionMethod, SiteResult, create_method, describe
 
-__all__ = ["METHODS", "CompressionMethod", "SiteResult", "compot", "create_method", "svd", "svd_llm"]
+__all__ = ["METHODS", "CompressionMethod", "SiteResult", "compot", "create_method", "describe", "svd", "svd_llm"]

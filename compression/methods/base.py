@@ -14,6 +14,7 @@ from compression.calibration import SiteStatistics
 from compression.errors import UserError
 from compression.linalg import INITIAL_DAMPING, Whitening, truncated_svd
 from compression.modules import CompressedLinear, LowRankLinear
+from compression.types import MethodInfo, SettingInfo
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,30 @@ def damping_notes(whitening: Whitening | None) -> tuple[str, ...]:
         return ()
     return (
         f"Gram matrix damped with {whitening.damping_fraction:.0e} of its mean diagonal (usual: {INITIAL_DAMPING:.0e})",
+    )
+
+
+def describe(method: type[CompressionMethod]) -> MethodInfo:
+    """What a method says about itself, for interfaces that must not import torch."""
+    settings = tuple(
+        SettingInfo(
+            name=field.name,
+            title=field.metadata["title"],
+            default=field.default,
+            minimum=field.metadata["minimum"],
+            maximum=field.metadata["maximum"],
+            integer=isinstance(field.default, int),
+        )
+        for field in dataclasses.fields(method)
+    )
+    return MethodInfo(
+        name=method.name,
+        title=method.title,
+        description=method.description,
+        source=method.source,
+        uses_calibration=method.uses_calibration,
+        warning=method.warning,
+        settings=settings,
     )
 
 

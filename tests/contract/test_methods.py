@@ -8,7 +8,7 @@ import pytest
 import reference
 import torch
 
-from compression import accounting, linalg
+from compression import accounting
 from compression.calibration import SiteStatistics
 from compression.errors import UserError
 from compression.methods import METHODS, compot, create_method

@@ -1,0 +1,199 @@
+"""The real model through the real command line on the real text, and bad input through every entry."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pydantic
+import pytest
+
+from compression.__main__ import SCHEMAS
+from compression.types import Comparison, CompressionReport, LatencyReport, PerplexityReport
+
+ROOT = Path(__file__).parent.parent
+MODEL = "smollm2-135m-q4"
+QUICK = ("--calibration-sequences", "8", "--sequence-length", "256")
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "compression", *map(str, arguments)]
+
+
+def run(*arguments: object, code: int = 0, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        command(*arguments),
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "400"} | environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert result.returncode == code, f"exit code {result.returncode}\n{result.stdout}\n{result.stderr}"
+    assert "Traceback" not in result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Three methods, both policies, on the built-in texts, small enough for a test."""
+    file = tmp_path_factory.mktemp("compare") / "out.json"
+    run(
+        *("compare", MODEL, "--methods", "svd,svd-llm,compot", "--policies", "uniform,pooled", "--removed", "0.2"),
+        *(*QUICK, "--iterations", "2", "--window", "512", "--max-windows", "2", "--json", file),
+    )
+    return pydantic.TypeAdapter(Comparison).validate_json(file.read_bytes())
+
+
+def by_name(comparison: Comparison) -> dict[tuple[str, str], float]:
+    return {(r.method, r.policy): r.perplexity for r in comparison.runs}
+
+
+def test_compare_orders_the_methods_as_the_papers_do(comparison):
+    perplexity = by_name(comparison)
+    dense = comparison.dense.perplexity
+    assert 15 < dense < 30
+    assert dense < perplexity["compot", "pooled"] < perplexity["compot", "uniform"]
+    assert perplexity["compot", "uniform"] < 0.75 * perplexity["svd-llm", "uniform"]
+    assert perplexity["svd", "uniform"] > 100 * perplexity["svd-llm", "uniform"], "plain SVD ruins the model"
+    warnings = {run.method: run.warning for run in comparison.runs}
+    assert warnings["svd"] and "lesson" in warnings["svd"] and warnings["compot"] is None
+
+
+def test_compare_meets_its_budget_and_reports_what_it_did(comparison):
+    assert [(r.method, r.policy) for r in comparison.runs] == [
+        (m, p) for m in ("svd", "svd-llm", "compot") for p in ("uniform", "pooled")
+    ]
+    for run_ in comparison.runs:
+        assert 0.2 - 1e-6 <= run_.removed_fraction < 0.21
+        assert 0.15 < run_.whole_model_removed_fraction < run_.removed_fraction
+        assert len(run_.sites) == 210
+        assert run_.tokens == comparison.dense.tokens == 2 * 511
+        assert run_.stored_bits < comparison.dense.stored_bits
+        assert run_.compress_seconds > 0 and run_.calibration_seconds > 0
+        assert all(0 <= site.relative_output_error < 1.5 for site in run_.sites)
+    compot = next(r for r in comparison.runs if r.method == "compot" and r.policy == "uniform")
+    assert compot.settings["iterations"] == 2
+    for site in compot.sites:
+        assert len(site.convergence) == 3
+        assert list(site.convergence) == sorted(site.convergence, reverse=True)
+    assert comparison.model_note == "rounded to 4 bits"
+    assert comparison.environment.threads >= 1
+
+
+def test_compress_then_evaluate_in_a_new_process(tmp_path):
+    out = tmp_path / "out"
+    options = ("--method", "svd-llm", "--removed", "0.2", *QUICK)
+    run("compress", MODEL, *options, "--out", out, "--json", tmp_path / "report.json")
+    report = pydantic.TypeAdapter(CompressionReport).validate_json((tmp_path / "report.json").read_bytes())
+    on_disk = sum(path.stat().st_size for path in out.glob("*.safetensors"))
+    assert 8 * on_disk == pytest.approx(report.stored_bits, rel=0.01)
+    assert report.removed_fraction >= 0.2 - 1e-6
+    window = ("--window", "512", "--max-windows", "2")
+    run("evaluate", out, *window, "--json", tmp_path / "eval.json", cwd=tmp_path)
+    measured = pydantic.TypeAdapter(PerplexityReport).validate_json((tmp_path / "eval.json").read_bytes())
+    assert measured.stored_bits == report.stored_bits
+    run(
+        *("compare", MODEL, "--methods", "svd-llm", "--policies", "uniform", "--removed", "0.2", *QUICK, *window),
+        *("--json", tmp_path / "compare.json"),
+    )
+    in_memory = json.loads((tmp_path / "compare.json").read_text())["runs"][0]["perplexity"]
+    assert measured.perplexity == pytest.approx(in_memory, abs=1e-3)
+    result = run("latency", out, "--prompt-tokens", "32", "--decode-tokens", "2", "--json", tmp_path / "latency.json")
+    timing = pydantic.TypeAdapter(LatencyReport).validate_json((tmp_path / "latency.json").read_bytes())
+    assert list(timing.prefill) == ["dense", "compressed"]
+    assert "low-rank layers run factor by factor" in result.stdout and "threads" in result.stdout
+    run("compress", MODEL, *options, "--out", out, code=2)  # never overwrites
+
+
+def test_a_killed_compress_leaves_no_directory(tmp_path):
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        command("compress", MODEL, "--removed", "0.2", *QUICK, "--iterations", "20", "--out", out),
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(20)
+    assert process.poll() is None, "it was over before it could be killed"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+
+
+def test_analyze_and_allocate_describe_every_site(tmp_path):
+    run("analyze", MODEL, *QUICK, "--json", tmp_path / "analysis.json")
+    info = pydantic.TypeAdapter(SCHEMAS["analyze"]).validate_json((tmp_path / "analysis.json").read_bytes())
+    assert len(info.spectra) == 210
+    assert info.spectra[0].indices[0] == 1 and info.spectra[0].indices[-1] == info.spectra[0].full_rank == 576
+    assert info.spectra[0].break_even_rank == 288
+    for spectrum in info.spectra:
+        assert spectrum.plain[0] == spectrum.whitened[0] == 1
+        assert list(spectrum.whitened_lost_energy) == sorted(spectrum.whitened_lost_energy, reverse=True)
+        assert 1 <= spectrum.effective_rank <= spectrum.full_rank
+    result = run("allocate", MODEL, "--removed", "0.2", "--policy", "pooled", "--json", tmp_path / "allocation.json")
+    fractions = json.loads((tmp_path / "allocation.json").read_text())["removed_fractions"]
+    assert len(fractions) == 210 and 0 <= min(fractions.values()) < max(fractions.values()) <= 0.8
+    assert "20.0" in result.stdout and "whole model" in result.stdout
+    tabulated = info.allocation_at("pooled", 0.2).removed_fractions
+    assert tabulated == pytest.approx(fractions, abs=1e-4)
+
+
+def test_models_lists_the_catalogue_and_schemas_describe_the_json():
+    listing = run("models").stdout
+    assert MODEL in listing and "rounded to 4 bits" in listing and "sotu-calibration" in listing
+    for name in SCHEMAS:
+        assert json.loads(run("schema", name).stdout)["type"] == "object"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("compare", MODEL, "--removed", "1.2"), "from 0 to 0.95"),
+        (("compare", MODEL, "--removed", "nan"), "from 0 to 0.95"),
+        (("compare", MODEL, "--removed", "a,b"), "needs numbers separated by commas"),
+        (("compare", MODEL, "--methods", ","), "--methods needs at least one name"),
+        (("compare", MODEL, "--methods", "magic"), "no method 'magic': expected one of"),
+        (("compare", MODEL, "--policies", "magic"), "no allocation policy 'magic'"),
+        (("compare", MODEL, "--iterations", "-3"), "alternations must be a number from 0 to 200"),
+        (("compare", MODEL, "--json", "/nowhere/out.json"), "does not exist"),
+        (("allocate", MODEL, "--removed", "-0.1"), "from 0 to 0.95"),
+        (("allocate", MODEL, "--guard-least", "0.9"), "least ≤ most"),
+        (("allocate", "no-such-model"), "no model 'no-such-model'"),
+        (("evaluate", "no-such-model"), "no model 'no-such-model'"),
+        (("evaluate", MODEL, "--text", "no-such-text"), "no-such-text"),
+        (("evaluate", MODEL, "--text", sys.executable), "text"),
+        (("analyze", MODEL, "--calibration-sequences", "0"), "must be from 1 to 65536"),
+        (("schema", "nothing"), "no schema"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence_and_a_code(arguments, message, tmp_path):
+    result = run(*arguments, code=2)
+    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1 and message in lines[0], result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "empty"), (b"one", "has 1 token"), (b"\x00\x01\xff\xfe" * 50, "text")],
+    ids=["empty", "one token", "binary"],
+)
+def test_bad_texts_end_in_one_sentence(content, message, tmp_path):
+    file = tmp_path / "text.txt"
+    file.write_bytes(content)
+    result = run("evaluate", MODEL, "--text", file, code=2)
+    assert message in result.stderr and result.stderr.count("error: ") == 1
+    calibrating = run("compress", MODEL, "--calibration", file, "--out", tmp_path / "out", code=2)
+    assert calibrating.stderr.count("error: ") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_perplexity_beyond_every_float_is_still_a_report():
+    from compression.evaluation.metrics import pooled_perplexity
+
+    assert pooled_perplexity([[1e4, 1e4]])["perplexity"] == math.inf

@@ -1,0 +1,276 @@
+"""Figures from hand-made Infos: the data that is drawn, the sentence under it, the table beside it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import string
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from compression.analysis import (
+    AnalysisInfo,
+    BudgetBar,
+    BudgetInfo,
+    CompareInfo,
+    ModelInfo,
+    PatternInfo,
+    SiteViewInfo,
+    SpectrumInfo,
+    cell_info,
+    heatmap_info,
+)
+from compression.types import (
+    Allocation,
+    ComparisonRun,
+    LatencyFigure,
+    LatencyReport,
+    LinearSite,
+    Progress,
+    SiteReport,
+)
+from views.figures import budget, heatmap, latency, live_perplexity, pattern, perplexity, site_errors, spectrum
+from views.figures.common import short_projections
+from views.figures.live_perplexity import LiveTrace, Reading
+from views.live_chart import figure_value
+from views.tabs.explore import picture
+from views.texts import TABLES, words
+from views.widgets import (
+    Table,
+    View,
+    alert_html,
+    cards_html,
+    completions_html,
+    progress_html,
+    table_html,
+)
+
+WORDS = words("en")
+Q = LinearSite("model.layers.0.self_attn.q_proj", 0, "self_attn.q_proj", 64, 64, "0.attn")
+DOWN = LinearSite("model.layers.0.mlp.down_proj", 0, "mlp.down_proj", 64, 128, "0.down")
+Q1 = replace(Q, name="model.layers.1.self_attn.q_proj", block=1, input_group="1.attn")
+MODEL = ModelInfo("tiny", "Tiny", "a toy", "00", "llama", 40_000, (Q, DOWN, Q1))
+ALLOCATION = Allocation("pooled", 0.2, {Q.name: 0.5, DOWN.name: 0.0, Q1.name: 0.25})
+SPECTRUM = SpectrumInfo(
+    Q.name, (1, 8, 64), (1.0, 0.5, 0.1), (1.0, 0.2, 0.0), (0.6, 0.3, 0.0), (0.4, 0.1, 0.0), 64, 32, 9.0
+)
+PATTERN = PatternInfo(
+    Q.name, (64, 64), 0.5, 16, 20, 10, ((0.5, 1.0), (0.0, 0.25)), (0.9, 0.4), (0.3, 0.2, 0.15), 0.4, 0.3
+)
+
+
+def run(method: str, value: float, warning: str | None = None) -> ComparisonRun:
+    site = SiteReport(Q.name, 0, Q.projection, (64, 64), 0.5, 0.5, 1, "low-rank", {"rank": 16}, value / 100, 0.1)
+    dense = SiteReport(DOWN.name, 0, DOWN.projection, (64, 128), 0.0, 0.0, 1, "dense", {}, 0.0, 0.1)
+    return ComparisonRun(
+        method=method,
+        policy="uniform",
+        removed_fraction_target=0.2,
+        removed_fraction=0.2005,
+        whole_model_removed_fraction=0.15,
+        stored_bits=1000,
+        site_stored_bits=800,
+        perplexity=value,
+        perplexity_stderr=1.5,
+        tokens=4092,
+        compress_seconds=3.0,
+        calibration_seconds=2.0,
+        calibration_reused=False,
+        evaluate_seconds=1.0,
+        settings={},
+        sites=(site, dense),
+        warning=warning,
+    )
+
+
+COMPARE = CompareInfo(
+    "tiny",
+    0.2,
+    "text, convention",
+    23.2,
+    (run("compot", 45.0), run("svd", 9000.0, "as the lesson")),
+    (Q.name,),
+    (),
+    0,
+    1,
+)
+
+
+def data(view: View) -> list[dict[str, Any]]:
+    traces: list[dict[str, Any]] = json.loads(figure_value(view.figure))["data"]
+    return traces
+
+
+def layout(view: View) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(figure_value(view.figure))["layout"]
+    return result
+
+
+def test_heatmap_draws_the_removed_fractions_on_a_fixed_range() -> None:
+    view = heatmap.view(heatmap_info(MODEL, ALLOCATION), Q1.name, WORDS)
+    cells, marker = data(view)
+    assert cells["z"] == [[0.5, 0.25], [0.0, None]]
+    assert (cells["zmin"], cells["zmax"]) == (0, 0.95)
+    assert cells["customdata"] == [[Q.name, Q1.name], [DOWN.name, None]]
+    assert cells["y"] == ["q_proj", "down_proj"]
+    assert (marker["x"], marker["y"]) == ([1], ["q_proj"])
+    assert view.summary == (
+        f"The pooled policy removes between 0% and 50% of a site, most from `{Q.name}`; 1 of 3 sites stay dense."
+    )
+    assert [row[0] for row in view.table.rows] == [Q.name, Q1.name, DOWN.name]
+
+
+def test_heatmap_of_an_even_allocation_says_so() -> None:
+    even = Allocation("uniform", 0.2, dict.fromkeys((Q.name, DOWN.name, Q1.name), 0.2))
+    assert heatmap.view(heatmap_info(MODEL, even), None, WORDS).summary == (
+        "The uniform policy removes 20% of each of the 3 sites."
+    )
+
+
+def test_spectrum_marks_rank_and_break_even_and_skips_zeros_on_the_log_axis() -> None:
+    cell = cell_info(Q, 0.5)
+    view = spectrum.view(SiteViewInfo(Q, SPECTRUM, cell, 0.05), WORDS)
+    plain, whitened, plain_lost, whitened_lost = data(view)
+    assert plain["y"] == [1.0, 0.5, 0.1]
+    assert whitened["y"] == [1.0, 0.2, None]
+    assert (plain_lost["y"], whitened_lost["y"]) == ([0.6, 0.3, None], [0.4, 0.1, None])
+    assert plain["line"]["dash"] != whitened["line"]["dash"]
+    assert plain["marker"]["symbol"] != whitened["marker"]["symbol"]
+    assert {shape["x0"] for shape in layout(view)["shapes"]} == {cell.rank, 32}
+    assert [note["text"] for note in layout(view)["annotations"]] == ["break-even 32", f"rank {cell.rank}"]
+    assert "loses 5% of its output energy" in view.summary
+
+
+def test_spectrum_of_a_dense_site_has_no_rank() -> None:
+    view = spectrum.view(SiteViewInfo(Q, SPECTRUM, cell_info(Q, 0.0), None), WORDS)
+    assert {shape["x0"] for shape in layout(view)["shapes"]} == {32}
+    assert "stays dense here" in view.summary
+
+
+def test_budget_stacks_kept_and_removed_with_a_pattern() -> None:
+    bars = (BudgetBar("self_attn.q_proj", 3.0, 1.0), BudgetBar("embeddings, norms, biases", 5.0, 0.0))
+    view = budget.view(BudgetInfo(bars, 8.0, 9.0, 0.25, 0.111, 1.125, 64), WORDS)
+    kept, removed = data(view)
+    assert (kept["x"], removed["x"]) == ([3.0, 5.0], [1.0, 0.0])
+    assert kept["y"] == ["q_proj", "always dense"]
+    assert removed["marker"]["pattern"]["shape"] == "/"
+    assert "from 9.0 to 8.0 MiB (11.1% less)" in view.summary
+
+
+def test_perplexity_is_on_a_log_axis_with_error_bars_and_the_lesson() -> None:
+    view = perplexity.view(COMPARE, WORDS)
+    dense, best, worst = data(view)
+    assert (dense["x"], best["x"], worst["x"]) == ([23.2], [45.0], [9000.0])
+    assert best["error_x"]["array"] == [1.5]
+    assert layout(view)["xaxis"]["type"] == "log"
+    assert layout(view)["shapes"][0]["x0"] == 23.2
+    assert "lesson" in worst["text"][0] and "lesson" not in best["text"][0]
+    assert len({trace["marker"]["symbol"] for trace in (dense, best, worst)}) == 3
+    assert view.summary.startswith("At 20% removed, COMPOT (uniform) is best at perplexity 45.0 against 23.2 dense")
+    assert view.table.rows[-1][-1] == "as the lesson"
+
+
+def test_site_errors_keep_one_range_and_leave_dense_sites_blank() -> None:
+    (cells,) = data(site_errors.view(run("compot", 45.0), WORDS))
+    assert cells["z"] == [[0.45], [None]]
+    assert (cells["zmin"], cells["zmax"]) == (0, 1)
+
+
+def test_pattern_pictures() -> None:
+    (mask,) = data(pattern.mask_view(PATTERN, WORDS))
+    assert mask["z"] == [[0.5, 1.0], [0.0, 0.25]]
+    (use,) = data(pattern.use_view(PATTERN, WORDS))
+    assert use["y"] == [0.9, 0.4]
+    converged = pattern.convergence_view(PATTERN, WORDS)
+    assert data(converged)[0]["y"] == [0.3, 0.2, 0.15]
+    assert converged.summary == "3 alternations take the squared error from 0.3 to 0.15."
+    nothing = pattern.convergence_view(replace(PATTERN, convergence=()), WORDS)
+    assert nothing.summary == "This run recorded no convergence."
+
+
+def test_live_perplexity_shows_the_interval_and_what_is_still_to_come() -> None:
+    trace = LiveTrace((Reading(255, 25.0, 20.0, 31.0),), (), "COMPOT")
+    view = live_perplexity.view(trace, WORDS)
+    (dense,) = data(view)
+    assert (dense["error_y"]["array"], dense["error_y"]["arrayminus"]) == ([6.0], [5.0])
+    assert view.summary == "Dense **25.0** (20.0 to 31.0); compressed still to come."
+    done = replace(trace, compressed=(Reading(255, 40.0, None, None),), finished=True, convention="window 256")
+    assert live_perplexity.view(done, WORDS).summary.endswith("over 255 scored tokens (window 256).")
+
+
+@pytest.mark.parametrize(("compressed", "start"), [(41.0, "Smaller, but not faster"), (20.0, "Smaller, and faster")])
+def test_latency_says_plainly_whether_it_is_faster(compressed: float, start: str) -> None:
+    report = LatencyReport(
+        2,
+        128,
+        16,
+        {"dense": LatencyFigure(300, 10, 5), "compressed": LatencyFigure(390, 12, 5)},
+        {"dense": LatencyFigure(34, 2, 5), "compressed": LatencyFigure(compressed, 4, 5)},
+        "",
+        "cpu",
+    )
+    view = latency.view(report, WORDS)
+    assert [trace["x"] for trace in data(view)] == [[300], [390], [34], [compressed]]
+    assert view.summary.startswith(start)
+
+
+def test_one_setting_of_explore_names_every_headline_figure() -> None:
+    model = replace(MODEL, sites=(Q,))
+    analysis = AnalysisInfo(model, "text", (SPECTRUM,), (0.0, 0.5), {"pooled": ((0.0,), (0.5,))})
+    shown = picture(analysis, None, 0.4, "unknown policy", "unknown site", WORDS)
+    assert shown.site == Q.name
+    for label in ("Weights removed", "Whole model", "Stored bits", "Compression factor", "Measured perplexity"):
+        assert label in shown.cards
+    assert data(shown.heatmap)[0]["z"] == [[0.5]]
+
+
+def test_every_figure_speaks_and_brings_its_table() -> None:
+    views = [
+        heatmap.view(heatmap_info(MODEL, ALLOCATION), None, WORDS),
+        spectrum.view(SiteViewInfo(Q, SPECTRUM, cell_info(Q, 0.5), 0.1), WORDS),
+        perplexity.view(COMPARE, WORDS),
+        pattern.mask_view(PATTERN, WORDS),
+    ]
+    for view in views:
+        assert layout(view)["meta"]["label"]
+        assert "template" not in layout(view)
+        rows = list(csv.reader(io.StringIO(view.table.csv())))
+        assert len(rows) == len(view.table.rows) + 1
+        assert {len(row) for row in rows} == {len(view.table.headers)}
+
+
+def test_projections_are_shortened_only_where_that_is_unambiguous() -> None:
+    assert short_projections(["self_attn.q_proj", "mlp.up_proj"]) == ["q_proj", "up_proj"]
+    assert short_projections(["attn.c_proj", "mlp.c_proj"]) == ["attn.c_proj", "mlp.c_proj"]
+
+
+def test_html_pieces_escape_what_people_type() -> None:
+    evil = "<script>alert('x')</script>\""
+    pieces = (
+        alert_html(evil),
+        progress_html(Progress("load", 1, 2, evil)),
+        completions_html("", [(evil, evil)], WORDS),
+        table_html(Table(evil, (evil,), ((evil,),)), WORDS),
+        cards_html([]),
+    )
+    assert all("<script" not in piece for piece in pieces)
+
+
+def test_shares_are_shown_in_per_cent_and_stay_shares_in_the_csv() -> None:
+    table = Table("t", ("share",), ((0.2005,),), shares=frozenset({0}))
+    assert '<td class="num">20.05%</td>' in table_html(table, WORDS)
+    assert table.csv() == "share\n0.2005\n"
+
+
+def test_every_language_has_the_same_texts_with_the_same_fields() -> None:
+    def fields(text: str) -> set[str | None]:
+        return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+    english = TABLES["en"]
+    for table in TABLES.values():
+        assert table.keys() == english.keys()
+        assert all(fields(table[key]) == fields(english[key]) for key in english)
+    assert words("xx").language == "en"
