@@ -208,7 +208,9 @@ ENGLISH: Mapping[str, str] = {
     # Test live
     "live.tab": "Test live",
     "live.text": "Your text",
-    "live.text_info": "The more text, the narrower the interval. The sample is from Darwin, On the Origin of Species (1859).",
+    "live.text_info": (
+        "The more text, the narrower the interval. The sample is from Darwin, On the Origin of Species (1859)."
+    ),
     "live.method": "Method",
     "live.policy": "Policy",
     "live.ratio": "Share removed",

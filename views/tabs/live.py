@@ -31,25 +31,22 @@ def build(context: Context) -> None:
     """Fill the tab."""
     words = context.words
     context.model_line()
-    with gr.Column(elem_classes=["sheet"]):
-        with gr.Row(elem_classes=["controls"]):
-            method = gr.Dropdown(
-                [(words.name("method", name), name) for name in engine.METHODS],
-                value="compot",
-                label=words("live.method"),
-                elem_id="live-method",
-                min_width=160,
-            )
-            policy = gr.Dropdown(
-                [(words.name("policy", name), name) for name in engine.POLICIES],
-                value="pooled",
-                label=words("live.policy"),
-                elem_id="live-policy",
-                min_width=160,
-            )
-            ratio = gr.Slider(
-                0, 0.95, value=0.2, step=0.01, label=words("live.ratio"), elem_id="live-ratio", min_width=240
-            )
+    with gr.Column(elem_classes=["sheet"]), gr.Row(elem_classes=["controls"]):
+        method = gr.Dropdown(
+            [(words.name("method", name), name) for name in engine.METHODS],
+            value="compot",
+            label=words("live.method"),
+            elem_id="live-method",
+            min_width=160,
+        )
+        policy = gr.Dropdown(
+            [(words.name("policy", name), name) for name in engine.POLICIES],
+            value="pooled",
+            label=words("live.policy"),
+            elem_id="live-policy",
+            min_width=160,
+        )
+        ratio = gr.Slider(0, 0.95, value=0.2, step=0.01, label=words("live.ratio"), elem_id="live-ratio", min_width=240)
     setting = [context.model_id, method, policy, ratio]
     _perplexity(context, setting)
     _generate(context, setting)
