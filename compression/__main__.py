@@ -210,7 +210,8 @@ def compress(
     output.print(
         f"{out}: {report.removed_fraction:.2%} of the compressible weights and "
         f"{report.whole_model_removed_fraction:.2%} of the whole model removed, "
-        f"{report.stored_bits / 8 / 2**20:.1f} MiB of tensors (dense {report.original_bits / 8 / 2**20:.1f} MiB), {report.compress_seconds:.1f} s "
+        f"{report.stored_bits / 8 / 2**20:.1f} MiB of tensors "
+        f"(dense {report.original_bits / 8 / 2**20:.1f} MiB), {report.compress_seconds:.1f} s "
         f"+ {report.calibration_seconds:.1f} s calibration.",
         highlight=False,
     )

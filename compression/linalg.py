@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -120,8 +121,8 @@ def truncated_svd(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 def orthogonal_procrustes(matrix: Tensor) -> Tensor:
     """The matrix with orthonormal columns nearest to (m, k), m ≥ k: ``P Qᵀ`` of its SVD ``P Σ Qᵀ``.
 
-    Through ``M (MᵀM)^{-1/2}`` in float64 where that is well conditioned (about twice as fast as the
-    SVD), through the SVD otherwise. Rank-deficient input (unused atoms) gets an arbitrary but
+    Through ``M (MᵀM)^{-1/2}`` in float64 where that is well conditioned (about twice as fast as the SVD, orthonormal
+    to 1e-6 at the limit), through the SVD otherwise. Rank-deficient input (unused atoms) gets an arbitrary but
     orthonormal completion.
 
     Source: COMPOT (2602.15200), the closed-form dictionary update.
@@ -129,33 +130,32 @@ def orthogonal_procrustes(matrix: Tensor) -> Tensor:
     work = matrix.double()
     eigenvalues, vectors = torch.linalg.eigh(work.T @ work)
     if eigenvalues[0] > POLAR_CONDITION_LIMIT * eigenvalues[-1]:
-        polar = work @ (vectors * eigenvalues.rsqrt()) @ vectors.T
-        # One Newton–Schulz step squares away the rounding that the Gram matrix brought in.
-        return 1.5 * polar - 0.5 * polar @ (polar.T @ polar)
+        return work @ ((vectors * eigenvalues.rsqrt()) @ vectors.T)
     left, _, right = torch.linalg.svd(work, full_matrices=False)
     return left @ right
 
 
-def hard_threshold_columns(matrix: Tensor, nonzeros_per_column: int) -> Tensor:
-    """Keep the `nonzeros_per_column` entries of largest magnitude in each column, zero the rest.
+def hard_threshold_rows(matrix: Tensor, nonzeros_per_row: int) -> Tensor:
+    """Keep the `nonzeros_per_row` entries of largest magnitude in each row, zero the rest; ties at the edge all stay.
 
     Args:
-        matrix: (k, n).
-        nonzeros_per_column: s, from 1 to k.
-
-    Returns:
-        (k, n), with at most s nonzeros a column (exactly s kept, of which some may be zero).
+        matrix: (n, k).
+        nonzeros_per_row: s, from 1 to k.
     """
-    kept = top_magnitude_mask(matrix, nonzeros_per_column)
-    return torch.where(kept, matrix, torch.zeros((), dtype=matrix.dtype, device=matrix.device))
+    magnitudes = matrix.abs()
+    place = matrix.shape[1] - nonzeros_per_row
+    if matrix.device.type == "cpu":
+        # numpy's vectorised selection is about four times as fast as torch's.
+        smallest_kept = torch.from_numpy(np.partition(magnitudes.numpy(), place, axis=1)[:, place, None])
+    else:
+        smallest_kept = magnitudes.kthvalue(place + 1, dim=1, keepdim=True).values
+    return matrix.masked_fill(magnitudes < smallest_kept, 0)
 
 
-def top_magnitude_mask(matrix: Tensor, nonzeros_per_column: int) -> Tensor:
-    """Boolean (k, n): the s entries of largest magnitude in each column; exactly s a column, ties too."""
-    columns = matrix.T.abs().contiguous()
-    indices = columns.topk(nonzeros_per_column, dim=1, sorted=False).indices
-    mask = torch.zeros_like(columns, dtype=torch.bool)
-    return mask.scatter_(1, indices, True).T
+def top_magnitude_mask(matrix: Tensor, nonzeros_per_row: int) -> Tensor:
+    """Boolean (n, k): the s entries of largest magnitude in each row; exactly s a row, ties too."""
+    indices = matrix.abs().topk(nonzeros_per_row, dim=1, sorted=False).indices
+    return torch.zeros_like(matrix, dtype=torch.bool).scatter_(1, indices, True)
 
 
 def balance_factors(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:

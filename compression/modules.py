@@ -162,33 +162,32 @@ class DictionaryLinear(CompressedLinear):
     execution = "merged"
     representation = "dictionary"
 
-    def __init__(self, dictionary: Tensor, coefficients: Tensor, mask: Tensor, bias: Tensor | None = None) -> None:
+    def __init__(self, dictionary: Tensor, codes: Tensor, mask: Tensor, bias: Tensor | None = None) -> None:
         """Balance atoms against coefficients, round to 16 bits and pack.
 
         Args:
-            dictionary: (m, k).
-            coefficients: (k, n); entries outside `mask` are ignored.
-            mask: boolean (k, n) with the same number of true entries, s, in every column.
+            dictionary: D, (m, k).
+            codes: Sᵀ, (n, k); entries outside `mask` are ignored.
+            mask: boolean (n, k) with the same number of true entries, s, in every row.
             bias: (n,) or None.
         """
-        super().__init__(dictionary.shape[0], coefficients.shape[1], bias)
-        atoms, scaled = balance_factors(dictionary, coefficients)
-        by_column = mask.T.contiguous()
-        values = scaled.T.contiguous()[by_column].view(len(by_column), -1)
+        super().__init__(dictionary.shape[0], codes.shape[0], bias)
+        atoms, scaled = balance_factors(dictionary, codes.T)
+        values = scaled.T.contiguous()[mask].view(len(mask), -1)
         self.dictionary: Tensor
         self.values: Tensor
         self.mask_bits: Tensor
         self.register_buffer("dictionary", to_storage(atoms))
         self.register_buffer("values", to_storage(values))
-        self.register_buffer("mask_bits", pack_bits(by_column))
+        self.register_buffer("mask_bits", pack_bits(mask))
 
     @classmethod
     def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> DictionaryLinear:
         """A layer with `num_atoms` atoms and `nonzeros_per_column` nonzeros a column, filled with zeros."""
         atoms, nonzeros = sizes["num_atoms"], sizes["nonzeros_per_column"]
-        mask = torch.zeros(atoms, out_features, dtype=torch.bool)
-        mask[:nonzeros] = True
-        return cls(torch.zeros(in_features, atoms), torch.zeros(atoms, out_features), mask, bias)
+        mask = torch.zeros(out_features, atoms, dtype=torch.bool)
+        mask[:, :nonzeros] = True
+        return cls(torch.zeros(in_features, atoms), torch.zeros(out_features, atoms), mask, bias)
 
     @property
     def num_atoms(self) -> int:
@@ -205,20 +204,18 @@ class DictionaryLinear(CompressedLinear):
         return {"num_atoms": self.num_atoms, "nonzeros_per_column": self.nonzeros_per_column}
 
     def mask(self) -> Tensor:
-        """Boolean (k, n): where S is stored."""
+        """Boolean (n, k): where Sᵀ is stored."""
         count = self.num_atoms * self.out_features
-        return unpack_bits(self.mask_bits, count).view(self.out_features, self.num_atoms).T
+        return unpack_bits(self.mask_bits, count).view(self.out_features, self.num_atoms)
 
-    def coefficients(self) -> Tensor:
-        """S as (k, n) in float32, zeros filled in."""
-        by_column = self.mask().T.contiguous()
-        dense = torch.zeros(by_column.shape, dtype=torch.float32, device=self.values.device)
-        dense[by_column] = self.values.float().flatten()
-        return dense.T
+    def codes(self) -> Tensor:
+        """Sᵀ as (n, k) in float32, zeros filled in."""
+        mask = self.mask()
+        return torch.zeros(mask.shape, device=mask.device).masked_scatter_(mask, self.values.float())
 
     def dense_weight(self) -> Tensor:
         """(D S)ᵀ in float32."""
-        return (self.dictionary.float() @ self.coefficients()).T
+        return self.codes() @ self.dictionary.float().T
 
     def _expand(self) -> tuple[Tensor, ...]:
         return (self.dense_weight().contiguous(),)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -17,6 +19,7 @@ from compression.errors import UserError
 from compression.linalg import singular_values
 from compression.methods import METHODS, CompressionMethod, SiteResult, create_method
 from compression.modules import CompressedLinear
+from compression.parallel import parallel_map
 from compression.sites import compressed_copy, site_bias, site_weight
 from compression.types import CompressionPlan, CompressionReport, LinearSite, Progress, SiteReport
 
@@ -56,9 +59,10 @@ def finish(steps: Generator[Progress, None, T]) -> T:
 def measure_spectra(model: nn.Module, sites: tuple[LinearSite, ...]) -> Generator[Progress, None, Spectra]:
     """Singular values of every site's original weight."""
     spectra = {}
-    for index, site in enumerate(sites):
-        spectra[site.name] = singular_values(site_weight(model, site))
-        yield Progress("spectra", index + 1, len(sites), f"spectrum of {site.name}")
+    with closing(parallel_map(lambda site: singular_values(site_weight(model, site)), sites)) as results:
+        for index, (site, values) in enumerate(zip(sites, results, strict=True)):
+            spectra[site.name] = values
+            yield Progress("spectra", index + 1, len(sites), f"spectrum of {site.name}")
     return spectra
 
 
@@ -83,25 +87,35 @@ def compress(
     method = create_method(plan.method, **plan.settings)
     if method.uses_calibration and calibration is None:
         raise UserError(f"The method {plan.method} needs calibration text: name one.")
+    removed = plan.allocation.removed_fractions
+
+    def compress_group(group: list[LinearSite]) -> list[tuple[CompressedLinear | None, SiteReport]]:
+        # Sites that read the same input share its factorisation, which is dropped with the group.
+        statistics = calibration.statistics(group[0].input_group) if calibration else None
+        return [_compress_site(source.model, site, method, statistics, removed[site.name]) for site in group]
+
     layers: dict[str, nn.Module] = {}
-    reports: list[SiteReport] = []
-    statistics: SiteStatistics | None = None
-    current_group = None
-    for index, site in enumerate(sites):
-        if calibration is not None and site.input_group != current_group:
-            # Only one group's factorisation is kept: sites that share an input stand next to each other.
-            statistics, current_group = calibration.statistics(site.input_group), site.input_group
-        fraction = plan.allocation.removed_fractions[site.name]
-        layer, site_report = _compress_site(source.model, site, method, statistics, fraction)
-        if layer is not None:
-            layers[site.name] = layer
-        reports.append(site_report)
-        yield Progress("compress", index + 1, len(sites), f"{plan.method}: {site.name}", site_report)
+    reports: dict[str, SiteReport] = {}
+    with closing(parallel_map(compress_group, sites_by_input(sites))) as results:
+        for layer, site_report in chain.from_iterable(results):
+            if layer is not None:
+                layers[site_report.name] = layer
+            reports[site_report.name] = site_report
+            message = f"{plan.method}: {site_report.name}"
+            yield Progress("compress", len(reports), len(sites), message, site_report)
     model = compressed_copy(source.model, layers)
-    report = summarise(model, source.storage_dtype, plan, tuple(reports), calibration)
+    report = summarise(model, source.storage_dtype, plan, tuple(reports[site.name] for site in sites), calibration)
     seconds = time.perf_counter() - started
-    stages = {"calibration": report.calibration_seconds, "factorisation": sum(r.seconds for r in reports)}
+    stages = {"calibration": report.calibration_seconds, "factorisation": sum(r.seconds for r in reports.values())}
     return CompressedModel(source, model, replace(report, compress_seconds=seconds, stages=stages))
+
+
+def sites_by_input(sites: tuple[LinearSite, ...]) -> list[list[LinearSite]]:
+    """Sites in lists of those that read the same input, in model order."""
+    groups: dict[str, list[LinearSite]] = {}
+    for site in sites:
+        groups.setdefault(site.input_group, []).append(site)
+    return list(groups.values())
 
 
 def _compress_site(

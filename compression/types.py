@@ -141,7 +141,7 @@ class SiteReport:
             ``{"num_atoms": 295, "nonzeros_per_column": 147}``.
         relative_output_error: ‖X(W−Ŵ)ᵀ‖ ÷ ‖XWᵀ‖ on the calibration inputs, with the 16-bit
             values that are stored; None where no calibration was made.
-        seconds: time spent on this site.
+        seconds: time spent on this site, on one thread.
         convergence: relative squared error in the whitened space after each alternation.
         notes: fallbacks and clips, one sentence each.
     """
@@ -175,7 +175,7 @@ class CompressionReport:
         calibration_seconds: time the calibration took when it was made (also when reused).
         calibration_reused: whether it came from the cache.
         compress_seconds: allocation, factorisation and error measurement, without calibration.
-        stages: seconds by stage.
+        stages: seconds by stage; ``factorisation`` adds up the sites, which run side by side.
         sites: one report a site.
         notes: fallbacks, one sentence each.
     """

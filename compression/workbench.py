@@ -11,8 +11,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, wraps
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -29,9 +31,11 @@ from compression.errors import UserError
 from compression.evaluation.generation import generate
 from compression.evaluation.latency import measure_latency
 from compression.evaluation.perplexity import measure_perplexity, tokenize
+from compression.linalg import singular_values
 from compression.methods import METHODS, create_method
 from compression.models import LoadedModel
 from compression.modules import CompressedLinear, DictionaryLinear
+from compression.parallel import parallel_map
 from compression.pipeline import CompressedModel, finish
 from compression.sites import find_sites, site_weight
 from compression.types import (
@@ -277,16 +281,18 @@ class Workbench:
         dense = yield from self._load(model_id)
         calibration, settings = yield from self._calibrate(dense, recipe)
         plain = yield from self._singular_values(dense)
-        spectra = []
-        whitening = None
-        group = None
-        for index, site in enumerate(dense.sites):
-            if site.input_group != group:
-                whitening, group = calibration.statistics(site.input_group).whitening, site.input_group
-            assert whitening is not None
-            whitened = pipeline.singular_values(whitening.whiten(site_weight(dense.loaded.model, site).T))
-            spectra.append(analysis.spectrum_info(site, plain[site.name].tolist(), whitened.tolist()))
-            yield Progress("analyze", index + 1, len(dense.sites), f"whitened spectrum of {site.name}")
+
+        def whiten_group(group: list[LinearSite]) -> list[tuple[str, torch.Tensor]]:
+            whitening = calibration.statistics(group[0].input_group).whitening
+            model = dense.loaded.model
+            return [(s.name, singular_values(whitening.whiten(site_weight(model, s).T))) for s in group]
+
+        whitened: dict[str, torch.Tensor] = {}
+        with closing(parallel_map(whiten_group, pipeline.sites_by_input(dense.sites))) as results:
+            for name, values in chain.from_iterable(results):
+                whitened[name] = values
+                yield Progress("analyze", len(whitened), len(dense.sites), f"whitened spectrum of {name}")
+        spectra = [analysis.spectrum_info(s, plain[s.name].tolist(), whitened[s.name].tolist()) for s in dense.sites]
         allocations = {
             policy: tuple(
                 tuple(round(f, 4) for f in allocate(policy, dense.sites, plain, target).removed_fractions.values())
@@ -534,8 +540,8 @@ class Workbench:
             rank=layers["svd-llm"].spec()["rank"],
             num_atoms=dictionary.num_atoms,
             nonzeros_per_column=dictionary.nonzeros_per_column,
-            mask_density=_block_density(dictionary.mask(), 48),
-            atom_use=_rounded(dictionary.mask().float().mean(1).sort(descending=True).values),
+            mask_density=_block_density(dictionary.mask().T, 48),
+            atom_use=_rounded(dictionary.mask().float().mean(0).sort(descending=True).values),
             convergence=_rounded(torch.tensor(convergence, dtype=torch.float64)),
             low_rank_error=errors["svd-llm"],
             dictionary_error=errors["compot"],

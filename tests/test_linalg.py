@@ -103,14 +103,15 @@ def test_procrustes_completes_unused_atoms():
 
 def test_hard_threshold_is_orthogonal_matching_pursuit_for_orthonormal_atoms():
     dictionary, target = torch.linalg.qr(matrix(15, 9))[0], matrix(15, 6, seed=1)
-    ours = linalg.hard_threshold_columns(dictionary.T @ target, 3)
+    ours = linalg.hard_threshold_rows(target.T @ dictionary, 3).T
     theirs = orthogonal_mp(dictionary.numpy(), target.numpy(), n_nonzero_coefs=3)
     reference.assert_close(ours, torch.from_numpy(theirs), atol=1e-10)
 
 
-def test_hard_threshold_keeps_exactly_s_entries_even_with_ties():
-    mask = linalg.top_magnitude_mask(torch.ones(7, 4), 3)
-    assert mask.sum(0).tolist() == [3, 3, 3, 3]
+def test_the_stored_mask_has_exactly_s_entries_even_with_ties():
+    assert linalg.top_magnitude_mask(torch.ones(4, 7), 3).sum(1).tolist() == [3, 3, 3, 3]
+    codes = matrix(50, 20)
+    assert torch.equal(linalg.top_magnitude_mask(codes, 6), linalg.hard_threshold_rows(codes, 6) != 0)
 
 
 def test_balancing_changes_scales_but_not_the_product():

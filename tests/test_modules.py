@@ -24,9 +24,9 @@ def low_rank(bias: bool = True) -> LowRankLinear:
 
 def dictionary(bias: bool = True) -> DictionaryLinear:
     g = generator()
-    coefficients = torch.randn(9, 17, generator=g)
-    mask = linalg.top_magnitude_mask(coefficients, 4)
-    return DictionaryLinear(torch.randn(24, 9, generator=g), coefficients, mask, torch.randn(17) if bias else None)
+    codes = torch.randn(17, 9, generator=g)
+    mask = linalg.top_magnitude_mask(codes, 4)
+    return DictionaryLinear(torch.randn(24, 9, generator=g), codes, mask, torch.randn(17) if bias else None)
 
 
 LAYERS = {"low-rank": low_rank, "dictionary": dictionary}
@@ -84,12 +84,12 @@ def test_only_the_compressed_tensors_are_saved(make):
 
 def test_a_dictionary_layer_stores_s_nonzeros_in_their_places():
     g = generator()
-    coefficients = torch.randn(9, 17, generator=g)
-    mask = linalg.top_magnitude_mask(coefficients, 4)
-    layer = DictionaryLinear(torch.eye(24)[:, :9], coefficients, mask)
+    codes = torch.randn(17, 9, generator=g)
+    mask = linalg.top_magnitude_mask(codes, 4)
+    layer = DictionaryLinear(torch.eye(24)[:, :9], codes, mask)
     assert torch.equal(layer.mask(), mask)
-    assert (layer.coefficients() != 0).sum(0).tolist() == [4] * 17
-    reference.assert_close(layer.dense_weight().T[:9], torch.where(mask, coefficients, 0.0), rtol=1e-3, atol=1e-7)
+    assert (layer.codes() != 0).sum(1).tolist() == [4] * 17
+    reference.assert_close(layer.dense_weight()[:, :9], torch.where(mask, codes, 0.0), rtol=1e-3, atol=1e-7)
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from torch import Tensor
 
@@ -116,7 +116,7 @@ def describe(method: type[CompressionMethod]) -> MethodInfo:
         SettingInfo(
             name=field.name,
             title=field.metadata["title"],
-            default=field.default,
+            default=cast(float, field.default),
             minimum=field.metadata["minimum"],
             maximum=field.metadata["maximum"],
             integer=isinstance(field.default, int),

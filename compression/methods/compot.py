@@ -10,7 +10,7 @@ from torch import Tensor
 from compression import accounting
 from compression.calibration import SiteStatistics
 from compression.linalg import (
-    hard_threshold_columns,
+    hard_threshold_rows,
     leading_left_singular_vectors,
     orthogonal_procrustes,
     top_magnitude_mask,
@@ -21,17 +21,17 @@ from compression.modules import DictionaryLinear
 
 @dataclass(frozen=True)
 class SparseFactors:
-    """``target ≈ dictionary @ coefficients``.
+    """``target ≈ dictionary @ codes.T``: S, (k, n) in the paper, is kept transposed, one row for each output.
 
     Attributes:
-        dictionary: (m, k), orthonormal columns.
-        coefficients: (k, n), zero outside `mask`.
-        mask: boolean (k, n), the same number of true entries in every column.
+        dictionary: D, (m, k), orthonormal columns.
+        codes: Sᵀ, (n, k), zero outside `mask`.
+        mask: boolean (n, k), the same number of true entries in every row.
         convergence: ‖target − D S‖² ÷ ‖target‖² after each coding, the first from the SVD start.
     """
 
     dictionary: Tensor
-    coefficients: Tensor
+    codes: Tensor
     mask: Tensor
     convergence: tuple[float, ...]
 
@@ -54,18 +54,18 @@ def factorise(target: Tensor, num_atoms: int, nonzeros_per_column: int, iteratio
     """
     energy = target.square().sum().item() or 1.0
     dictionary = leading_left_singular_vectors(target, num_atoms).to(target.dtype)
-    coefficients = hard_threshold_columns(dictionary.T @ target, nonzeros_per_column)
-    convergence = [_relative_error(coefficients, energy)]
+    codes = hard_threshold_rows(target.T @ dictionary, nonzeros_per_column)
+    convergence = [_relative_error(codes, energy)]
     for _ in range(iterations):
-        dictionary = orthogonal_procrustes(target @ coefficients.T).to(target.dtype)
-        coefficients = hard_threshold_columns(dictionary.T @ target, nonzeros_per_column)
-        convergence.append(_relative_error(coefficients, energy))
-    mask = top_magnitude_mask(coefficients, nonzeros_per_column)
-    return SparseFactors(dictionary, coefficients, mask, tuple(convergence))
+        dictionary = orthogonal_procrustes(target @ codes).to(target.dtype)
+        codes = hard_threshold_rows(target.T @ dictionary, nonzeros_per_column)
+        convergence.append(_relative_error(codes, energy))
+    mask = top_magnitude_mask(codes, nonzeros_per_column)
+    return SparseFactors(dictionary, codes.masked_fill(~mask, 0), mask, tuple(convergence))
 
 
-def _relative_error(coefficients: Tensor, energy: float) -> float:
-    return max(0.0, 1 - coefficients.square().sum().item() / energy)
+def _relative_error(codes: Tensor, energy: float) -> float:
+    return max(0.0, 1 - codes.square().sum().item() / energy)
 
 
 @register
@@ -92,6 +92,6 @@ class COMPOT(CompressionMethod):
         target = whitening.whiten(weight.T).to(torch.float32)
         factors = factorise(target, size.num_atoms, size.nonzeros_per_column, self.iterations)
         dictionary = whitening.unwhiten(factors.dictionary)
-        layer = DictionaryLinear(dictionary, factors.coefficients.double(), factors.mask, bias)
+        layer = DictionaryLinear(dictionary, factors.codes.double(), factors.mask, bias)
         notes = damping_notes(whitening) + ((size.note,) if size.note else ())
         return SiteResult(layer, factors.convergence, notes)

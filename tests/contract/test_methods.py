@@ -109,7 +109,7 @@ def test_compot_equals_the_slow_alternation(shape):
     target = torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     expected, errors = reference.sparse_factorisation(target, 12, 5, 8)
     factors = compot.factorise(target, 12, 5, 8)
-    reference.assert_close(factors.dictionary @ factors.coefficients, expected, atol=1e-8)
+    reference.assert_close(factors.dictionary @ factors.codes.T, expected, atol=1e-8)
     assert factors.convergence == pytest.approx(errors, abs=1e-10)
 
 
@@ -119,13 +119,13 @@ def test_no_alternation_raises_the_error_and_atoms_stay_orthonormal():
     assert all(b <= a + 1e-12 for a, b in zip(factors.convergence, factors.convergence[1:], strict=False))
     assert factors.convergence[-1] < 0.97 * factors.convergence[0], "the alternation must be worth something"
     reference.assert_close(factors.dictionary.T @ factors.dictionary, torch.eye(16, dtype=torch.float64), atol=1e-10)
-    assert factors.mask.sum(0).tolist() == [6] * 50
+    assert factors.mask.sum(1).tolist() == [6] * 50
 
 
 def test_compot_with_every_atom_and_every_coefficient_is_exact():
     target = torch.randn(20, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     factors = compot.factorise(target, 20, 20, 1)
-    reference.assert_close(factors.dictionary @ factors.coefficients, target, atol=1e-10)
+    reference.assert_close(factors.dictionary @ factors.codes.T, target, atol=1e-10)
 
 
 def test_compot_survives_unused_atoms():
@@ -141,10 +141,8 @@ def test_rounding_to_16_bits_costs_next_to_nothing():
     size = accounting.dictionary_size_for(40, 72, 0.3)
     target = statistics.whitening.whiten(weight.T).float()
     factors = compot.factorise(target, size.num_atoms, size.nonzeros_per_column, 20)
-    exact = (statistics.whitening.unwhiten(factors.dictionary) @ factors.coefficients.double()).T
-    layer = DictionaryLinear(
-        statistics.whitening.unwhiten(factors.dictionary), factors.coefficients.double(), factors.mask
-    )
+    exact = (statistics.whitening.unwhiten(factors.dictionary) @ factors.codes.double().T).T
+    layer = DictionaryLinear(statistics.whitening.unwhiten(factors.dictionary), factors.codes.double(), factors.mask)
     before = relative_output_error(weight, exact, statistics.gram)
     after = relative_output_error(weight, layer.dense_weight(), statistics.gram)
     assert after == pytest.approx(before, rel=5e-3)

@@ -1,0 +1,133 @@
+"""The real app in a process of its own, and Chromium in front of it.
+
+Environment:
+    REQUIRE_BROWSER=1: a missing browser fails instead of skipping.
+    SCREENSHOTS: folder for the screenshots (default: pytest's temporary folder).
+    APP_URL: drive an app that runs already instead of starting one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+ROOT = Path(__file__).parent.parent.parent
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+def _without(reason: str) -> None:
+    if os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(f"REQUIRE_BROWSER=1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium, or a skip with the reason."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        _without("playwright is not installed (pip install -r tests/requirements.txt)")
+    program = shutil.which("chromium")
+    if program is None:
+        _without("no chromium on the PATH")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the real app, started on a free port and without a way to the Hub."""
+    if running := os.environ.get("APP_URL"):
+        yield running.rstrip("/")
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+    log = tmp_path_factory.mktemp("app") / "app.log"
+    with log.open("wb") as output:
+        app = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **settings}, stdout=output, stderr=output
+        )
+        try:
+            _wait_for(address, app, log)
+            yield address
+        finally:
+            app.terminate()
+            app.wait(20)
+
+
+def _wait_for(address: str, app: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if app.poll() is not None:
+            pytest.fail(f"the app ended with {app.returncode}:\n{log.read_text(errors='replace')}")
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"the app did not answer within 60 s:\n{log.read_text(errors='replace')}")
+
+
+@pytest.fixture
+def open_page(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
+    """``open_page(width=1280, theme="light")``; fails the test on console errors and requests off the machine."""
+    contexts = []
+    complaints: list[str] = []
+    here = url.split("//", 1)[1].split("/", 1)[0]
+
+    def check_request(address: str) -> None:
+        if not address.startswith(("data:", "blob:")) and f"//{here}" not in address:
+            complaints.append(f"request off the machine: {address}")
+
+    def make(width: int = 1280, theme: str = "light") -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 860})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
+        page.on("request", lambda request: check_request(request.url))
+        page.goto(f"{url}/?__theme={theme}")
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the screenshots go."""
+    folder = os.environ.get("SCREENSHOTS")
+    path = Path(folder) if folder else tmp_path_factory.mktemp("screenshots")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
