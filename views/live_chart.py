@@ -17,6 +17,10 @@ from views.theme import plotly_templates
 
 PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
 
+PLOTLY_URL = f"/gradio_api/file={PLOTLY_JS}"
+PRELOAD = f'<link rel="preload" as="script" href="{PLOTLY_URL}">'
+"""For the page's head: Plotly arrives while Gradio's own script is still being read."""
+
 EMPTY_HEIGHT = 150
 """Pixels that a chart takes while there is nothing to draw."""
 
@@ -47,7 +51,7 @@ def live_chart(figure: go.Figure | None, height: int, loading: str = "", elem_id
             f'</div><div class="loading">{loading}</div></div>'
         ),
         js_on_load=_DRAW,
-        head=f'<script src="/gradio_api/file={PLOTLY_JS}"></script>',
+        head=f'<script src="{PLOTLY_URL}"></script>',
         elem_id=elem_id,
         apply_default_css=False,
         templates=plotly_templates(),
