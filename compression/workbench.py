@@ -202,6 +202,8 @@ class Workbench:
         known = self._dense.get(model_id)
         if known is not None:
             return known
+        if export.is_compressed_directory(Path(model_id).expanduser()):
+            raise UserError(f"{model_id} is compressed already: name the dense model it was made from.")
         loaded = yield from models.load(model_id)
         return self._dense.put(model_id, DenseModel(loaded, find_sites(loaded.model)))
 
@@ -370,9 +372,7 @@ class Workbench:
     def _open(self, recipe: Recipe) -> Steps[CompressedModel | DenseModel]:
         """The model a recipe names: dense, compressed, or read from a directory that ``compress`` wrote."""
         directory = Path(recipe.model_id).expanduser()
-        if export.is_compressed_directory(directory):
-            if not recipe.is_dense:
-                raise UserError(f"{directory} is compressed already: name a dense model.")
+        if recipe.is_dense and export.is_compressed_directory(directory):
             yield Progress("load", 0, 1, f"reading {directory}")
             return export.load(directory)
         if recipe.is_dense:

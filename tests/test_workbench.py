@@ -1,0 +1,181 @@
+"""The workbench on a tiny real model: everything once, one at a time, cancellable, cached by content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import SENTENCES, finish, write_tiny_llama
+
+from compression import costs
+from compression.errors import UserError
+from compression.workbench import Recipe, Workbench
+
+TEXT = " ".join(SENTENCES) * 40
+EVALUATION = {"window": 32, "max_windows": 3}
+
+
+@pytest.fixture
+def model_id(tmp_path: Path, cache: Path) -> str:
+    write_tiny_llama(tmp_path / "tiny")
+    return str(tmp_path / "tiny")
+
+
+@pytest.fixture
+def recipe(model_id: str, tmp_path: Path) -> Recipe:
+    (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
+    return Recipe(
+        model_id,
+        "compot",
+        "pooled",
+        0.3,
+        calibration_text=str(tmp_path / "text.txt"),
+        num_sequences=8,
+        sequence_length=32,
+        iterations=3,
+    )
+
+
+def stages(steps) -> tuple[list[str], object]:
+    """The stages a generator goes through, and its result."""
+    seen = []
+    while True:
+        try:
+            seen.append(next(steps).stage)
+        except StopIteration as stop:
+            return seen, stop.value
+
+
+def test_work_is_done_once(recipe):
+    bench = Workbench()
+    first, report = stages(bench.compress(recipe))
+    assert {"load", "calibrate", "compress"} <= set(first)
+    again, same = stages(bench.compress(recipe))
+    assert again == [] and same is report
+    assert report.plan.settings == {"iterations": 3, "atoms_per_nonzero": 2.0}
+    assert bench.is_prepared(recipe) and not bench.is_prepared(Recipe(recipe.model_id + "x"))
+
+
+def test_a_calibration_survives_the_process_and_a_damaged_one_is_made_again(recipe, cache):
+    first = finish(Workbench().compress(recipe))
+    assert not first.calibration_reused
+    seen, second = stages(Workbench().compress(recipe))
+    assert second.calibration_reused and "calibrate" not in seen
+    assert second.calibration_seconds == pytest.approx(first.calibration_seconds)
+    assert [s.relative_output_error for s in second.sites] == [s.relative_output_error for s in first.sites]
+    (file,) = (cache / "calibrations").glob("*.safetensors")
+    file.write_bytes(b"broken")
+    assert not finish(Workbench().compress(recipe)).calibration_reused
+
+
+def test_one_heavy_job_at_a_time_and_closing_frees_the_slot(recipe):
+    bench = Workbench()
+    running = bench.compress(recipe)
+    next(running)
+    waiting = bench.model_info(recipe.model_id)
+    assert next(waiting).stage == "wait"
+    running.close()  # cancelled
+    seen, info = stages(waiting)
+    assert "wait" not in seen and info.architecture == "llama"
+    assert finish(bench.compress(recipe)).sites, "a cancelled job can be started again"
+
+
+def test_a_failing_job_frees_the_slot(recipe):
+    bench = Workbench()
+    with pytest.raises(UserError, match="enough for"):
+        finish(bench.compress(Recipe(recipe.model_id, "compot", calibration_text=recipe.calibration_text)))
+    assert finish(bench.compress(recipe)).sites
+
+
+def test_the_dense_model_is_never_changed(recipe):
+    bench = Workbench()
+    before = finish(bench.perplexity(Recipe(recipe.model_id), TEXT, **EVALUATION))
+    compressed = finish(bench.perplexity(recipe, TEXT, **EVALUATION))
+    bench._results = type(bench._results)(1)  # forget, so that it is measured again
+    after = finish(bench.perplexity(Recipe(recipe.model_id), TEXT, **EVALUATION))
+    assert before.perplexity == after.perplexity != compressed.perplexity
+    assert compressed.stored_bits < before.stored_bits
+
+
+def test_a_repeated_perplexity_is_answered_from_memory(recipe):
+    bench = Workbench()
+    assert not bench.is_cached(recipe, TEXT, **EVALUATION)
+    first = finish(bench.perplexity(recipe, TEXT, **EVALUATION))
+    assert bench.is_cached(recipe, TEXT, **EVALUATION)
+    seen, again = stages(bench.perplexity(recipe, TEXT, **EVALUATION))
+    assert seen == [] and again is first
+    assert not bench.is_cached(recipe, TEXT + "!", **EVALUATION)
+
+
+def test_removing_nothing_leaves_the_dense_model(recipe):
+    bench = Workbench()
+    nothing = Recipe(recipe.model_id, "svd-llm", "pooled", 0.0, recipe.calibration_text, 8, 32)
+    report = finish(bench.compress(nothing))
+    assert report.removed_fraction == report.whole_model_removed_fraction == 0
+    dense = finish(bench.perplexity(Recipe(recipe.model_id), TEXT, **EVALUATION))
+    assert finish(bench.perplexity(nothing, TEXT, **EVALUATION)).perplexity == dense.perplexity
+
+
+def test_a_comparison_streams_its_runs_and_settings_go_where_they_belong(recipe):
+    from dataclasses import replace
+
+    bench = Workbench()
+    recipes = tuple(replace(recipe, method=method) for method in ("svd", "svd-llm", "compot"))
+    steps = bench.compare(recipes, recipe.calibration_text, 32, 3)
+    runs = []
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as stop:
+            comparison = stop.value
+            break
+        if event.stage == "run":
+            runs.append(event.partial)
+    assert runs == [comparison.dense, *comparison.runs]
+    assert [run.settings for run in comparison.runs] == [{}, {}, {"iterations": 3, "atoms_per_nonzero": 2.0}]
+    estimates = Workbench()
+    assert estimates.estimate_seconds(recipe, "run") is None
+    estimates.reference = comparison
+    fresh = estimates.estimate_seconds(recipe, "perplexity")
+    finish(estimates.compress(recipe))
+    prepared = estimates.estimate_seconds(recipe, "perplexity")
+    assert fresh is not None and prepared is not None and 0 < prepared < fresh
+    larger = costs.estimate(comparison, "run", "compot", 10**9, costs.Prepared(False, False))
+    assert larger > 100 * fresh
+
+
+def test_what_a_site_is_stored_as(recipe):
+    from dataclasses import replace
+
+    bench = Workbench()
+    even = replace(recipe, policy="uniform")
+    info = finish(bench.pattern(even, "model.layers.1.mlp.up_proj"))
+    assert info.shape == (96, 64) and info.removed_fraction == 0.3
+    assert len(info.mask_density) == min(48, info.num_atoms) and len(info.mask_density[0]) == 48
+    average = sum(map(sum, info.mask_density)) / len(info.mask_density) / 48
+    assert average == pytest.approx(info.nonzeros_per_column / info.num_atoms, rel=0.05)
+    assert list(info.atom_use) == sorted(info.atom_use, reverse=True) and len(info.atom_use) == info.num_atoms
+    with pytest.raises(UserError, match="has no site 'nothing'"):
+        finish(bench.pattern(even, "nothing"))
+    with pytest.raises(UserError, match="stays dense"):
+        finish(bench.pattern(replace(even, removed_fraction=0.0), "model.layers.1.mlp.up_proj"))
+
+
+def test_a_directory_that_was_written_is_opened_like_a_model(recipe, tmp_path):
+    bench = Workbench()
+    finish(bench.compress_to(recipe, tmp_path / "out"))
+    written = Recipe(str(tmp_path / "out"))
+    expected = finish(bench.perplexity(recipe, TEXT, **EVALUATION))
+    assert finish(Workbench().perplexity(written, TEXT, **EVALUATION)).perplexity == expected.perplexity
+    assert finish(bench.generate(written, "The quick", 5)) == finish(bench.generate(recipe, "The quick", 5))
+    report = finish(bench.latency(written, prompt_tokens=8, decode_tokens=2))
+    assert list(report.prefill) == ["dense", "compressed"] and "merged" in report.execution
+    with pytest.raises(UserError, match="compressed already"):
+        finish(bench.compress(Recipe(written.model_id, "svd", removed_fraction=0.1)))
+
+
+def test_threads_are_given_back(recipe):
+    before = torch.get_num_threads()
+    finish(Workbench().compress(recipe))
+    assert torch.get_num_threads() == before
