@@ -19,13 +19,20 @@ LOADING_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is in memory already: the dense model, and the recipe's compressed one."""
+    """What is in memory already of what a recipe needs.
 
-    dense: bool
-    compressed: bool
+    Attributes:
+        dense: whether the dense model is.
+        compressed: whether the compressed one is.
+        site_weights: weights in the model's sites; None if unknown, then the reference's size is assumed.
+    """
+
+    dense: bool = False
+    compressed: bool = False
+    site_weights: int | None = None
 
 
-def estimate(reference: Comparison, task: str, method: str, site_weights: int | None, prepared: Prepared) -> float:
+def estimate(reference: Comparison, task: str, method: str, prepared: Prepared) -> float:
     """Seconds a task will take on a machine like the reference's.
 
     Loading, calibration and measurement grow with the weights in the sites, factorisation with their power 1.5 (a
@@ -35,11 +42,10 @@ def estimate(reference: Comparison, task: str, method: str, site_weights: int | 
         reference: measured runs.
         task: ``analyze``, ``run``, ``perplexity``, ``generate`` or ``latency``.
         method: the method's name, or ``dense``.
-        site_weights: weights in the sites of the model; None if unknown, then the reference's size is assumed.
         prepared: what need not be done again.
     """
     reference_weights = sum(site.shape[0] * site.shape[1] for site in reference.runs[0].sites)
-    scale = site_weights / reference_weights if site_weights else 1.0
+    scale = prepared.site_weights / reference_weights if prepared.site_weights else 1.0
     calibration = max(run.calibration_seconds for run in reference.runs)
     per_token = reference.dense.seconds / reference.dense.tokens
     by_method = {run.method: run.compress_seconds for run in reference.runs}

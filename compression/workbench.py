@@ -181,8 +181,6 @@ class Workbench:
 
     def __init__(self) -> None:
         """Start with empty caches; nothing is loaded."""
-        self.reference: Comparison | None = None
-        """Measured runs from which `estimate_seconds` extrapolates; None for no estimates."""
         self._busy = threading.Lock()
         self._dense: Recent[DenseModel] = Recent(2)
         self._compressed: Recent[CompressedModel] = Recent(2)
@@ -549,27 +547,16 @@ class Workbench:
 
     # --- before the click ---------------------------------------------------------------------------------------
 
-    def estimate_seconds(self, recipe: Recipe, task: str) -> float | None:
-        """Expected seconds of a task on a machine like the reference's; None without a reference.
-
-        Args:
-            recipe: what it is about.
-            task: ``analyze``, ``run``, ``perplexity``, ``generate`` or ``latency``.
-        """
-        if self.reference is None:
-            return None
+    def prepared(self, recipe: Recipe) -> costs.Prepared:
+        """What is in memory already of what a recipe needs."""
         dense = self._dense.get(recipe.model_id)
         weights = sum(site.num_weights for site in dense.sites) if dense else None
-        prepared = costs.Prepared(dense is not None, self.is_prepared(recipe))
-        return costs.estimate(self.reference, task, recipe.method, weights, prepared)
+        compressed = recipe in self._compressed
+        return costs.Prepared(dense is not None, compressed, weights)
 
     def is_cached(self, recipe: Recipe, text: str, window: int = 256, max_windows: int | None = 8) -> bool:
         """Whether `perplexity` would answer from memory."""
         return self._perplexity_key(recipe, texts.pasted_text(text), window, max_windows) in self._results
-
-    def is_prepared(self, recipe: Recipe) -> bool:
-        """Whether the model a recipe names is in memory."""
-        return recipe.model_id in self._dense if recipe.is_dense else recipe in self._compressed
 
 
 def opened_model(opened: CompressedModel | DenseModel) -> Any:

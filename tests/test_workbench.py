@@ -54,7 +54,7 @@ def test_work_is_done_once(recipe):
     again, same = stages(bench.compress(recipe))
     assert again == [] and same is report
     assert report.plan.settings == {"iterations": 3, "atoms_per_nonzero": 2.0}
-    assert bench.is_prepared(recipe) and not bench.is_prepared(Recipe(recipe.model_id + "x"))
+    assert bench.prepared(recipe).compressed and bench.prepared(Recipe(recipe.model_id + "x")) == costs.Prepared()
 
 
 def test_a_calibration_survives_the_process_and_a_damaged_one_is_made_again(recipe, cache):
@@ -134,15 +134,14 @@ def test_a_comparison_streams_its_runs_and_settings_go_where_they_belong(recipe)
             runs.append(event.partial)
     assert runs == [comparison.dense, *comparison.runs]
     assert [run.settings for run in comparison.runs] == [{}, {}, {"iterations": 3, "atoms_per_nonzero": 2.0}]
-    estimates = Workbench()
-    assert estimates.estimate_seconds(recipe, "run") is None
-    estimates.reference = comparison
-    fresh = estimates.estimate_seconds(recipe, "perplexity")
-    finish(estimates.compress(recipe))
-    prepared = estimates.estimate_seconds(recipe, "perplexity")
-    assert fresh is not None and prepared is not None and 0 < prepared < fresh
-    larger = costs.estimate(comparison, "run", "compot", 10**9, costs.Prepared(False, False))
-    assert larger > 100 * fresh
+    other = Workbench()
+    assert other.prepared(recipe) == costs.Prepared()
+    fresh = costs.estimate(comparison, "perplexity", "compot", other.prepared(recipe))
+    finish(other.compress(recipe))
+    known = other.prepared(recipe)
+    assert known == costs.Prepared(True, True, sum(site.shape[0] * site.shape[1] for site in comparison.runs[0].sites))
+    assert 0 < costs.estimate(comparison, "perplexity", "compot", known) < fresh
+    assert costs.estimate(comparison, "perplexity", "compot", costs.Prepared(site_weights=10**9)) > 100 * fresh
 
 
 def test_what_a_site_is_stored_as(recipe):

@@ -7,6 +7,7 @@ request, never while the page is being built.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
@@ -14,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from compression import costs
 from compression.analysis import AnalysisInfo, PatternInfo
 from compression.errors import UserError
 from compression.types import (
@@ -205,5 +207,14 @@ def guarded(work: Generator[Any, None, None], fail: Callable[[str], Any], generi
 
 
 def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float, task: str) -> float | None:
-    """The engine's estimate of a task, in seconds; None where it cannot know yet."""
-    return workbench().estimate_seconds(recipe(model_id, method, policy, removed_fraction), task)
+    """The engine's estimate of a task, in seconds, from the example's measured runs; None without an example.
+
+    Before the first heavy request nothing is in memory, and torch is not imported just to say so.
+    """
+    example = gallery()
+    if example is None:
+        return None
+    prepared = costs.Prepared()
+    if "compression.workbench" in sys.modules:
+        prepared = workbench().prepared(recipe(model_id, method, policy, removed_fraction))
+    return costs.estimate(example.comparison, task, method, prepared)
