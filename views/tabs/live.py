@@ -16,6 +16,10 @@ from views.figures.live_perplexity import LiveTrace, Reading
 from views.texts import Words
 from views.widgets import ChartPanel, completions_html, progress_html, status_area, status_html
 
+WINDOW = 128
+MAX_WINDOWS = 16
+"""Short windows: a few paragraphs then give enough of them for an interval that says something."""
+
 
 def recipe_label(method: str, policy: str, ratio: float, words: Words) -> str:
     """The compressed model in words."""
@@ -115,7 +119,8 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
                 trace = trace.with_readings(side, tuple(readings))
                 return [progress_html(progress), *panel.updates(live_perplexity.view(trace, words))]
 
-            report = yield from engine.relay(engine.workbench().perplexity(wanted, text), show)
+            work = engine.workbench().perplexity(wanted, text, window=WINDOW, max_windows=MAX_WINDOWS)
+            report = yield from engine.relay(work, show)
             if not readings:
                 readings.append(Reading(report.tokens, report.perplexity, None, None))
             last = replace(readings[-1], tokens=report.tokens, perplexity=report.perplexity)
