@@ -232,6 +232,7 @@ class CompareInfo:
         removed_fraction: the common target.
         text: evaluation text and convention, in words.
         dense_perplexity: of the dense model.
+        dense_perplexity_stderr: its standard error over windows.
         rows: the runs.
         sites: site names in order.
         series: error per site for each run.
@@ -243,6 +244,7 @@ class CompareInfo:
     removed_fraction: float
     text: str
     dense_perplexity: float
+    dense_perplexity_stderr: float | None
     rows: tuple[ComparisonRun, ...]
     sites: tuple[str, ...]
     series: tuple[ErrorSeries, ...]
@@ -426,6 +428,7 @@ def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo
         removed_fraction=target,
         text=describe_convention(comparison),
         dense_perplexity=comparison.dense.perplexity,
+        dense_perplexity_stderr=comparison.dense.perplexity_stderr,
         rows=rows,
         sites=names,
         series=series,

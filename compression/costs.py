@@ -24,11 +24,13 @@ class Prepared:
     Attributes:
         dense: whether the dense model is.
         compressed: whether the compressed one is.
+        calibrated: whether the calibration has been made.
         site_weights: weights in the model's sites; None if unknown, then the reference's size is assumed.
     """
 
     dense: bool = False
     compressed: bool = False
+    calibrated: bool = False
     site_weights: int | None = None
 
 
@@ -40,7 +42,7 @@ def estimate(reference: Comparison, task: str, method: str, prepared: Prepared) 
 
     Args:
         reference: measured runs.
-        task: ``analyze``, ``run``, ``perplexity``, ``generate`` or ``latency``.
+        task: ``analyze``, ``pattern``, ``run``, ``perplexity``, ``generate`` or ``latency``.
         method: the method's name, or ``dense``.
         prepared: what need not be done again.
     """
@@ -50,11 +52,15 @@ def estimate(reference: Comparison, task: str, method: str, prepared: Prepared) 
     per_token = reference.dense.seconds / reference.dense.tokens
     by_method = {run.method: run.compress_seconds for run in reference.runs}
     seconds = 0.0 if prepared.dense else LOADING_SECONDS * scale
+    if not (prepared.calibrated or prepared.compressed) and (method != "dense" or task in ("analyze", "pattern")):
+        seconds += calibration * scale
     if task == "analyze":
-        return seconds + calibration * scale + min(by_method.values()) * scale**1.5
+        return seconds + min(by_method.values()) * scale**1.5
+    if task == "pattern":
+        return seconds + max(by_method.values()) * scale**1.5 / len(reference.runs[0].sites)
     if method != "dense" and not prepared.compressed:
         factorise = by_method.get(method, statistics.median(by_method.values()))
-        seconds += calibration * scale + factorise * scale**1.5
+        seconds += factorise * scale**1.5
     tokens = {
         "run": RUN_TOKENS,
         "perplexity": PERPLEXITY_TOKENS,

@@ -181,6 +181,18 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         os.rename(temporary, path)
 
 
+def check_new_directory(path: Path) -> None:
+    """Refuse a place where `atomic_directory` would fail, before long work rather than after it.
+
+    Raises:
+        UserError: if `path` is taken, or its parent cannot be written.
+    """
+    path = Path(path).absolute()
+    _check_free(path)
+    with _temporary_sibling(path) as temporary:
+        temporary.mkdir()
+
+
 def _check_free(path: Path) -> None:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         kind = "a folder that is not empty" if path.is_dir() else "a file"

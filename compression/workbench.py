@@ -331,9 +331,7 @@ class Workbench:
     @exclusive
     def compress_to(self, recipe: Recipe, directory: Path) -> Steps[CompressionReport]:
         """Compress and write the model to a directory that does not exist yet."""
-        with store.atomic_directory(directory):
-            pass  # refuse a taken or unwritable place before the work, not after it
-        directory.rmdir()
+        store.check_new_directory(directory)
         compressed = yield from self._compress(recipe)
         yield Progress("save", 0, 1, f"writing {directory}")
         export.save(compressed, directory)
@@ -552,7 +550,7 @@ class Workbench:
         dense = self._dense.get(recipe.model_id)
         weights = sum(site.num_weights for site in dense.sites) if dense else None
         compressed = recipe in self._compressed
-        return costs.Prepared(dense is not None, compressed, weights)
+        return costs.Prepared(dense is not None, compressed, site_weights=weights)
 
     def is_cached(self, recipe: Recipe, text: str, window: int = 256, max_windows: int | None = 8) -> bool:
         """Whether `perplexity` would answer from memory."""

@@ -91,6 +91,7 @@ COMPARE = CompareInfo(
     0.2,
     "text, convention",
     23.2,
+    1.1,
     (run("compot", 45.0), run("svd", 9000.0, "as the lesson")),
     (Q.name,),
     (),

@@ -139,7 +139,8 @@ def test_a_comparison_streams_its_runs_and_settings_go_where_they_belong(recipe)
     fresh = costs.estimate(comparison, "perplexity", "compot", other.prepared(recipe))
     finish(other.compress(recipe))
     known = other.prepared(recipe)
-    assert known == costs.Prepared(True, True, sum(site.shape[0] * site.shape[1] for site in comparison.runs[0].sites))
+    weights = sum(site.shape[0] * site.shape[1] for site in comparison.runs[0].sites)
+    assert known == costs.Prepared(True, True, site_weights=weights)
     assert 0 < costs.estimate(comparison, "perplexity", "compot", known) < fresh
     assert costs.estimate(comparison, "perplexity", "compot", costs.Prepared(site_weights=10**9)) > 100 * fresh
 

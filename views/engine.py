@@ -41,9 +41,6 @@ HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1}
 EVALUATION_TEXT = "sotu-evaluation"
 """The built-in text that live comparisons are scored on."""
 
-METHODS = ("compot", "svd-llm", "svd")
-POLICIES = ("uniform", "pooled")
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -87,6 +84,26 @@ def gallery() -> Gallery | None:
         log.warning("no precomputed example in %s", ASSETS)
         return None
     return load_gallery(ASSETS)
+
+
+def method_names() -> tuple[str, ...]:
+    """The registered methods: from the example, which lists them, so that torch need not be imported."""
+    example = gallery()
+    if example is not None:
+        return tuple(method.name for method in example.methods)
+    from compression.methods import METHODS
+
+    return tuple(METHODS)
+
+
+def policy_names() -> tuple[str, ...]:
+    """The allocation policies, likewise."""
+    example = gallery()
+    if example is not None:
+        return example.policies
+    from compression.allocation import POLICIES
+
+    return tuple(POLICIES)
 
 
 def analysis_of(model_id: str) -> AnalysisInfo | None:
@@ -218,3 +235,14 @@ def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float
     if "compression.workbench" in sys.modules:
         prepared = workbench().prepared(recipe(model_id, method, policy, removed_fraction))
     return costs.estimate(example.comparison, task, method, prepared)
+
+
+def seconds_to_compare(model_id: str, policy: str, removed_fraction: float) -> list[float | None]:
+    """The estimate for each method of a live comparison; the first pays for loading and calibration."""
+    example = gallery()
+    methods = method_names()
+    first = seconds_for(model_id, methods[0], policy, removed_fraction, "run")
+    if example is None:
+        return [first]
+    shared = costs.Prepared(dense=True, calibrated=True)
+    return [first, *(costs.estimate(example.comparison, "run", method, shared) for method in methods[1:])]

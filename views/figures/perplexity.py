@@ -27,7 +27,16 @@ def view(info: CompareInfo, words: Words) -> View:
 def _figure(info: CompareInfo, words: Words) -> go.Figure:
     figure = go.Figure()
     dense = words("method.dense")
-    figure.add_trace(_point(info.dense_perplexity, None, dense, "dense", words.number(info.dense_perplexity), dense))
+    figure.add_trace(
+        _point(
+            info.dense_perplexity,
+            info.dense_perplexity_stderr,
+            dense,
+            "dense",
+            words.number(info.dense_perplexity),
+            dense,
+        )
+    )
     for run in info.rows:
         label = run_label(run, words).replace(" · ", "<br>")
         stderr = run.perplexity_stderr
@@ -101,7 +110,18 @@ def table(info: CompareInfo, words: Words) -> Table:
     """Every run with its numbers; the remark carries the run's own warning."""
     keys = ("removed", "whole", "stored", "perplexity", "stderr", "seconds", "tokens", "remark")
     headers = (words("word.method"), words("word.policy"), *(words(f"runs.column.{key}") for key in keys))
-    dense = (words("method.dense"), "", 0.0, 0.0, None, info.dense_perplexity, None, None, None, "")
+    dense = (
+        words("method.dense"),
+        "",
+        0.0,
+        0.0,
+        None,
+        info.dense_perplexity,
+        info.dense_perplexity_stderr,
+        None,
+        None,
+        "",
+    )
     rows = tuple(
         (
             words.name("method", run.method),

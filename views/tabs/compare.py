@@ -90,7 +90,7 @@ def build(context: Context) -> None:
                 min_width=260,
             )
             policy = gr.Dropdown(
-                [(words.name("policy", name), name) for name in engine.POLICIES],
+                [(words.name("policy", name), name) for name in engine.policy_names()],
                 value="pooled",
                 label=words("compare.live_policy"),
                 elem_id="compare-policy",
@@ -102,9 +102,7 @@ def build(context: Context) -> None:
             with gr.Column(min_width=240, elem_classes=["tight"]):
                 context.cost_line(
                     [context.model_id, policy, ratio],
-                    lambda name, policy, ratio: [
-                        engine.seconds_for(name, method, policy, ratio, "run") for method in engine.METHODS
-                    ],
+                    engine.seconds_to_compare,
                 )
                 status = status_area("compare-status")
 
@@ -180,7 +178,7 @@ def build(context: Context) -> None:
             assert info is not None
             return [gr.update(choices=choices, value=target.value()), *show_info(info)]
 
-        recipes = tuple(engine.recipe(name, method, policy, ratio) for method in engine.METHODS)
+        recipes = tuple(engine.recipe(name, method, policy, ratio) for method in engine.method_names())
         work = engine.workbench().compare(recipes, engine.EVALUATION_TEXT)
         engine.keep_comparison(key, (yield from engine.relay(work, show)))
         yield [status_html(words("compare.finished")), *shown()]
@@ -211,6 +209,9 @@ def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) ->
                 with gr.Row(elem_classes=["controls"]):
                     button = gr.Button(words("compare.pattern_button"), size="md", min_width=170, scale=0)
                     cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
+                context.cost_line(
+                    [context.model_id], lambda name: [engine.seconds_for(name, "dense", "uniform", 0.0, "pattern")]
+                )
                 status = status_area("pattern-status")
     with gr.Row(equal_height=False):
         mask = ChartPanel(words, words("pattern.mask"), pattern.MASK_HEIGHT, views[0], "mask")

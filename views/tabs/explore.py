@@ -127,7 +127,7 @@ def build(context: Context) -> None:
                 scale=2,
             )
             policy = gr.Dropdown(
-                [(words.name("policy", name), name) for name in engine.POLICIES],
+                [(words.name("policy", name), name) for name in engine.policy_names()],
                 value="pooled",
                 label=words("explore.policy"),
                 info=words("explore.policy_info"),

@@ -37,14 +37,14 @@ def build(context: Context) -> None:
     context.model_line()
     with gr.Column(elem_classes=["sheet"]), gr.Row(elem_classes=["controls"]):
         method = gr.Dropdown(
-            [(words.name("method", name), name) for name in engine.METHODS],
+            [(words.name("method", name), name) for name in engine.method_names()],
             value="compot",
             label=words("live.method"),
             elem_id="live-method",
             min_width=160,
         )
         policy = gr.Dropdown(
-            [(words.name("policy", name), name) for name in engine.POLICIES],
+            [(words.name("policy", name), name) for name in engine.policy_names()],
             value="pooled",
             label=words("live.policy"),
             elem_id="live-policy",
