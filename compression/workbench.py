@@ -9,14 +9,13 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Generator, Hashable
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, wraps
 from itertools import chain
 from pathlib import Path
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -37,6 +36,7 @@ from compression.models import LoadedModel
 from compression.modules import CompressedLinear, DictionaryLinear
 from compression.parallel import parallel_map
 from compression.pipeline import CompressedModel, finish
+from compression.recent import Recent
 from compression.sites import find_sites, site_weight
 from compression.types import (
     Allocation,
@@ -122,37 +122,6 @@ class DenseModel:
 
     loaded: LoadedModel
     sites: tuple[LinearSite, ...]
-
-
-class Recent(Generic[T]):
-    """A bounded, thread-safe memory of the most recently used values."""
-
-    def __init__(self, size: int) -> None:
-        """Remember at most `size` values."""
-        self._size = size
-        self._values: OrderedDict[Hashable, T] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: Hashable) -> T | None:
-        """The value, now the most recent, or None."""
-        with self._lock:
-            if key in self._values:
-                self._values.move_to_end(key)
-            return self._values.get(key)
-
-    def put(self, key: Hashable, value: T) -> T:
-        """Remember a value and forget the oldest ones."""
-        with self._lock:
-            self._values[key] = value
-            self._values.move_to_end(key)
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
-        return value
-
-    def __contains__(self, key: Hashable) -> bool:
-        """Whether it is remembered; does not count as a use."""
-        with self._lock:
-            return key in self._values
 
 
 Steps = Generator[Progress, None, T]

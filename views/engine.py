@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import logging
 import sys
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from compression import costs
 from compression.analysis import AnalysisInfo, PatternInfo
 from compression.errors import UserError
+from compression.recent import Recent
 from compression.types import (
     CalibrationSettings,
     Comparison,
@@ -41,38 +40,12 @@ HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1}
 EVALUATION_TEXT = "sotu-evaluation"
 """The built-in text that live comparisons are scored on."""
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Shelf(Generic[Item]):
-    """A bounded, locked, process-wide store; sessions keep only the key."""
-
-    def __init__(self, size: int) -> None:
-        """Keep at most `size` items; the one unused longest goes first."""
-        self._items: OrderedDict[str, Item] = OrderedDict()
-        self._lock = threading.Lock()
-        self._size = size
-
-    def put(self, key: str, item: Item) -> None:
-        """Store `item`."""
-        with self._lock:
-            self._items[key] = item
-            self._items.move_to_end(key)
-            while len(self._items) > self._size:
-                self._items.popitem(last=False)
-
-    def get(self, key: str) -> Item | None:
-        """The item, or None where it was never made or has been dropped."""
-        with self._lock:
-            if key in self._items:
-                self._items.move_to_end(key)
-            return self._items.get(key)
-
-
-_analyses: Shelf[AnalysisInfo] = Shelf(8)
-_comparisons: Shelf[Comparison] = Shelf(32)
-_patterns: Shelf[PatternInfo] = Shelf(256)
+_analyses: Recent[AnalysisInfo] = Recent(8)
+_comparisons: Recent[Comparison] = Recent(32)
+_patterns: Recent[PatternInfo] = Recent(256)
 
 
 @lru_cache(maxsize=1)
