@@ -11,9 +11,10 @@ PERPLEXITY_TOKENS = 2 * 8 * 256
 """Tokens of a live perplexity at its defaults: eight windows of 256, dense and compressed."""
 RUN_TOKENS = 4 * 1024
 GENERATE_TOKENS = 2 * 40
-LATENCY_TOKENS = 2 * 8 * (128 + 16)
 ONE_TOKEN_OVERHEAD = 20
 """A token decoded alone takes about as long as this many tokens in a long window (memory bound)."""
+LATENCY_TOKENS = 2 * 5 * 3 * (128 + 16 * ONE_TOKEN_OVERHEAD)
+"""Two models, five rounds, two warm-up runs before each counted one."""
 LOADING_SECONDS = 3.0
 
 
@@ -65,6 +66,6 @@ def estimate(reference: Comparison, task: str, method: str, prepared: Prepared) 
         "run": RUN_TOKENS,
         "perplexity": PERPLEXITY_TOKENS,
         "generate": GENERATE_TOKENS * ONE_TOKEN_OVERHEAD,
-        "latency": LATENCY_TOKENS * ONE_TOKEN_OVERHEAD / 4,
+        "latency": LATENCY_TOKENS,
     }[task]
     return seconds + tokens * per_token * scale

@@ -187,7 +187,8 @@ def test_pattern_pictures() -> None:
     assert use["y"] == [0.9, 0.4]
     converged = pattern.convergence_view(PATTERN, WORDS)
     assert data(converged)[0]["y"] == [0.3, 0.2, 0.15]
-    assert converged.summary == "3 alternations take the squared error from 0.3 to 0.15."
+    assert converged.summary == "2 alternations take the squared error from 0.3 to 0.15."
+    assert data(converged)[0]["x"] == [0, 1, 2], "the start is not an alternation"
     nothing = pattern.convergence_view(replace(PATTERN, convergence=()), WORDS)
     assert nothing.summary == "This run recorded no convergence."
 

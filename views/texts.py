@@ -168,7 +168,7 @@ ENGLISH: Mapping[str, str] = {
     "perplexity.title": "Perplexity at this budget",
     "perplexity.x": "perplexity (log axis)",
     "perplexity.dense": "dense {value}",
-    "perplexity.lesson": "terrible, shown because<br>that is the lesson",
+    "perplexity.lesson": "terrible: the lesson",
     "perplexity.hover": "<b>{run}</b><br>perplexity {value} ± {stderr}<br>removed {removed}",
     "perplexity.summary": (
         "At {removed} removed, {best} ({best_policy}) is best at perplexity {best_value} against {dense} dense; "

@@ -16,7 +16,7 @@ from compression.types import LatencyFigure, LatencyReport, Progress
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-REPEATS = 7
+REPEATS = 5
 
 
 def measure_latency(
@@ -24,7 +24,7 @@ def measure_latency(
 ) -> Generator[Progress, None, LatencyReport]:
     """Time one prefill and a run of single-token decodes for each model, in turn, `repeats` times.
 
-    The first round warms up and is thrown away. The prompt is token 1, 2, 3, …: its content does not matter.
+    The timer warms each run up with two of its own. The prompt is token 1, 2, 3, …: its content does not matter.
 
     Args:
         models: label → model; all of one vocabulary.
@@ -49,13 +49,11 @@ def measure_latency(
     }
     prefill: dict[str, list[Measurement]] = {label: [] for label in models}
     decode: dict[str, list[Measurement]] = {label: [] for label in models}
-    for repeat in range(repeats + 1):
+    for repeat in range(1, repeats + 1):
         for label, (run_prefill, run_decode) in runs.items():
-            first, second = _time(run_prefill, threads), _time(run_decode, threads)
-            if repeat:
-                prefill[label].append(first)
-                decode[label].append(second)
-        yield Progress("latency", repeat, repeats, f"latency round {repeat} of {repeats}" if repeat else "warming up")
+            prefill[label].append(_time(run_prefill, threads))
+            decode[label].append(_time(run_decode, threads))
+        yield Progress("latency", repeat, repeats, f"latency round {repeat} of {repeats}")
     return LatencyReport(
         threads=threads,
         prompt_tokens=prompt_tokens,

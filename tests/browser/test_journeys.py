@@ -115,8 +115,7 @@ def test_perplexity_of_my_text_streams_and_ends_with_a_number(open_page: OpenPag
 
     page = open_page()
     open_tab(page, "Test live")
-    page.get_by_role("combobox", name="Method").or_(page.get_by_label("Method", exact=True)).first.click()
-    page.get_by_role("option", name="SVD-LLM").click()
+    choose_svd_llm(page)
     page.get_by_role("button", name="Measure perplexity").click()
     summary = page.locator("#live-perplexity-summary")
     expect(summary).to_contain_text(re.compile(r"Dense \d.*compressed still to come"), timeout=LIVE_TIMEOUT)
@@ -125,6 +124,61 @@ def test_perplexity_of_my_text_streams_and_ends_with_a_number(open_page: OpenPag
     )
     page.locator("#live-perplexity [data-drawn]").wait_for()
     expect(page.get_by_role("button", name="Measure perplexity")).to_be_enabled()
+
+
+def choose_svd_llm(page: Page) -> None:
+    """The method that is quick to prepare (the journey before has prepared it)."""
+    page.get_by_role("combobox", name="Method").or_(page.get_by_label("Method", exact=True)).first.click()
+    page.get_by_role("option", name="SVD-LLM").click()
+
+
+def test_cancelling_a_comparison_frees_the_slot_for_a_completion(open_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page()
+    open_tab(page, "Compare")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    status = page.locator("#compare-status")
+    expect(status).to_contain_text(re.compile(r"compot: model\.layers"), timeout=LIVE_TIMEOUT)
+    page.locator("button:enabled", has_text="Cancel").click()
+    expect(status).to_contain_text("Cancelled", timeout=3000)
+    expect(page.get_by_role("button", name="Compare", exact=True)).to_be_enabled()
+    open_tab(page, "Test live")
+    choose_svd_llm(page)
+    page.get_by_role("button", name="Generate").click()
+    texts = page.locator("#completions .completion p:not(.empty)")
+    expect(texts).to_have_count(2, timeout=LIVE_TIMEOUT)
+    expect(page.get_by_role("button", name="Generate")).to_be_enabled(timeout=LIVE_TIMEOUT)
+    dense, compressed = texts.all_inner_texts()
+    assert len(dense) > 60 and dense.startswith("The history of the steam engine") and dense != compressed
+
+
+def test_latency_is_measured_beside_dense_with_threads_named(open_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page()
+    open_tab(page, "Test live")
+    choose_svd_llm(page)
+    page.get_by_role("button", name="Measure latency").click()
+    page.locator("#latency [data-drawn]").wait_for(timeout=LIVE_TIMEOUT)
+    panel = page.locator("#latency-summary")
+    expect(panel).to_contain_text(re.compile(r"\d+(\.\d+)? ms"))
+    expect(panel).to_contain_text("thread")
+
+
+def test_the_three_methods_are_compared_live(open_page: OpenPage) -> None:
+    """At nine tenths removed, where every method is quick."""
+    from playwright.sync_api import expect
+
+    page = open_page()
+    open_tab(page, "Compare")
+    page.locator("#compare-ratio input[type=range]").fill("0.9")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.locator("#compare-status")).to_contain_text("All methods are measured", timeout=LIVE_TIMEOUT)
+    rows = page.locator("#runs tbody tr")
+    expect(rows).to_have_count(4)
+    for method in ("dense", "COMPOT", "SVD-LLM", "SVD"):
+        expect(page.locator("#runs")).to_contain_text(method)
 
 
 @pytest.mark.parametrize("text", ["", "word"], ids=["empty", "one-word"])

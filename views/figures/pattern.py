@@ -72,7 +72,7 @@ def use_view(info: PatternInfo, words: Words) -> View:
 
 def convergence_view(info: PatternInfo, words: Words) -> View:
     """Squared error in the whitened space after each alternation."""
-    steps = list(range(1, len(info.convergence) + 1))
+    steps = list(range(len(info.convergence)))  # the first point is the start, before any alternation
     figure = go.Figure(
         go.Scatter(
             x=steps,
@@ -89,10 +89,10 @@ def convergence_view(info: PatternInfo, words: Words) -> View:
     if info.convergence:
         summary = words(
             "pattern.convergence_summary",
-            count=len(info.convergence),
+            count=steps[-1],
             first=words.significant(info.convergence[0]),
             last=words.significant(info.convergence[-1]),
         )
-    rows = tuple(enumerate(info.convergence, start=1))
+    rows = tuple(enumerate(info.convergence))
     table = Table(f"convergence-{info.site}", (words("pattern.convergence_x"), words("pattern.convergence_y")), rows)
     return View(finish(figure, LINE_HEIGHT, words("pattern.convergence")), summary, table)

@@ -42,7 +42,7 @@ def _figure(info: CompareInfo, words: Words) -> go.Figure:
         stderr = run.perplexity_stderr
         text = words.number(run.perplexity)
         if run.warning:
-            text = f"{text}  <br><i>{words('perplexity.lesson')}  </i>"
+            text = f"<i>{words('perplexity.lesson')}</i>  {text}"
         hover = words(
             "perplexity.hover",
             run=label,
@@ -78,7 +78,7 @@ def _point(value: float, stderr: float | None, label: str, method: str, text: st
         mode="markers+text",
         marker={"color": colour, "symbol": symbol, "size": 12},
         text=[text],
-        textposition="middle left" if "<i>" in text else "top center",
+        textposition="top left" if "<i>" in text else "top center",
         cliponaxis=False,
         name=label,
         showlegend=False,
