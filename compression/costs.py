@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from compression.types import Comparison
 
-PERPLEXITY_TOKENS = 2 * 8 * 256
-"""Tokens of a live perplexity at its defaults: eight windows of 256, dense and compressed."""
+PERPLEXITY_TOKENS = 8 * 256
+"""Tokens of a live perplexity of one model: eight windows of 256, an upper bound."""
 RUN_TOKENS = 4 * 1024
-GENERATE_TOKENS = 2 * 40
+GENERATE_TOKENS = 40
 ONE_TOKEN_OVERHEAD = 20
 """A token decoded alone takes about as long as this many tokens in a long window (memory bound)."""
 LATENCY_TOKENS = 2 * 5 * 3 * (128 + 16 * ONE_TOKEN_OVERHEAD)
