@@ -334,9 +334,30 @@ def _numbers(value: str, option: str) -> list[float]:
 
 def show_comparison(comparison: types.Comparison, markdown: bool) -> None:
     """Print a comparison as a table for the terminal or for a README."""
+    if markdown:
+        print(comparison_markdown(comparison))
+        return
+    header, *rows = comparison_rows(comparison)
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    output.print(table)
+    for line in comparison_captions(comparison):
+        output.print(line, highlight=False)
+
+
+def comparison_markdown(comparison: types.Comparison) -> str:
+    """A comparison as a Markdown table with its captions."""
+    header, *rows = comparison_rows(comparison)
+    lines = ["| " + " | ".join(row) + " |" for row in [header, ("---",) * len(header), *rows]]
+    return "\n".join([*lines, "", *comparison_captions(comparison)])
+
+
+def comparison_rows(comparison: types.Comparison) -> list[tuple[str, ...]]:
+    """The cells of a comparison's table, header first."""
     header = ("method", "policy", "removed (sites)", "removed (whole model)", "perplexity", "compress, s")
-    rows = [("dense", "", "0", "0", _perplexity(comparison.dense.perplexity, comparison.dense.perplexity_stderr), "")]
-    rows += [
+    dense = ("dense", "", "0", "0", _perplexity(comparison.dense.perplexity, comparison.dense.perplexity_stderr), "")
+    rows = [
         (
             run.method,
             run.policy,
@@ -347,6 +368,11 @@ def show_comparison(comparison: types.Comparison, markdown: bool) -> None:
         )
         for run in comparison.runs
     ]
+    return [header, dense, *rows]
+
+
+def comparison_captions(comparison: types.Comparison) -> list[str]:
+    """What a table of a comparison has to say beside its numbers."""
     title = f"{comparison.model_id}" + (f" ({comparison.model_note})" if comparison.model_note else "")
     settings = comparison.calibration
     caption = (
@@ -354,17 +380,7 @@ def show_comparison(comparison: types.Comparison, markdown: bool) -> None:
         f"{comparison.dense.text.name}, {comparison.dense.convention}; ± standard error over windows; "
         f"{comparison.environment.threads} threads."
     )
-    if markdown:
-        lines = ["| " + " | ".join(row) + " |" for row in [header, ("---",) * len(header), *rows]]
-        print("\n".join([*lines, "", caption]))
-    else:
-        table = Table(*header)
-        for row in rows:
-            table.add_row(*row)
-        output.print(table)
-        output.print(caption, highlight=False)
-    for warning in dict.fromkeys(run.warning for run in comparison.runs if run.warning):
-        print(warning)
+    return [caption, *dict.fromkeys(run.warning for run in comparison.runs if run.warning)]
 
 
 def _perplexity(value: float, stderr: float | None) -> str:

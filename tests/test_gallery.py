@@ -1,0 +1,52 @@
+"""The precomputed results are those of this code and of the catalogue's default model, and the README shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import finish
+
+from compression import models
+from compression.__main__ import comparison_markdown
+from compression.allocation import POLICIES
+from compression.gallery import Gallery, load_gallery
+from compression.methods import METHODS, describe
+from compression.workbench import SLIDER, Recipe, Workbench
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def gallery() -> Gallery:
+    return load_gallery(ROOT / "assets" / models.DEFAULT_MODEL)
+
+
+def test_it_was_made_from_the_weights_that_the_catalogue_names(gallery, real_cache):
+    loaded = finish(models.load(models.DEFAULT_MODEL))
+    assert gallery.analysis.model.weights_hash == gallery.comparison.weights_hash == loaded.weights_hash
+    assert gallery.analysis.model.note == gallery.comparison.model_note == loaded.note == "rounded to 4 bits"
+
+
+def test_its_allocations_are_those_the_engine_makes_now(gallery, real_cache):
+    bench = Workbench()
+    for policy in POLICIES:
+        _, allocation = finish(bench.allocation(Recipe(models.DEFAULT_MODEL, "svd", policy, 0.37)))
+        tabulated = gallery.analysis.allocation_at(policy, 0.37).removed_fractions
+        assert tabulated == pytest.approx(allocation.removed_fractions, abs=1e-3)
+
+
+def test_it_covers_every_method_policy_and_slider_position(gallery):
+    """After adding a method or a policy, run `python -m compression gallery`."""
+    assert gallery.methods == tuple(map(describe, METHODS.values()))
+    assert gallery.policies == tuple(POLICIES)
+    assert gallery.analysis.slider == SLIDER
+    measured = {(run.method, run.policy) for run in gallery.comparison.runs}
+    assert measured == {(method, policy) for method in METHODS for policy in POLICIES}
+    projections = {pattern.site.split("layers.")[1].split(".", 1)[1] for pattern in gallery.patterns}
+    assert projections == set(gallery.analysis.model.projections)
+
+
+def test_the_readme_shows_these_results(gallery):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert comparison_markdown(gallery.comparison) in readme
