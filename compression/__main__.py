@@ -64,7 +64,7 @@ MostOption = Annotated[float, typer.Option("--guard-most", help="No site loses m
 def run(steps: Generator[types.Progress, None, T]) -> T:
     """Drive a generator of progress events with a bar on standard error and return its result."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with ProgressBar(*columns, console=errors, transient=True) as bar:
+    with ProgressBar(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
         while True:
             try:
@@ -396,20 +396,18 @@ def gallery(
     removed: Annotated[str, typer.Option(help="Comma-separated removed fractions.")] = "0.1,0.2,0.3,0.4",
 ) -> None:
     """Precompute what the app shows at first paint (about twenty minutes on two cores)."""
-    from compression.allocation import POLICIES
-    from compression.gallery import Gallery, save_gallery
-    from compression.methods import METHODS, describe
+    from compression.gallery import Gallery, registered_methods, registered_policies, save_gallery
     from compression.workbench import Recipe, get_workbench
 
-    workbench = get_workbench()
-    info = run(workbench.analyze(model, policies=tuple(POLICIES)))
-    recipes = _recipes(model, list(METHODS), list(POLICIES), _numbers(removed, "--removed"))
+    workbench, methods, policies = get_workbench(), registered_methods(), registered_policies()
+    info = run(workbench.analyze(model, policies=policies))
+    recipes = _recipes(model, [m.name for m in methods], list(policies), _numbers(removed, "--removed"))
     comparison = run(workbench.compare(recipes, "sotu-evaluation"))
     middle = info.model.blocks[len(info.model.blocks) // 2]
     sites = [info.model.site_at(middle, projection) for projection in info.model.projections]
     recipe = Recipe(model, "compot", "uniform", 0.2)
     patterns = tuple(run(workbench.pattern(recipe, site.name)) for site in sites if site is not None)
-    save_gallery(out, Gallery(info, comparison, patterns, tuple(map(describe, METHODS.values()))))
+    save_gallery(out, Gallery(info, comparison, patterns, methods))
     show_comparison(comparison, markdown=True)
 
 

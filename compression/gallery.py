@@ -35,6 +35,20 @@ class Gallery:
         return tuple(self.analysis.allocations)
 
 
+def registered_methods() -> tuple[MethodInfo, ...]:
+    """What the engine has now, as a gallery would list it; imports torch."""
+    from compression.methods import METHODS, describe
+
+    return tuple(map(describe, METHODS.values()))
+
+
+def registered_policies() -> tuple[str, ...]:
+    """The allocation policies the engine has now; imports torch."""
+    from compression.allocation import POLICIES
+
+    return tuple(POLICIES)
+
+
 def load_gallery(directory: Path) -> Gallery:
     """Read a gallery.
 

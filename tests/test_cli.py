@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pydantic
 import pytest
 
-from compression.__main__ import SCHEMAS
+from compression.__main__ import SCHEMAS, main
 from compression.types import Comparison, CompressionReport, LatencyReport, PerplexityReport
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,21 @@ def run(*arguments: object, code: int = 0, cwd: Path = ROOT, **environment: str)
     assert result.returncode == code, f"exit code {result.returncode}\n{result.stdout}\n{result.stderr}"
     assert "Traceback" not in result.stderr
     return result
+
+
+@pytest.fixture
+def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Call the command line in this process (a new one would spend its time importing); the sentence it ends with."""
+
+    def call(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["compression", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert stopped.value.code == 2 and len(lines) == 1, lines
+        return lines[0]
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +160,17 @@ def test_analyze_and_allocate_describe_every_site(tmp_path):
     assert tabulated == pytest.approx(fractions, abs=1e-4)
 
 
+def test_bad_input_from_a_shell_shows_no_traceback():
+    result = run("evaluate", "no-such-model", code=2)
+    assert result.stderr.startswith("error: There is no model 'no-such-model'") and result.stdout == ""
+
+
 def test_models_lists_the_catalogue_and_schemas_describe_the_json():
     listing = run("models").stdout
     assert MODEL in listing and "rounded to 4 bits" in listing and "sotu-calibration" in listing
-    for name in SCHEMAS:
-        assert json.loads(run("schema", name).stdout)["type"] == "object"
+    assert json.loads(run("schema", "compare").stdout)["type"] == "object"
+    for kind in SCHEMAS.values():
+        assert pydantic.TypeAdapter(kind).json_schema()["type"] == "object"
 
 
 @pytest.mark.parametrize(
@@ -172,10 +194,8 @@ def test_models_lists_the_catalogue_and_schemas_describe_the_json():
         (("schema", "nothing"), "no schema"),
     ],
 )
-def test_bad_input_ends_in_one_sentence_and_a_code(arguments, message, tmp_path):
-    result = run(*arguments, code=2)
-    lines = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1 and message in lines[0], result.stderr
+def test_bad_input_ends_in_one_sentence_and_a_code(arguments, message, refusal):
+    assert message in refusal(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -183,13 +203,11 @@ def test_bad_input_ends_in_one_sentence_and_a_code(arguments, message, tmp_path)
     [(b"", "empty"), (b"one", "has 1 token"), (b"\x00\x01\xff\xfe" * 50, "text")],
     ids=["empty", "one token", "binary"],
 )
-def test_bad_texts_end_in_one_sentence(content, message, tmp_path):
+def test_bad_texts_end_in_one_sentence(content, message, tmp_path, refusal):
     file = tmp_path / "text.txt"
     file.write_bytes(content)
-    result = run("evaluate", MODEL, "--text", file, code=2)
-    assert message in result.stderr and result.stderr.count("error: ") == 1
-    calibrating = run("compress", MODEL, "--calibration", file, "--out", tmp_path / "out", code=2)
-    assert calibrating.stderr.count("error: ") == 1
+    assert message in refusal("evaluate", MODEL, "--text", file)
+    assert refusal("compress", MODEL, "--calibration", file, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -9,9 +9,7 @@ from tiny import finish
 
 from compression import models
 from compression.__main__ import comparison_markdown
-from compression.allocation import POLICIES
-from compression.gallery import Gallery, load_gallery
-from compression.methods import METHODS, describe
+from compression.gallery import Gallery, load_gallery, registered_methods, registered_policies
 from compression.workbench import SLIDER, Recipe, Workbench
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +28,7 @@ def test_it_was_made_from_the_weights_that_the_catalogue_names(gallery, real_cac
 
 def test_its_allocations_are_those_the_engine_makes_now(gallery, real_cache):
     bench = Workbench()
-    for policy in POLICIES:
+    for policy in registered_policies():
         _, allocation = finish(bench.allocation(Recipe(models.DEFAULT_MODEL, "svd", policy, 0.37)))
         tabulated = gallery.analysis.allocation_at(policy, 0.37).removed_fractions
         assert tabulated == pytest.approx(allocation.removed_fractions, abs=1e-3)
@@ -38,11 +36,11 @@ def test_its_allocations_are_those_the_engine_makes_now(gallery, real_cache):
 
 def test_it_covers_every_method_policy_and_slider_position(gallery):
     """After adding a method or a policy, run `python -m compression gallery`."""
-    assert gallery.methods == tuple(map(describe, METHODS.values()))
-    assert gallery.policies == tuple(POLICIES)
+    assert gallery.methods == registered_methods()
+    assert gallery.policies == registered_policies()
     assert gallery.analysis.slider == SLIDER
     measured = {(run.method, run.policy) for run in gallery.comparison.runs}
-    assert measured == {(method, policy) for method in METHODS for policy in POLICIES}
+    assert measured == {(method.name, policy) for method in gallery.methods for policy in gallery.policies}
     projections = {pattern.site.split("layers.")[1].split(".", 1)[1] for pattern in gallery.patterns}
     assert projections == set(gallery.analysis.model.projections)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from compression import costs
 from compression.analysis import AnalysisInfo, PatternInfo
 from compression.errors import UserError
+from compression.gallery import load_gallery, registered_methods, registered_policies
 from compression.recent import Recent
 from compression.types import (
     CalibrationSettings,
@@ -51,8 +52,6 @@ _patterns: Recent[PatternInfo] = Recent(256)
 @lru_cache(maxsize=1)
 def gallery() -> Gallery | None:
     """The example in assets; None where it has not been made."""
-    from compression.gallery import load_gallery
-
     if not ASSETS.is_dir() or not any(ASSETS.iterdir()):
         log.warning("no precomputed example in %s", ASSETS)
         return None
@@ -62,21 +61,14 @@ def gallery() -> Gallery | None:
 def method_names() -> tuple[str, ...]:
     """The registered methods: from the example, which lists them, so that torch need not be imported."""
     example = gallery()
-    if example is not None:
-        return tuple(method.name for method in example.methods)
-    from compression.methods import METHODS
-
-    return tuple(METHODS)
+    methods = registered_methods() if example is None else example.methods
+    return tuple(method.name for method in methods)
 
 
 def policy_names() -> tuple[str, ...]:
     """The allocation policies, likewise."""
     example = gallery()
-    if example is not None:
-        return example.policies
-    from compression.allocation import POLICIES
-
-    return tuple(POLICIES)
+    return registered_policies() if example is None else example.policies
 
 
 def analysis_of(model_id: str) -> AnalysisInfo | None:
