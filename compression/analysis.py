@@ -233,7 +233,9 @@ class CompareInfo:
         text: evaluation text and convention, in words.
         dense_perplexity: of the dense model.
         dense_perplexity_stderr: its standard error over windows.
+        dense_range: one standard error to both sides, on the log scale; None without one.
         rows: the runs.
+        ranges: for each run, one standard error to both sides, on the log scale.
         sites: site names in order.
         series: error per site for each run.
         best: index of the run with the lowest perplexity.
@@ -245,7 +247,9 @@ class CompareInfo:
     text: str
     dense_perplexity: float
     dense_perplexity_stderr: float | None
+    dense_range: tuple[float, float] | None
     rows: tuple[ComparisonRun, ...]
+    ranges: tuple[tuple[float, float] | None, ...]
     sites: tuple[str, ...]
     series: tuple[ErrorSeries, ...]
     best: int
@@ -429,12 +433,22 @@ def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo
         text=describe_convention(comparison),
         dense_perplexity=comparison.dense.perplexity,
         dense_perplexity_stderr=comparison.dense.perplexity_stderr,
+        dense_range=standard_error_range(comparison.dense.perplexity, comparison.dense.perplexity_stderr),
         rows=rows,
+        ranges=tuple(standard_error_range(run.perplexity, run.perplexity_stderr) for run in rows),
         sites=names,
         series=series,
         best=order[0],
         worst=order[-1],
     )
+
+
+def standard_error_range(perplexity: float, stderr: float | None) -> tuple[float, float] | None:
+    """``perplexity · exp(∓ stderr ÷ perplexity)``: one standard error of the log-likelihood to both sides."""
+    if stderr is None or not math.isfinite(perplexity):
+        return None
+    factor = math.exp(min(stderr / perplexity, 700))
+    return perplexity / factor, perplexity * factor
 
 
 def _site_error(report: SiteReport) -> float | None:

@@ -92,7 +92,9 @@ COMPARE = CompareInfo(
     "text, convention",
     23.2,
     1.1,
+    (22.1, 24.4),
     (run("compot", 45.0), run("svd", 9000.0, "as the lesson")),
+    ((44.0, 46.0), None),
     (Q.name,),
     (),
     0,
@@ -165,7 +167,7 @@ def test_perplexity_is_on_a_log_axis_with_error_bars_and_the_lesson() -> None:
     view = perplexity.view(COMPARE, WORDS)
     dense, best, worst = data(view)
     assert (dense["x"], best["x"], worst["x"]) == ([23.2], [45.0], [9000.0])
-    assert best["error_x"]["array"] == [1.5]
+    assert (best["error_x"]["array"], best["error_x"]["arrayminus"]) == ([1.0], [1.0])
     assert layout(view)["xaxis"]["type"] == "log"
     assert layout(view)["shapes"][0]["x0"] == 23.2
     assert "lesson" in worst["text"][0] and "lesson" not in best["text"][0]

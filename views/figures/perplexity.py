@@ -30,14 +30,14 @@ def _figure(info: CompareInfo, words: Words) -> go.Figure:
     figure.add_trace(
         _point(
             info.dense_perplexity,
-            info.dense_perplexity_stderr,
+            info.dense_range,
             dense,
             "dense",
             words.number(info.dense_perplexity),
             dense,
         )
     )
-    for run in info.rows:
+    for run, around in zip(info.rows, info.ranges, strict=True):
         label = run_label(run, words).replace(" · ", "<br>")
         stderr = run.perplexity_stderr
         text = words.number(run.perplexity)
@@ -50,7 +50,7 @@ def _figure(info: CompareInfo, words: Words) -> go.Figure:
             stderr=words("card.none") if stderr is None else words.number(stderr, 2),
             removed=words.percent(run.removed_fraction),
         )
-        figure.add_trace(_point(run.perplexity, stderr, label, run.method, text, hover))
+        figure.add_trace(_point(run.perplexity, around, label, run.method, text, hover))
     figure.add_shape(
         type="line",
         x0=info.dense_perplexity,
@@ -68,13 +68,17 @@ def _figure(info: CompareInfo, words: Words) -> go.Figure:
     return finish(figure, HEIGHT, words("perplexity.title"))
 
 
-def _point(value: float, stderr: float | None, label: str, method: str, text: str, hover: str) -> go.Scatter:
+def _point(
+    value: float, around: tuple[float, float] | None, label: str, method: str, text: str, hover: str
+) -> go.Scatter:
     """One run; its text stands above it, on the side where the axis still has room."""
     colour, symbol, _ = style_of(method)
+    low, high = around or (value, value)
+    bar = {"type": "data", "symmetric": False, "array": [high - value], "arrayminus": [value - low]}
     return go.Scatter(
         x=[value],
         y=[label],
-        error_x={"type": "data", "array": [stderr or 0], "thickness": 1.6, "width": 6, "color": colour},
+        error_x={**bar, "thickness": 1.6, "width": 6, "color": colour},
         mode="markers+text",
         marker={"color": colour, "symbol": symbol, "size": 12},
         text=[text],

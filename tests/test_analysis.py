@@ -1,0 +1,93 @@
+"""Info objects: the numbers that views draw."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from compression import accounting, analysis
+from compression.allocation import allocate
+from compression.types import Allocation, CalibrationSettings, LinearSite, TextSource
+
+SITES = (
+    LinearSite("b.0.q", 0, "q", 64, 64, "b.0.q"),
+    LinearSite("b.0.down", 0, "down", 64, 256, "b.0.down"),
+    LinearSite("b.1.q", 1, "q", 64, 64, "b.1.q"),
+)
+MODEL = analysis.ModelInfo("tiny", "Tiny", "", "hash", "llama", 30_000, SITES)
+VALUES = [2.0 ** (-i / 4) for i in range(64)]
+
+
+def test_a_spectrum_keeps_its_ends_and_its_energy_is_the_tail():
+    info = analysis.spectrum_info(SITES[1], VALUES, [3 * v for v in VALUES])
+    assert info.indices == tuple(range(1, 65)) and info.full_rank == 64
+    assert info.break_even_rank == 64 * 256 // 320
+    assert info.plain == info.whitened, "spectra are relative to their largest value"
+    total = sum(v * v for v in VALUES)
+    for index in (1, 5, 63):
+        expected = sum(v * v for v in VALUES[index:]) / total
+        assert info.whitened_lost_energy[index - 1] == pytest.approx(expected, rel=1e-3)
+    assert info.whitened_lost_energy[-1] == 0
+
+
+def test_effective_rank_counts_equal_values():
+    assert analysis.spectrum_info(SITES[0], VALUES, [1.0] * 64).effective_rank == pytest.approx(64)
+    assert analysis.spectrum_info(SITES[0], VALUES, [1.0] + [0.0] * 63).effective_rank == pytest.approx(1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 95, 96, 97, 576, 50_000])
+def test_thinning_keeps_both_ends_and_at_most_96_points(count):
+    indices = analysis.log_spaced_indices(count)
+    assert indices[0] == 1 and indices[-1] == count
+    assert len(indices) <= 96 and list(indices) == sorted(set(indices))
+
+
+def test_the_heatmap_has_a_cell_for_every_site_and_none_elsewhere():
+    info = analysis.heatmap_info(MODEL, Allocation("pooled", 0.2, {"b.0.q": 0.0, "b.0.down": 0.3, "b.1.q": 0.1}))
+    assert (info.blocks, info.projections) == ((0, 1), ("q", "down"))
+    assert info.values == ((0.0, 0.1), (0.3, None))
+    assert (info.least, info.most, info.most_site, info.dense_sites, info.num_sites) == (0.0, 0.3, "b.0.down", 1, 3)
+    assert info.cells[0][0].rank is None
+    assert info.cells[1][0].rank == accounting.rank_for(64, 256, 0.3)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.2, 0.8])
+def test_the_budget_adds_up(fraction):
+    info = analysis.budget_info(MODEL, allocate("uniform", SITES, {}, fraction))
+    assert sum(bar.kept_mib for bar in info.bars) == pytest.approx(info.stored_mib, abs=1e-6)
+    assert sum(bar.kept_mib + bar.removed_mib for bar in info.bars) == pytest.approx(info.original_mib)
+    assert info.original_mib == pytest.approx(30_000 * 2 / 2**20)
+    assert info.site_removed_fraction == pytest.approx(fraction)
+    assert info.whole_model_removed_fraction == pytest.approx(fraction * MODEL.site_weights / 30_000, abs=1e-6)
+    assert info.compression_factor == pytest.approx(info.original_mib / info.stored_mib)
+
+
+def test_the_site_view_interpolates_the_lost_energy_at_its_rank():
+    spectra = tuple(analysis.spectrum_info(site, VALUES, VALUES) for site in SITES)
+    calibration = CalibrationSettings(TextSource("t", "0", 1))
+    slider = (0.0, 0.5)
+    info = analysis.AnalysisInfo(MODEL, calibration, spectra, slider, {"uniform": ((0.0,) * 3, (0.5,) * 3)})
+    half = info.allocation_at("uniform", 0.47)
+    assert half.target == 0.5
+    view = analysis.site_view_info(info, half, "b.0.down")
+    rank = accounting.rank_for(64, 256, 0.5)
+    assert view.cell.rank == rank
+    assert view.lost_energy == pytest.approx(spectra[1].whitened_lost_energy[rank - 1])
+    dense = analysis.site_view_info(info, info.allocation_at("uniform", 0.0), "b.0.down")
+    assert dense.lost_energy is None and dense.cell.num_atoms is None
+
+
+def test_interpolation_is_linear_in_the_logarithm():
+    assert analysis._interpolate_log((1, 3), (1.0, 0.01), 2) == pytest.approx(0.1)
+    assert analysis._interpolate_log((1, 3), (1.0, 0.0), 2) == pytest.approx(0.5)
+
+
+def test_a_standard_error_is_a_factor_on_the_log_scale():
+    low, high = analysis.standard_error_range(20.0, 2.0)
+    assert low * high == pytest.approx(400) and high == pytest.approx(20 * math.exp(0.1))
+    assert analysis.standard_error_range(1e6, 2e6)[0] > 0
+    assert analysis.standard_error_range(20.0, None) is None
+    assert analysis.standard_error_range(math.inf, 1.0) is None
+    assert replace(SITES[0], block=3).num_weights == 4096
