@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -35,13 +36,24 @@ app = typer.Typer(
 output = Console()
 errors = Console(stderr=True)
 
+
+@dataclass(frozen=True)
+class Listing:
+    """What ``models --json`` writes."""
+
+    models: tuple[models.ModelSpec, ...]
+    texts: tuple[texts.TextSpec, ...]
+
+
 SCHEMAS: dict[str, Any] = {
+    "models": Listing,
     "analyze": analysis.AnalysisInfo,
     "allocate": types.Allocation,
     "compress": types.CompressionReport,
     "evaluate": types.PerplexityReport,
     "latency": types.LatencyReport,
     "compare": types.Comparison,
+    "gallery": types.Comparison,
 }
 """Command → type of what its ``--json`` writes."""
 
@@ -97,6 +109,7 @@ def check_output(file: Path | None) -> None:
 @app.command("models")
 def list_models(json_file: JsonOption = None) -> None:
     """List the models and texts that have a short name."""
+    check_output(json_file)
     table = Table("id", "model", "source", "note")
     for spec in models.CATALOGUE.values():
         table.add_row(spec.id, spec.title, type(spec.source).__name__.removesuffix("Source").lower(), spec.note)
@@ -105,7 +118,7 @@ def list_models(json_file: JsonOption = None) -> None:
     for text in texts.TEXTS.values():
         table.add_row(text.name, text.description)
     output.print(table)
-    write({"models": list(models.CATALOGUE.values()), "texts": list(texts.TEXTS.values())}, json_file)
+    write(Listing(tuple(models.CATALOGUE.values()), tuple(texts.TEXTS.values())), json_file)
 
 
 @app.command()
@@ -208,15 +221,15 @@ def compress(
     check_output(json_file)
     report = run(get_workbench().compress_to(recipe, out))
     output.print(
-        f"{out}: {report.removed_fraction:.2%} of the compressible weights and "
+        f"{out}, from {_named(report.plan.model_id, report.model_note)}: "
+        f"{report.removed_fraction:.2%} of the compressible weights and "
         f"{report.whole_model_removed_fraction:.2%} of the whole model removed, "
         f"{report.stored_bits / 8 / 2**20:.1f} MiB of tensors "
         f"(dense {report.original_bits / 8 / 2**20:.1f} MiB), {report.compress_seconds:.1f} s "
         f"+ {report.calibration_seconds:.1f} s calibration.",
         highlight=False,
     )
-    for note in report.notes[:5]:
-        output.print(f"note: {note}", highlight=False)
+    show_notes(report.notes)
     write(report, json_file)
 
 
@@ -235,10 +248,12 @@ def evaluate(
     report = run(get_workbench().evaluate(Recipe(model), text, window, max_windows))
     spread = "" if report.perplexity_stderr is None else f" ± {report.perplexity_stderr:.2f} (standard error)"
     output.print(
+        f"{_named(report.model_id, report.model_note)}: "
         f"perplexity {report.perplexity:.4f}{spread} on {report.text.name}: {report.convention}; "
         f"{report.tokens} tokens, {report.stored_bits / 8 / 2**20:.1f} MiB of tensors.",
         highlight=False,
     )
+    show_notes(report.notes)
     write(report, json_file)
 
 
@@ -263,7 +278,9 @@ def latency(
             f"{decode.median_ms:.1f} (IQR {decode.iqr_ms:.1f})",
         )
     output.print(table)
-    output.print(f"{report.threads} threads on {report.device}; {report.execution}.", highlight=False)
+    name = _named(report.model_id, report.model_note)
+    output.print(f"{name}; {report.threads} threads on {report.device}; {report.execution}.", highlight=False)
+    show_notes(report.notes)
     write(report, json_file)
 
 
@@ -373,7 +390,7 @@ def comparison_rows(comparison: types.Comparison) -> list[tuple[str, ...]]:
 
 def comparison_captions(comparison: types.Comparison) -> list[str]:
     """What a table of a comparison has to say beside its numbers."""
-    title = f"{comparison.model_id}" + (f" ({comparison.model_note})" if comparison.model_note else "")
+    title = _named(comparison.model_id, comparison.model_note)
     settings = comparison.calibration
     caption = (
         f"{title}; calibration {settings.text.name}, {settings.num_sequences} × {settings.sequence_length} tokens; "
@@ -394,6 +411,7 @@ def gallery(
     out: Annotated[Path, typer.Option("--out", help="Folder for the JSON files.")] = Path("assets")
     / models.DEFAULT_MODEL,
     removed: Annotated[str, typer.Option(help="Comma-separated removed fractions.")] = "0.1,0.2,0.3,0.4",
+    json_file: JsonOption = None,
 ) -> None:
     """Precompute what the app shows at first paint (about twenty minutes on two cores)."""
     from compression.gallery import Gallery, registered_methods, registered_policies, save_gallery
@@ -409,23 +427,41 @@ def gallery(
     patterns = tuple(run(workbench.pattern(recipe, site.name)) for site in sites if site is not None)
     save_gallery(out, Gallery(info, comparison, patterns, methods))
     show_comparison(comparison, markdown=True)
+    write(comparison, json_file)
 
 
 @app.command()
 def schema(
     command: Annotated[str, typer.Argument(help="A command whose --json is to be described.")],
+    json_file: JsonOption = None,
 ) -> None:
     """Print the JSON Schema of what a command's --json writes."""
     if command not in SCHEMAS:
         raise UserError(f"There is no schema for {command!r}: expected one of {', '.join(SCHEMAS)}.")
-    print(json.dumps(pydantic.TypeAdapter(SCHEMAS[command]).json_schema(), indent=2, ensure_ascii=False))
+    described = pydantic.TypeAdapter(SCHEMAS[command]).json_schema()
+    print(json.dumps(described, indent=2, ensure_ascii=False))
+    write(described, json_file)
+
+
+def _named(model_id: str, note: str) -> str:
+    """A model with the caution that belongs to its figures."""
+    return f"{model_id} ({note})" if note else model_id
+
+
+def show_notes(notes: tuple[str, ...], limit: int = 5) -> None:
+    """Print the first few notes; the JSON has them all."""
+    for note in notes[:limit]:
+        output.print(f"note: {note}", highlight=False)
+    if len(notes) > limit:
+        output.print(f"note: {len(notes) - limit} more in the JSON", highlight=False)
 
 
 def describe_model(info: analysis.ModelInfo) -> None:
-    """One line on a model, with its caution."""
-    note = f" ({info.note})" if info.note else ""
+    """One line on a model, with its caution, and what happened while it was loaded."""
+    show_notes(info.notes)
     output.print(
-        f"{info.model_id}{note}: {info.architecture}, {info.num_parameters / 1e6:.1f} M parameters, {len(info.sites)} "
+        f"{_named(info.model_id, info.note)}: {info.architecture}, "
+        f"{info.num_parameters / 1e6:.1f} M parameters, {len(info.sites)} "
         f"compressible layers with {info.site_weights / 1e6:.1f} M weights.",
         highlight=False,
     )

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from compression import accounting
+from compression.errors import UserError
 from compression.types import Allocation, CalibrationSettings, Comparison, ComparisonRun, LinearSite, SiteReport
 
 SPECTRUM_POINTS = 96
@@ -28,6 +29,7 @@ class ModelInfo:
         architecture: Hugging Face model type.
         num_parameters: all parameters, tied ones once.
         sites: the compressible layers in model order.
+        notes: fallbacks taken while it was loaded, one sentence each.
     """
 
     model_id: str
@@ -37,6 +39,7 @@ class ModelInfo:
     architecture: str
     num_parameters: int
     sites: tuple[LinearSite, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def site_weights(self) -> int:
@@ -117,7 +120,7 @@ class AnalysisInfo:
 
 @dataclass(frozen=True)
 class CellInfo:
-    """What a removed fraction means for one site; the sizes are None where it stays dense.
+    """What a removed fraction means for one site; sizes are None where it stays dense or where nothing fits.
 
     Attributes:
         site: the site's name.
@@ -336,7 +339,10 @@ def cell_info(site: LinearSite, removed_fraction: float) -> CellInfo:
     if removed_fraction <= 0:
         return CellInfo(site.name, shape, 0.0, None, None, None)
     rank = accounting.rank_for(*shape, removed_fraction)
-    size = accounting.dictionary_size_for(*shape, removed_fraction)
+    try:
+        size = accounting.dictionary_size_for(*shape, removed_fraction)
+    except UserError:  # not one atom fits: a low-rank layer still may
+        return CellInfo(site.name, shape, removed_fraction, rank, None, None)
     return CellInfo(site.name, shape, removed_fraction, rank, size.num_atoms, size.nonzeros_per_column)
 
 

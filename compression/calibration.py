@@ -106,14 +106,15 @@ def collect(
     decoder = decoder_of(model)
     batches = sequences.split(BATCH_SEQUENCES)
     done = 0
-    with torch.inference_mode(), observed_inputs(model, first_of_group, accumulate):
+    with observed_inputs(model, first_of_group, accumulate):
         for batch in batches:
-            decoder(batch.to(device), use_cache=False)
+            # Not around the loop: the mode belongs to a thread, and each step may run in another one.
+            with torch.no_grad():
+                decoder(batch.to(device), use_cache=False)
             done += len(batch)
             yield Progress("calibrate", done, len(sequences), f"calibration sequence {done} of {len(sequences)}")
     seconds = time.perf_counter() - started
-    # Clone out of inference mode, so that the sums can be used anywhere.
-    return Calibration({group: gram.clone() for group, gram in grams.items()}, sequences.numel(), fingerprint, seconds)
+    return Calibration(grams, sequences.numel(), fingerprint, seconds)
 
 
 @contextmanager

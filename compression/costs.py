@@ -35,7 +35,7 @@ class Prepared:
     site_weights: int | None = None
 
 
-def estimate(reference: Comparison, task: str, method: str, prepared: Prepared) -> float:
+def estimate(reference: Comparison, task: str, method: str, prepared: Prepared, removed_fraction: float = 0.2) -> float:
     """Seconds a task will take on a machine like the reference's.
 
     Loading, calibration and measurement grow with the weights in the sites, factorisation with their power 1.5 (a
@@ -46,12 +46,18 @@ def estimate(reference: Comparison, task: str, method: str, prepared: Prepared) 
         task: ``analyze``, ``pattern``, ``run``, ``perplexity``, ``generate`` or ``latency``.
         method: the method's name, or ``dense``.
         prepared: what need not be done again.
+        removed_fraction: at which the method is to run; removing less takes longer.
     """
     reference_weights = sum(site.shape[0] * site.shape[1] for site in reference.runs[0].sites)
     scale = prepared.site_weights / reference_weights if prepared.site_weights else 1.0
     calibration = max(run.calibration_seconds for run in reference.runs)
     per_token = reference.dense.seconds / reference.dense.tokens
-    by_method = {run.method: run.compress_seconds for run in reference.runs}
+    by_method: dict[str, float] = {}
+    for name in {run.method for run in reference.runs}:
+        runs = [run for run in reference.runs if run.method == name]
+        nearest = min(abs(run.removed_fraction_target - removed_fraction) for run in runs)
+        near = [run for run in runs if abs(run.removed_fraction_target - removed_fraction) == nearest]
+        by_method[name] = max(run.compress_seconds for run in near)
     seconds = 0.0 if prepared.dense else LOADING_SECONDS * scale
     if not (prepared.calibrated or prepared.compressed) and (method != "dense" or task in ("analyze", "pattern")):
         seconds += calibration * scale

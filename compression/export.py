@@ -6,6 +6,7 @@ gives the same logits to the bit on the same machine.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,9 +49,9 @@ class Manifest:
     report: CompressionReport
 
 
-def is_compressed_directory(path: Path) -> bool:
-    """Whether `path` was written by `save`."""
-    return (path / REPORT_FILE).is_file()
+def is_compressed_directory(name: str | Path) -> bool:
+    """Whether `name` is a directory that `save` wrote; false for whatever cannot be a path."""
+    return os.path.isfile(os.path.join(os.path.expanduser(name), REPORT_FILE))
 
 
 def save(compressed: CompressedModel, directory: Path) -> None:

@@ -203,7 +203,10 @@ def _fetch(spec: ModelSpec) -> Generator[Progress, None, tuple[Path, tuple[str, 
 
 def _check_directory(path: Path) -> None:
     """Refuse a local directory without config.json or safetensors, with the reason."""
-    names = sorted(entry.name for entry in path.iterdir())
+    try:
+        names = sorted(entry.name for entry in path.iterdir())
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}): choose a directory you may open.") from error
     if any(name.endswith(".safetensors") for name in names) and "config.json" in names:
         return
     if any(name.endswith(".safetensors") for name in names):

@@ -107,7 +107,9 @@ def compress(
     report = summarise(model, source.storage_dtype, plan, tuple(reports[site.name] for site in sites), calibration)
     seconds = time.perf_counter() - started
     stages = {"calibration": report.calibration_seconds, "factorisation": sum(r.seconds for r in reports.values())}
-    return CompressedModel(source, model, replace(report, compress_seconds=seconds, stages=stages))
+    notes = (*source.notes, *report.notes)
+    report = replace(report, compress_seconds=seconds, stages=stages, notes=notes, model_note=source.note)
+    return CompressedModel(source, model, report)
 
 
 def sites_by_input(sites: tuple[LinearSite, ...]) -> list[list[LinearSite]]:

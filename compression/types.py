@@ -178,6 +178,7 @@ class CompressionReport:
         stages: seconds by stage; ``factorisation`` adds up the sites, which run side by side.
         sites: one report a site.
         notes: fallbacks, one sentence each.
+        model_note: a caution that belongs wherever its figures appear.
     """
 
     plan: CompressionPlan
@@ -192,6 +193,7 @@ class CompressionReport:
     stages: dict[str, float]
     sites: tuple[SiteReport, ...]
     notes: tuple[str, ...] = ()
+    model_note: str = ""
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,12 @@ class PerplexityReport:
         stored_bits: bits of the model that was measured.
         seconds: time spent.
         window_losses: mean negative log-likelihood of each window, in nats.
+        perplexity_low: lower end of the 95 % interval (Student t over windows, log scale); None with one window.
+        perplexity_high: its upper end.
+        model_id: the model.
+        model_note: a caution that belongs wherever its figures appear.
+        weights_hash: SHA-256 of its dense 16-bit weights.
+        notes: fallbacks taken while it was loaded.
     """
 
     perplexity: float
@@ -225,6 +233,12 @@ class PerplexityReport:
     stored_bits: int
     seconds: float
     window_losses: tuple[float, ...] = ()
+    perplexity_low: float | None = None
+    perplexity_high: float | None = None
+    model_id: str = ""
+    model_note: str = ""
+    weights_hash: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -248,6 +262,10 @@ class LatencyReport:
         decode: model label → timing a decoded token.
         execution: how the compressed layers compute, in words; also whether memory is saved.
         device: the device's name.
+        model_id: the model.
+        model_note: a caution that belongs wherever its figures appear.
+        weights_hash: SHA-256 of its dense 16-bit weights.
+        notes: fallbacks taken while it was loaded.
     """
 
     threads: int
@@ -257,6 +275,10 @@ class LatencyReport:
     decode: dict[str, LatencyFigure]
     execution: str
     device: str
+    model_id: str = ""
+    model_note: str = ""
+    weights_hash: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -297,6 +319,7 @@ class ComparisonRun:
     sites: tuple[SiteReport, ...]
     warning: str | None = None
     notes: tuple[str, ...] = ()
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

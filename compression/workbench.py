@@ -7,6 +7,7 @@ is serialised. Dense models are shared and never changed.
 from __future__ import annotations
 
 import dataclasses
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -31,7 +32,7 @@ from compression.evaluation.generation import generate
 from compression.evaluation.latency import measure_latency
 from compression.evaluation.perplexity import measure_perplexity, tokenize
 from compression.linalg import singular_values
-from compression.methods import METHODS, create_method
+from compression.methods import METHODS, CompressionMethod, create_method
 from compression.models import LoadedModel
 from compression.modules import CompressedLinear, DictionaryLinear
 from compression.parallel import parallel_map
@@ -98,8 +99,16 @@ class Recipe:
     def method_settings(self) -> dict[str, Any]:
         """The settings given here that the method has; the rest does not concern it."""
         given = {"iterations": self.iterations, "atoms_per_nonzero": self.atoms_per_nonzero}
-        known = {field.name for field in dataclasses.fields(METHODS[self.method])}
+        known = {field.name for field in dataclasses.fields(METHODS[self.method])} if self.method in METHODS else set()
         return {name: value for name, value in given.items() if name in known and value is not None}
+
+    def build_method(self) -> CompressionMethod:
+        """The method with its settings.
+
+        Raises:
+            UserError: if there is no such method (``dense`` is none), or a setting is out of range.
+        """
+        return create_method(self.method, **self.method_settings())
 
     def check(self) -> None:
         """Refuse what cannot be carried out, before anything is loaded.
@@ -108,9 +117,9 @@ class Recipe:
             UserError: for an unknown method or policy, or a number out of range.
         """
         check_removed_fraction(self.removed_fraction)
+        allocate(self.policy, (), {}, 0.0)
         if not self.is_dense:
-            create_method(self.method, **(self.method_settings() if self.method in METHODS else {}))
-            allocate(self.policy, (), {}, 0.0)
+            self.build_method()
         for name, value in (("calibration sequences", self.num_sequences), ("sequence length", self.sequence_length)):
             if not 1 <= value <= 65536:
                 raise UserError(f"The number for {name} must be from 1 to 65536, but {value} was given.")
@@ -118,10 +127,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class DenseModel:
-    """A loaded model with its sites."""
+    """A loaded model with its sites.
+
+    Attributes:
+        loaded: the model.
+        sites: its compressible layers.
+        identity: content key of everything a result depends on: weights, configuration and tokenizer.
+    """
 
     loaded: LoadedModel
     sites: tuple[LinearSite, ...]
+    identity: str
 
 
 Steps = Generator[Progress, None, T]
@@ -166,13 +182,14 @@ class Workbench:
         return self._info((yield from self._load(model_id)))
 
     def _load(self, model_id: str) -> Steps[DenseModel]:
-        known = self._dense.get(model_id)
+        key = _on_disk(model_id)
+        known = self._dense.get(key)
         if known is not None:
             return known
-        if export.is_compressed_directory(Path(model_id).expanduser()):
+        if export.is_compressed_directory(model_id):
             raise UserError(f"{model_id} is compressed already: name the dense model it was made from.")
         loaded = yield from models.load(model_id)
-        return self._dense.put(model_id, DenseModel(loaded, find_sites(loaded.model)))
+        return self._dense.put(key, DenseModel(loaded, find_sites(loaded.model), _identity(loaded)))
 
     @staticmethod
     def _info(dense: DenseModel) -> analysis.ModelInfo:
@@ -185,6 +202,7 @@ class Workbench:
             architecture=loaded.model.config.model_type,
             num_parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
             sites=dense.sites,
+            notes=loaded.notes,
         )
 
     def _text(self, name: str) -> Steps[texts.Text]:
@@ -197,7 +215,7 @@ class Workbench:
     def _calibrate(self, dense: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, CalibrationSettings]]:
         text = yield from self._text(recipe.calibration_text)
         settings = CalibrationSettings(text.source, recipe.num_sequences, recipe.sequence_length)
-        key = store.content_key("calibration", code_version(), dense.loaded.weights_hash, settings)
+        key = store.content_key("calibration", code_version(), dense.identity, settings)
         known = self._calibrations.get(key)
         if known is not None:
             return dataclasses.replace(known, reused=True), settings
@@ -300,6 +318,8 @@ class Workbench:
     @exclusive
     def compress_to(self, recipe: Recipe, directory: Path) -> Steps[CompressionReport]:
         """Compress and write the model to a directory that does not exist yet."""
+        recipe.check()
+        models.resolve(recipe.model_id)
         store.check_new_directory(directory)
         compressed = yield from self._compress(recipe)
         yield Progress("save", 0, 1, f"writing {directory}")
@@ -309,15 +329,16 @@ class Workbench:
 
     def _compress(self, recipe: Recipe) -> Steps[CompressedModel]:
         recipe.check()
-        known = self._compressed.get(recipe)
-        if known is not None:
-            return known
+        method = recipe.build_method()
         dense = yield from self._load(recipe.model_id)
+        text = yield from self._text(recipe.calibration_text)
+        known = self._compressed.get(recipe)
+        if known is not None and _made_from(known, dense, text):
+            return known
         calibration, settings = yield from self._calibrate(dense, recipe)
         started = time.perf_counter()
         allocation = yield from self._allocate(dense, recipe)
         allocated = time.perf_counter()
-        method = create_method(recipe.method, **recipe.method_settings())
         plan = CompressionPlan(
             model_id=recipe.model_id,
             weights_hash=dense.loaded.weights_hash,
@@ -336,8 +357,8 @@ class Workbench:
 
     def _open(self, recipe: Recipe) -> Steps[CompressedModel | DenseModel]:
         """The model a recipe names: dense, compressed, or read from a directory that ``compress`` wrote."""
-        directory = Path(recipe.model_id).expanduser()
-        if recipe.is_dense and export.is_compressed_directory(directory):
+        if recipe.is_dense and export.is_compressed_directory(recipe.model_id):
+            directory = Path(recipe.model_id).expanduser()
             yield Progress("load", 0, 1, f"reading {directory}")
             return export.load(directory)
         if recipe.is_dense:
@@ -347,7 +368,10 @@ class Workbench:
     # --- measurements -------------------------------------------------------------------------------------------
 
     def _perplexity_key(self, recipe: Recipe, text: texts.Text, window: int, max_windows: int | None) -> str:
-        return store.content_key("perplexity", code_version(), recipe, text.source.fingerprint, window, max_windows)
+        files = _on_disk(recipe.model_id), _on_disk(recipe.calibration_text)
+        return store.content_key(
+            "perplexity", code_version(), recipe, files, text.source.fingerprint, window, max_windows
+        )
 
     @exclusive
     def perplexity(
@@ -378,7 +402,8 @@ class Workbench:
             source, model = opened.loaded, opened.loaded.model
             stored_bits = pipeline.dense_stored_bits(source)
         tokens = tokenize(source.tokenizer, text.content)
-        return (yield from measure_perplexity(model, tokens, text.source, stored_bits, window, max_windows))
+        report = yield from measure_perplexity(model, tokens, text.source, stored_bits, window, max_windows)
+        return dataclasses.replace(report, **_provenance(source))
 
     @exclusive
     def run(self, recipe: Recipe, text: str, window: int = 1024, max_windows: int | None = 4) -> Steps[ComparisonRun]:
@@ -412,6 +437,7 @@ class Workbench:
             calibration_reused=report.calibration_reused,
             evaluate_seconds=measured.seconds,
             settings=report.plan.settings,
+            stages=report.stages,
             sites=report.sites,
             warning=METHODS[recipe.method].warning,
             notes=report.notes,
@@ -429,6 +455,7 @@ class Workbench:
         """
         for recipe in recipes:
             recipe.check()
+            recipe.build_method()
         first = recipes[0]
         scored = yield from self._text(text)
         dense = yield from self._load(first.model_id)
@@ -462,15 +489,15 @@ class Workbench:
     def latency(self, recipe: Recipe, prompt_tokens: int = 128, decode_tokens: int = 16) -> Steps[LatencyReport]:
         """Prefill and decode; a compressed model is interleaved with its dense original."""
         opened = yield from self._open(recipe)
-        subjects = {}
+        dense = (yield from self._load(opened.source.id)) if isinstance(opened, CompressedModel) else opened
         if isinstance(opened, CompressedModel):
-            dense = yield from self._load(opened.source.id)
             if dense.loaded.weights_hash != opened.source.weights_hash:
                 raise UserError(f"{opened.source.id} is not the model this one was made from: its weights differ.")
             subjects = {"dense": dense.loaded.model, "compressed": opened.model}
         else:
-            subjects = {"dense": opened.loaded.model}
-        return (yield from measure_latency(subjects, prompt_tokens, decode_tokens))
+            subjects = {"dense": dense.loaded.model}
+        report = yield from measure_latency(subjects, prompt_tokens, decode_tokens)
+        return dataclasses.replace(report, **_provenance(dense.loaded))
 
     @exclusive
     def pattern(self, recipe: Recipe, site_name: str) -> Steps[analysis.PatternInfo]:
@@ -516,7 +543,7 @@ class Workbench:
 
     def prepared(self, recipe: Recipe) -> costs.Prepared:
         """What is in memory already of what a recipe needs."""
-        dense = self._dense.get(recipe.model_id)
+        dense = self._dense.get(_on_disk(recipe.model_id))
         weights = sum(site.num_weights for site in dense.sites) if dense else None
         compressed = recipe in self._compressed
         return costs.Prepared(dense is not None, compressed, site_weights=weights)
@@ -526,9 +553,46 @@ class Workbench:
         return self._perplexity_key(recipe, texts.pasted_text(text), window, max_windows) in self._results
 
 
+def _provenance(source: LoadedModel) -> dict[str, Any]:
+    """What every report says about the weights behind it."""
+    return {
+        "model_id": source.id,
+        "model_note": source.note,
+        "weights_hash": source.weights_hash,
+        "notes": source.notes,
+    }
+
+
 def opened_model(opened: CompressedModel | DenseModel) -> Any:
     """The torch module of either."""
     return opened.model if isinstance(opened, CompressedModel) else opened.loaded.model
+
+
+def _on_disk(name: str) -> tuple[Any, ...]:
+    """A name and, where it is a file or directory, the sizes and times of its files: changed files are new ones."""
+    path = os.path.expanduser(name)
+    if not os.path.exists(path):
+        return (name,)
+    try:
+        entries = [path] if os.path.isfile(path) else [entry.path for entry in os.scandir(path)]
+        stats = [(entry, os.stat(entry)) for entry in sorted(entries)]
+    except OSError:
+        return (name,)  # loading it says what is wrong
+    return (name, *((entry, stat.st_size, stat.st_mtime_ns) for entry, stat in stats))
+
+
+def _identity(loaded: LoadedModel) -> str:
+    tokenizer = loaded.tokenizer
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    words = backend.to_str() if backend is not None else sorted(tokenizer.get_vocab().items())
+    return store.content_key(loaded.weights_hash, loaded.model.config.to_json_string(), words)
+
+
+def _made_from(compressed: CompressedModel, dense: DenseModel, text: texts.Text) -> bool:
+    """Whether a remembered model still is what its recipe means: files may have changed under their names."""
+    plan = compressed.report.plan
+    same_text = plan.calibration is not None and plan.calibration.text.fingerprint == text.source.fingerprint
+    return same_text and plan.weights_hash == dense.loaded.weights_hash
 
 
 def _read_calibration(file: Path, key: str) -> Calibration | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from tiny import tiny_tokenizer
 from transformers import (
@@ -55,7 +57,7 @@ PROJECTIONS = {"llama": 7, "gpt2": 4, "opt": 6, "gpt_neox": 4}
 def loaded(architecture: str, seed: int = 0) -> LoadedModel:
     """A model with random weights, in 16 bits as `models.load` leaves it."""
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(CONFIGS[architecture], dtype=torch.float32).eval()
+    model = AutoModelForCausalLM.from_config(copy.deepcopy(CONFIGS[architecture]), dtype=torch.float32).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):

@@ -53,6 +53,11 @@ def test_the_heatmap_has_a_cell_for_every_site_and_none_elsewhere():
     assert info.cells[1][0].rank == accounting.rank_for(64, 256, 0.3)
 
 
+def test_a_cell_in_which_no_atom_fits_still_has_a_rank():
+    cell = analysis.cell_info(LinearSite("s", 0, "p", 16, 16, "s"), 0.95)
+    assert (cell.rank, cell.num_atoms, cell.nonzeros_per_column) == (1, None, None)
+
+
 @pytest.mark.parametrize("fraction", [0.0, 0.2, 0.8])
 def test_the_budget_adds_up(fraction):
     info = analysis.budget_info(MODEL, allocate("uniform", SITES, {}, fraction))

@@ -180,6 +180,8 @@ def test_models_lists_the_catalogue_and_schemas_describe_the_json():
         (("compare", MODEL, "--removed", "nan"), "from 0 to 0.95"),
         (("compare", MODEL, "--removed", "a,b"), "needs numbers separated by commas"),
         (("compare", MODEL, "--methods", ","), "--methods needs at least one name"),
+        (("compare", MODEL, "--methods", "dense"), "no method 'dense'"),
+        (("allocate", MODEL, "--policy", "magic"), "no allocation policy 'magic'"),
         (("compare", MODEL, "--methods", "magic"), "no method 'magic': expected one of"),
         (("compare", MODEL, "--policies", "magic"), "no allocation policy 'magic'"),
         (("compare", MODEL, "--iterations", "-3"), "alternations must be a number from 0 to 200"),

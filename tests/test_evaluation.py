@@ -121,5 +121,7 @@ def test_latency_times_each_model_in_turn_and_names_the_threads():
         assert list(figures) == ["dense", "compressed"]
         assert all(f.median_ms > 0 and f.iqr_ms >= 0 and f.repeats == 3 for f in figures.values())
     assert report.execution == "dense layers"
+    with pytest.raises(UserError, match="exceed the model's context of 256"):
+        finish(measure_latency(models, prompt_tokens=250, decode_tokens=16))
     with pytest.raises(UserError, match="prompt tokens must be from 1 to 4096, but 0"):
         finish(measure_latency(models, prompt_tokens=0))

@@ -175,6 +175,77 @@ def test_a_directory_that_was_written_is_opened_like_a_model(recipe, tmp_path):
         finish(bench.compress(Recipe(written.model_id, "svd", removed_fraction=0.1)))
 
 
+def test_dense_is_not_a_method_to_compress_with(recipe):
+    bench = Workbench()
+    with pytest.raises(UserError, match="no method 'dense': expected one of"):
+        finish(bench.compress(Recipe(recipe.model_id)))
+    with pytest.raises(UserError, match="no method 'dense'"):
+        finish(bench.compare((Recipe(recipe.model_id),), recipe.calibration_text))
+
+
+@pytest.mark.parametrize("name", ["~nobody-of-that-name", "x" * 300, "a\0b"], ids=["user", "long", "nul"])
+def test_odd_model_ids_get_one_sentence(name, cache):
+    with pytest.raises(UserError):
+        finish(Workbench().model_info(name))
+    with pytest.raises(UserError):
+        finish(Workbench().perplexity(Recipe(name), TEXT))
+
+
+def test_changed_files_under_the_same_name_are_new_ones(recipe, tmp_path):
+    bench = Workbench()
+    first = finish(bench.compress(recipe))
+    dense = finish(bench.perplexity(Recipe(recipe.model_id), TEXT, **EVALUATION))
+    Path(recipe.calibration_text).write_text(TEXT[::-1], encoding="utf-8")
+    second = finish(bench.compress(recipe))
+    assert second.plan.calibration != first.plan.calibration and not second.calibration_reused
+    write_tiny_llama(tmp_path / "tiny", seed=1)
+    third = finish(bench.compress(recipe))
+    assert third.plan.weights_hash != second.plan.weights_hash
+    assert finish(bench.perplexity(Recipe(recipe.model_id), TEXT, **EVALUATION)).perplexity != dense.perplexity
+
+
+def test_another_configuration_of_the_same_weights_is_calibrated_anew(recipe, tmp_path):
+    first = finish(Workbench().compress(recipe))
+    config = tmp_path / "tiny" / "config.json"
+    config.write_text(config.read_text().replace('"rms_norm_eps": 1e-06', '"rms_norm_eps": 0.1'))
+    second = finish(Workbench().compress(recipe))
+    assert second.plan.weights_hash == first.plan.weights_hash and not second.calibration_reused
+    assert second.sites[0].relative_output_error != first.sites[0].relative_output_error
+
+
+def test_reports_name_the_weights_and_what_happened_to_them(recipe):
+    import dataclasses
+
+    bench = Workbench()
+    finish(bench.model_info(recipe.model_id))
+    (key,) = bench._dense._values
+    known = bench._dense.get(key)
+    noted = dataclasses.replace(known.loaded, note="a caution", notes=("a fallback",))
+    bench._dense.put(key, dataclasses.replace(known, loaded=noted))
+    report = finish(bench.compress(recipe))
+    assert report.notes[0] == "a fallback" and report.model_note == "a caution"
+    measured = finish(bench.perplexity(recipe, TEXT, **EVALUATION))
+    assert (measured.model_id, measured.model_note) == (recipe.model_id, "a caution")
+    assert measured.weights_hash == report.plan.weights_hash and measured.notes == ("a fallback",)
+    assert finish(bench.latency(recipe, 4, 1)).model_note == "a caution"
+
+
+def test_each_step_may_run_in_another_thread(recipe):
+    """As in a web server, which hands every step to whichever worker is free."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    steps = Workbench().perplexity(recipe, TEXT, **EVALUATION)
+    report = None
+    while report is None:
+        with ThreadPoolExecutor(1) as fresh:
+            try:
+                fresh.submit(next, steps).result()
+            except StopIteration as stop:
+                report = stop.value
+    assert report.perplexity == finish(Workbench().perplexity(recipe, TEXT, **EVALUATION)).perplexity
+    assert not torch.is_inference_mode_enabled()
+
+
 def test_threads_are_given_back(recipe):
     before = torch.get_num_threads()
     finish(Workbench().compress(recipe))

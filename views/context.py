@@ -42,6 +42,10 @@ class Context:
         title, note = engine.title_and_note(model_id)
         return self.words("page.model_line_note" if note else "page.model_line", title=title, note=note)
 
+    def on_other_model(self, values: Callable[[], Any], outputs: Any) -> None:
+        """Set `outputs` to ``values()`` when another model is chosen, so that no figure stands under a wrong name."""
+        self.model_id.change(values, None, outputs, show_progress="hidden", api_visibility="private")
+
     def cost_text(self, estimates: list[float | None]) -> str:
         """What the next click costs."""
         known = [seconds for seconds in estimates if seconds is not None]

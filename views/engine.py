@@ -99,13 +99,16 @@ def keep_comparison(key: str, comparison: Comparison) -> None:
 
 
 def pattern_of(model_id: str, site: str) -> PatternInfo | None:
-    """The storage picture of a site, from the example or made live."""
+    """The storage picture of a site: made live, or the example's; its own sentence names its budget."""
+    live = _patterns.get(f"{model_id} {site}")
+    if live is not None:
+        return live
     example = gallery()
     if example is not None and example.analysis.model.model_id == model_id:
         for pattern in example.patterns:
             if pattern.site == site:
                 return pattern
-    return _patterns.get(f"{model_id} {site}")
+    return None
 
 
 def keep_pattern(model_id: str, pattern: PatternInfo) -> None:
@@ -199,7 +202,7 @@ def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float
     prepared = costs.Prepared()
     if "compression.workbench" in sys.modules:
         prepared = workbench().prepared(recipe(model_id, method, policy, removed_fraction))
-    return costs.estimate(example.comparison, task, method, prepared)
+    return costs.estimate(example.comparison, task, method, prepared, removed_fraction)
 
 
 def seconds_to_compare(model_id: str, policy: str, removed_fraction: float) -> list[float | None]:
@@ -210,4 +213,5 @@ def seconds_to_compare(model_id: str, policy: str, removed_fraction: float) -> l
     if example is None:
         return [first]
     shared = costs.Prepared(dense=True, calibrated=True)
-    return [first, *(costs.estimate(example.comparison, "run", method, shared) for method in methods[1:])]
+    others = ("dense", *methods[1:])
+    return [first, *(costs.estimate(example.comparison, "run", each, shared, removed_fraction) for each in others)]

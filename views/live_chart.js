@@ -4,7 +4,11 @@ const isDark = () => !!document.querySelector('body.dark, html.dark, gradio-app.
 let dirty = true, wired = false, drawing = false;
 const config = {displayModeBar: false, displaylogo: false, responsive: false, doubleClick: 'reset', scrollZoom: false};
 async function draw() {
-  if (!props.value) return;
+  if (!props.value) {
+    if (wired) { Plotly.purge(plot); wired = false; plot.removeAttribute('data-drawn'); }
+    if (loading) { loading.textContent = props.empty; loading.hidden = false; loading.style.display = ''; }
+    return;
+  }
   if (plot.clientWidth < 40) { dirty = true; return; }
   if (drawing) { dirty = true; return; }
   drawing = true; dirty = false;

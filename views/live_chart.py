@@ -32,7 +32,9 @@ def register_static_files() -> None:
     gr.set_static_paths([PLOTLY_JS.parent])
 
 
-def live_chart(figure: go.Figure | None, height: int, loading: str = "", elem_id: str | None = None) -> gr.HTML:
+def live_chart(
+    figure: go.Figure | None, height: int, loading: str = "", elem_id: str | None = None, empty: str = ""
+) -> gr.HTML:
     """A chart component whose value is a Plotly figure's JSON (see `figure_value`).
 
     Its ``click`` event carries ``picked`` (the point's customdata), ``x`` and ``y``.
@@ -42,6 +44,7 @@ def live_chart(figure: go.Figure | None, height: int, loading: str = "", elem_id
         height: height in pixels; its place is kept from the start, so nothing jumps, unless it is empty.
         loading: what is written there until the first picture is drawn.
         elem_id: id in the page.
+        empty: what is written there when the picture is taken away.
     """
     place = height if figure is not None else min(height, EMPTY_HEIGHT)
     return gr.HTML(
@@ -55,6 +58,7 @@ def live_chart(figure: go.Figure | None, height: int, loading: str = "", elem_id
         elem_id=elem_id,
         apply_default_css=False,
         templates=plotly_templates(),
+        empty=empty,
     )
 
 

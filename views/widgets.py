@@ -145,7 +145,9 @@ class ChartPanel:
             if not self.inside:
                 gr.Markdown(f"## {self.title}", elem_classes=["figure-title"])
             waiting = self.words("chart.loading" if self.view else "chart.empty")
-            self.chart = live_chart(self.view.figure if self.view else None, self.height, waiting, self.elem_id)
+            self.chart = live_chart(
+                self.view.figure if self.view else None, self.height, waiting, self.elem_id, self.words("chart.empty")
+            )
             self.summary = gr.Markdown(
                 self.view.summary if self.view else self.hint,
                 elem_classes=["summary"],
@@ -162,6 +164,10 @@ class ChartPanel:
     def updates(self, view: View) -> list[Any]:
         """New values for `outputs`."""
         return [figure_value(view.figure), view.summary, table_html(view.table, self.words)]
+
+    def cleared(self) -> list[Any]:
+        """Empty `outputs`: what they showed belongs to another model."""
+        return ["", self.hint, ""]
 
     def unchanged(self) -> list[Any]:
         """Leave `outputs` as they are."""

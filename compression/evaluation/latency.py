@@ -42,6 +42,13 @@ def measure_latency(
     ):
         if not low <= value <= high:
             raise UserError(f"The number of {name} must be from {low} to {high}, but {value} was given.")
+    for model in models.values():
+        context = getattr(model.config, "max_position_embeddings", None)
+        if context is not None and prompt_tokens + decode_tokens > context:
+            raise UserError(
+                f"{prompt_tokens} prompt tokens and {decode_tokens} decoded ones exceed the model's context of "
+                f"{context}: ask for fewer."
+            )
     threads = torch.get_num_threads()
     runs = {
         label: (_prefill(model, prompt_tokens), _decode(model, prompt_tokens, decode_tokens))
@@ -65,8 +72,13 @@ def measure_latency(
     )
 
 
+def _prompt(model: PreTrainedModel, tokens: int) -> torch.Tensor:
+    device = next(model.parameters()).device
+    return (torch.arange(1, tokens + 1, device=device) % model.config.vocab_size)[None]
+
+
 def _prefill(model: PreTrainedModel, prompt_tokens: int) -> Callable[[], None]:
-    prompt = torch.arange(1, prompt_tokens + 1, device=next(model.parameters()).device)[None]
+    prompt = _prompt(model, prompt_tokens)
 
     def run() -> None:
         with torch.inference_mode():
@@ -76,9 +88,8 @@ def _prefill(model: PreTrainedModel, prompt_tokens: int) -> Callable[[], None]:
 
 
 def _decode(model: PreTrainedModel, prompt_tokens: int, decode_tokens: int) -> Callable[[], None]:
-    device = next(model.parameters()).device
-    prompt = torch.arange(1, prompt_tokens + 1, device=device)[None]
-    token = torch.ones(1, 1, dtype=torch.int64, device=device)
+    prompt = _prompt(model, prompt_tokens)
+    token = prompt[:, :1]
     with torch.inference_mode():
         cache = model(prompt, use_cache=True, logits_to_keep=1).past_key_values
 

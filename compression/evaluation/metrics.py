@@ -31,26 +31,32 @@ class PooledPerplexity(evaluate.Metric):
         )
 
     def _compute(self, predictions: list[list[float]], **_: Any) -> dict[str, float | int | None]:
-        sums = [math.fsum(window) for window in predictions]
-        counts = [len(window) for window in predictions]
-        tokens = sum(counts)
-        mean = math.fsum(sums) / tokens
-        perplexity = math.exp(mean) if mean < 700 else math.inf
-        stderr = None
-        windows = len(sums)
-        if windows > 1:
-            residuals = [(s - mean * c) / (tokens / windows) for s, c in zip(sums, counts, strict=True)]
-            stderr = perplexity * math.sqrt(statistics.variance(residuals, xbar=0.0) / windows)
-        return {
-            "perplexity": perplexity,
-            "perplexity_stderr": stderr,
-            "negative_log_likelihood": mean,
-            "tokens": tokens,
-            "windows": windows,
-        }
+        return pool([math.fsum(window) for window in predictions], [len(window) for window in predictions])
+
+
+def pool(sums: list[float], counts: list[int]) -> dict[str, Any]:
+    """What `PooledPerplexity` computes, from each window's summed loss in nats and its number of tokens."""
+    tokens = sum(counts)
+    mean = math.fsum(sums) / tokens
+    perplexity = math.exp(mean) if mean < 700 else math.inf
+    stderr = None
+    windows = len(sums)
+    if windows > 1:
+        residuals = [(s - mean * c) / (tokens / windows) for s, c in zip(sums, counts, strict=True)]
+        stderr = perplexity * math.sqrt(statistics.variance(residuals, xbar=0.0) / windows)
+    return {
+        "perplexity": perplexity,
+        "perplexity_stderr": stderr,
+        "negative_log_likelihood": mean,
+        "tokens": tokens,
+        "windows": windows,
+    }
 
 
 def pooled_perplexity(windows: list[list[float]]) -> dict[str, Any]:
     """Compute `PooledPerplexity` in memory; the folder the library insists on making lies in our cache."""
-    metric = PooledPerplexity(keep_in_memory=True, cache_dir=str(store.root() / "metrics"))
-    return metric.compute(predictions=windows)
+    folder = store.root() / "metrics"
+    with store.disk_errors(folder):
+        metric = PooledPerplexity(keep_in_memory=True, cache_dir=str(folder))
+    result: dict[str, Any] = metric.compute(predictions=windows)
+    return result

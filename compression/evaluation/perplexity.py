@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from compression.errors import UserError
-from compression.evaluation.metrics import pooled_perplexity
+from compression.evaluation.metrics import pool, pooled_perplexity
 from compression.types import PerplexityReport, Progress, TextSource
 
 if TYPE_CHECKING:
@@ -109,15 +109,20 @@ def measure_perplexity(
     windows = evaluation_windows(tokens, window, max_windows)
     device = next(model.parameters()).device
     losses: list[list[float]] = []
+    sums: list[float] = []
+    counts: list[int] = []
     for index, piece in enumerate(windows):
         with torch.inference_mode():
             inputs = piece.to(device)
             logits = model(inputs[None], use_cache=False).logits[0, :-1]
             nll = F.cross_entropy(logits.float(), inputs[1:], reduction="none")
         losses.append(nll.double().tolist())
-        partial = _partial(losses, len(windows))
+        sums.append(math.fsum(losses[-1]))
+        counts.append(len(losses[-1]))
+        partial = _partial(sums, counts, len(windows))
         yield Progress("perplexity", index + 1, len(windows), f"window {index + 1} of {len(windows)}", partial)
     result = pooled_perplexity(losses)
+    low, high = interval(result["perplexity"], result["perplexity_stderr"], len(windows))
     length = len(windows[0])
     return PerplexityReport(
         perplexity=result["perplexity"],
@@ -131,15 +136,16 @@ def measure_perplexity(
         text=text,
         stored_bits=stored_bits,
         seconds=time.perf_counter() - started,
-        window_losses=tuple(math.fsum(loss) / len(loss) for loss in losses),
+        window_losses=tuple(total / count for total, count in zip(sums, counts, strict=True)),
+        perplexity_low=low,
+        perplexity_high=high,
     )
 
 
-def _partial(losses: list[list[float]], total: int) -> PartialPerplexity:
-    result = pooled_perplexity(losses)
-    perplexity, stderr = result["perplexity"], result["perplexity_stderr"]
-    low, high = interval(perplexity, stderr, len(losses))
-    return PartialPerplexity(perplexity, low, high, result["tokens"], len(losses), total)
+def _partial(sums: list[float], counts: list[int], total: int) -> PartialPerplexity:
+    result = pool(sums, counts)
+    low, high = interval(result["perplexity"], result["perplexity_stderr"], len(sums))
+    return PartialPerplexity(result["perplexity"], low, high, result["tokens"], len(sums), total)
 
 
 def interval(perplexity: float, stderr: float | None, windows: int) -> tuple[float | None, float | None]:

@@ -86,8 +86,8 @@ def _hover(cell: CellInfo | None, block: int, label: str, words: Words) -> str:
         shape=shape,
         removed=words.percent(cell.removed_fraction),
         rank=cell.rank,
-        atoms=cell.num_atoms,
-        nonzeros=cell.nonzeros_per_column,
+        atoms=words("card.none") if cell.num_atoms is None else cell.num_atoms,
+        nonzeros=words("card.none") if cell.nonzeros_per_column is None else cell.nonzeros_per_column,
     )
 
 

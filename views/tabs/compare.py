@@ -159,8 +159,7 @@ def build(context: Context) -> None:
     def measure(name: str, ratio: float, policy: str) -> Generator[list[Any], None, None]:
         key = f"{name} live {ratio} {policy}"
         target = Budget(key, ratio)
-        choices = [_choice(each, None, words) for each in budgets_of(name)]
-        choices.append(_choice(target, policy, words))
+        known = [_choice(each, None, words) for each in budgets_of(name)]
         rows: list[ComparisonRun] = []
         dense: list[PerplexityReport] = []
 
@@ -171,21 +170,32 @@ def build(context: Context) -> None:
                 return [progress_html(progress), *(gr.skip() for _ in [budget, *compared])]
             rows.append(progress.partial)
             engine.keep_comparison(key, engine.unfinished_comparison(name, dense[-1], rows))
-            return [progress_html(progress), *shown()]
+            return [progress_html(progress), *shown("compare.budget_unfinished")]
 
-        def shown() -> list[Any]:
+        def shown(label: str) -> list[Any]:
             info = info_of(target)
             assert info is not None
+            choices = [*known, _choice(target, policy, words, label)]
             return [gr.update(choices=choices, value=target.value()), *show_info(info)]
 
         recipes = tuple(engine.recipe(name, method, policy, ratio) for method in engine.method_names())
         work = engine.workbench().compare(recipes, engine.EVALUATION_TEXT)
         engine.keep_comparison(key, (yield from engine.relay(work, show)))
-        yield [status_html(words("compare.finished")), *shown()]
+        yield [status_html(words("compare.finished")), *shown("compare.budget_live")]
+
+    def other_model(name: str) -> list[Any]:
+        known = budgets_of(name)
+        info = info_of(known[0]) if known else None
+        if info is None:
+            empty = [_intro(None, words), "", *points.cleared(), gr.update(choices=[], value=None), *errors.cleared()]
+            return [gr.update(choices=[], value=None), *empty]
+        choices = [_choice(each, None, words) for each in known]
+        return [gr.update(choices=choices, value=known[0].value()), *show_info(info)]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     budget.input(switch, budget, compared, **quiet)
     run.input(choose_run, [budget, run], errors.outputs, **quiet)
+    context.model_id.change(other_model, context.model_id, [budget, *compared], **quiet)
     context.heavy(button, cancel, status, measure, [context.model_id, ratio, policy], [budget, *compared])
     _storage_picture(context, ratio, policy)
 
@@ -240,14 +250,19 @@ def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) ->
         engine.keep_pattern(model_id, info)
         yield [status_html(), *_pattern_updates(panels, makers, info, words)]
 
-    def new_model(model_id: str) -> Any:
+    def new_model(model_id: str) -> list[Any]:
         analysis = engine.analysis_of(model_id)
         names = [] if analysis is None else [each.name for each in analysis.model.sites]
-        return gr.update(choices=names, value=names[0] if names else None)
+        first = next((each for each in names if engine.pattern_of(model_id, each) is not None), None)
+        chosen = gr.update(choices=names, value=first or (names[0] if names else None))
+        info = None if first is None else engine.pattern_of(model_id, first)
+        if info is None:
+            return [chosen, status_html(), *(value for panel in panels for value in panel.cleared())]
+        return [chosen, status_html(), *_pattern_updates(panels, makers, info, words)]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     site.input(drawn, [context.model_id, site], [status, *outputs], trigger_mode="always_last", **quiet)
-    context.model_id.change(new_model, context.model_id, site, **quiet)
+    context.model_id.change(new_model, context.model_id, [site, status, *outputs], **quiet)
     context.heavy(button, cancel, status, compute, [context.model_id, site, ratio, policy], outputs)
 
 
@@ -255,11 +270,11 @@ def _pattern_updates(panels: Any, makers: Any, info: Any, words: Words) -> list[
     return [value for panel, make in zip(panels, makers, strict=True) for value in panel.updates(make(info, words))]
 
 
-def _choice(budget: Budget, live_policy: str | None, words: Words) -> tuple[str, str]:
+def _choice(budget: Budget, live_policy: str | None, words: Words, label: str = "") -> tuple[str, str]:
     removed = words.percent(budget.removed_fraction)
     if live_policy is None:
         return removed, budget.value()
-    return words("compare.budget_live", removed=removed, policy=words.name("policy", live_policy)), budget.value()
+    return words(label, removed=removed, policy=words.name("policy", live_policy)), budget.value()
 
 
 def _run_choices(info: CompareInfo, words: Words) -> list[tuple[str, int]]:
@@ -269,4 +284,4 @@ def _run_choices(info: CompareInfo, words: Words) -> list[tuple[str, int]]:
 def _intro(info: CompareInfo | None, words: Words) -> str:
     if info is None:
         return words("compare.none", button=words("compare.button"))
-    return words("compare.intro", text=info.text)
+    return words("compare.intro", model=info.model_id, text=info.text)

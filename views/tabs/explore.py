@@ -194,7 +194,7 @@ def build(context: Context) -> None:
             parameters=words.number(info.num_parameters / 1e6, 1),
         )
         yield [
-            status_html(text),
+            status_html(" ".join([text, *info.notes])),
             info.model_id,
             gr.update(choices=names, value=names[0]),
             *updates(info.model_id, ratio, policy, names[0]),

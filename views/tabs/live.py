@@ -122,13 +122,16 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
             work = engine.workbench().perplexity(wanted, text, window=WINDOW, max_windows=MAX_WINDOWS)
             report = yield from engine.relay(work, show)
             if not readings:
-                readings.append(Reading(report.tokens, report.perplexity, None, None))
+                readings.append(
+                    Reading(report.tokens, report.perplexity, report.perplexity_low, report.perplexity_high)
+                )
             last = replace(readings[-1], tokens=report.tokens, perplexity=report.perplexity)
             trace = replace(trace.with_readings(side, (*readings[:-1], last)), convention=report.convention)
         trace = replace(trace, finished=True)
         yield [status_html(), *panel.updates(live_perplexity.view(trace, words))]
 
     context.heavy(button, cancel, status, measure, [*setting, text], panel.outputs)
+    context.on_other_model(panel.cleared, panel.outputs)
 
 
 def _generate(context: Context, setting: list[Any]) -> None:
@@ -160,6 +163,7 @@ def _generate(context: Context, setting: list[Any]) -> None:
         yield [status_html(), shown()]
 
     context.heavy(button, cancel, status, generate, [*setting, prompt], [output])
+    context.on_other_model(lambda: empty, output)
 
 
 def _latency(context: Context, setting: list[Any]) -> None:
@@ -179,3 +183,4 @@ def _latency(context: Context, setting: list[Any]) -> None:
         yield [status_html(), *panel.updates(latency.view(report, words))]
 
     context.heavy(button, cancel, status, measure, setting, panel.outputs)
+    context.on_other_model(panel.cleared, panel.outputs)
