@@ -223,6 +223,12 @@ class Workbench:
         stored = _read_calibration(file, key)
         if stored is not None:
             return self._calibrations.put(key, stored), settings
+        context = getattr(dense.loaded.model.config, "max_position_embeddings", None)
+        if context is not None and settings.sequence_length > context:
+            raise UserError(
+                f"Calibration sequences of {settings.sequence_length} tokens are longer than the model's context of "
+                f"{context}: ask for shorter ones."
+            )
         tokens = tokenize(dense.loaded.tokenizer, text.content)
         sequences = calibration_sequences(tokens, settings.num_sequences, settings.sequence_length)
         calibration = yield from collect(dense.loaded.model, dense.sites, sequences, key)

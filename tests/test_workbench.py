@@ -88,6 +88,13 @@ def test_a_failing_job_frees_the_slot(recipe):
     assert finish(bench.compress(recipe)).sites
 
 
+def test_sequences_longer_than_the_context_are_refused(recipe):
+    import dataclasses
+
+    with pytest.raises(UserError, match="longer than the model's context of 128"):
+        finish(Workbench().compress(dataclasses.replace(recipe, sequence_length=129)))
+
+
 def test_the_dense_model_is_never_changed(recipe):
     bench = Workbench()
     before = finish(bench.perplexity(Recipe(recipe.model_id), TEXT, **EVALUATION))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tiny import write_tiny_llama
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -198,6 +199,35 @@ def test_a_bad_text_gets_one_sentence_and_the_app_goes_on(open_page: OpenPage, t
     before = page.locator("#budget-summary").inner_text()
     page.locator("#ratio input[type=range]").fill("0.4")
     text_changes(page.locator("#budget-summary"), before)
+
+
+def test_another_model_empties_what_was_measured_on_the_first(open_page: OpenPage, tmp_path: Path) -> None:
+    from playwright.sync_api import expect
+
+    write_tiny_llama(tmp_path / "tiny")
+    config = tmp_path / "tiny" / "config.json"
+    config.write_text(config.read_text().replace('"max_position_embeddings": 128', '"max_position_embeddings": 1024'))
+    page = open_page()
+    open_tab(page, "Compare")
+    expect(page.locator("#runs")).to_contain_text("COMPOT")
+    open_tab(page, "Explore")
+    model = page.locator("#model input")
+    model.fill(str(tmp_path / "tiny"))
+    model.press("Enter")
+    page.get_by_role("button", name="Load and analyse").click()
+    expect(page.locator("#explore-status")).to_contain_text("14 sites", timeout=LIVE_TIMEOUT)
+    expect(page.locator("#heatmap-summary")).to_contain_text("14")
+    page.get_by_role("tab", name="Compare").click()
+    page.get_by_text("No comparison has been measured for this model yet").wait_for()
+    expect(page.locator("#runs")).not_to_contain_text("COMPOT")
+    for chart in TABS["Compare"]:
+        expect(page.locator(f"#{chart} [data-drawn]")).to_have_count(0)
+    open_tab(page, "Explore")
+    model.fill("smollm2-135m-q4")
+    model.press("Enter")
+    expect(page.locator("#heatmap-summary")).to_contain_text("210")
+    open_tab(page, "Compare")
+    expect(page.locator("#runs")).to_contain_text("COMPOT")
 
 
 def test_an_unknown_model_gets_one_sentence(open_page: OpenPage) -> None:
