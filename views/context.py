@@ -72,8 +72,9 @@ class Context:
                 log.exception("no cost estimate")
                 return self.words("cost.unknown")
 
-        line = gr.Markdown(self.words("cost.unknown"), elem_classes=["cost"])
-        listeners = [self.page.load, *(component.change for component in inputs)]
+        # The first text is made with the page: a request for each line would hold up the first picture.
+        line = gr.Markdown(text(*(component.value for component in inputs)), elem_classes=["cost"])
+        listeners = [component.change for component in inputs]
         gr.on(
             listeners,
             text,

@@ -153,8 +153,18 @@ class ChartPanel:
                 elem_classes=["summary"],
                 elem_id=f"{self.elem_id}-summary" if self.elem_id else None,
             )
-            with gr.Accordion(self.words("table.open"), open=False):
-                self.table = data_table(self.view.table if self.view else None, self.words)
+            with gr.Accordion(self.words("table.open"), open=False) as fold:
+                self.table = data_table(None, self.words)
+        if self.view is not None:
+            # The first table comes when it is asked for: hundreds of rows would hold up the first picture.
+            first = table_html(self.view.table, self.words)
+            fold.expand(
+                lambda shown: gr.skip() if shown else first,
+                self.table,
+                self.table,
+                show_progress="hidden",
+                api_visibility="private",
+            )
 
     @property
     def outputs(self) -> list[Any]:
