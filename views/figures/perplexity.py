@@ -42,7 +42,7 @@ def _figure(info: CompareInfo, words: Words) -> go.Figure:
         stderr = run.perplexity_stderr
         text = words.number(run.perplexity)
         if run.warning:
-            text = f"<i>{words('perplexity.lesson')}</i>  {text}"
+            text = f"<i>{words('perplexity.lesson')}</i><br>{text}"
         hover = words(
             "perplexity.hover",
             run=label,
