@@ -124,18 +124,3 @@ def average_removed_fraction(sites: tuple[LinearSite, ...], removed_fractions: d
     """Removed fraction over all sites, each weighted by its number of weights."""
     total = sum(site.num_weights for site in sites)
     return sum(site.num_weights * removed_fractions[site.name] for site in sites) / total if total else 0.0
-
-
-def linear_flops(out_features: int, in_features: int) -> int:
-    """FLOPs a token of a dense layer (a multiply and an add each count)."""
-    return 2 * out_features * in_features
-
-
-def low_rank_flops(out_features: int, in_features: int, rank: int) -> int:
-    """FLOPs a token of a rank-r layer executed factor by factor."""
-    return 2 * rank * (out_features + in_features)
-
-
-def dictionary_flops(out_features: int, in_features: int, num_atoms: int, nonzeros_per_column: int) -> int:
-    """FLOPs a token of a dictionary layer if only the nonzeros were multiplied (no CPU kernel here does that)."""
-    return 2 * (in_features * num_atoms + nonzeros_per_column * out_features)

@@ -75,11 +75,6 @@ class Whitening:
         return torch.linalg.solve_triangular(self.cholesky_factor.T, matrix.double(), upper=True)
 
 
-def identity_whitening(size: int) -> Whitening:
-    """The whitening that changes nothing: plain SVD and unweighted dictionaries are this case."""
-    return Whitening(torch.eye(size, dtype=torch.float64), 0.0)
-
-
 def singular_values(matrix: Tensor) -> Tensor:
     """Singular values of (m, n), descending, float64, from the eigenvalues of the smaller Gram matrix.
 

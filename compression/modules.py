@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from compression import accounting
 from compression.linalg import balance_factors
 
 STORAGE_DTYPE = torch.float16
@@ -70,10 +69,6 @@ class CompressedLinear(nn.Module, ABC):
     @abstractmethod
     def _multiply(self, x: Tensor, *tensors: Tensor) -> Tensor:
         """``x Ŵᵀ + b``."""
-
-    @abstractmethod
-    def flops(self) -> int:
-        """FLOPs a token of the form that is executed."""
 
     def stored_bits(self) -> int:
         """Bits of the saved tensors, bias left out (it is dense, as everywhere)."""
@@ -147,10 +142,6 @@ class LowRankLinear(CompressedLinear):
         reduce, restore = tensors
         return F.linear(F.linear(x, reduce), restore, self._bias_for(x))
 
-    def flops(self) -> int:
-        """2·r·(m + n)."""
-        return accounting.low_rank_flops(self.out_features, self.in_features, self.rank)
-
 
 class DictionaryLinear(CompressedLinear):
     """``Ŵ = (D S)ᵀ``: a dense dictionary D (m, k) and coefficients S (k, n) with s nonzeros a column.
@@ -222,10 +213,6 @@ class DictionaryLinear(CompressedLinear):
 
     def _multiply(self, x: Tensor, *tensors: Tensor) -> Tensor:
         return F.linear(x, tensors[0], self._bias_for(x))
-
-    def flops(self) -> int:
-        """2·m·n: the merged form is a dense layer."""
-        return accounting.linear_flops(self.out_features, self.in_features)
 
 
 LAYER_TYPES: dict[str, type[CompressedLinear]] = {
