@@ -113,6 +113,8 @@ def test_stored_bits_are_the_bytes_of_the_tensors_in_the_file(tmp_path):
     with safe_open(tmp_path / "out" / "model.safetensors", framework="pt") as file:
         tensors = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118 - not a dict
     assert sum(8 * t.numel() * t.element_size() for t in tensors) == result.report.stored_bits
+    assert {t.dtype for t in tensors} <= {torch.float16, torch.uint8}, "what stays dense is stored in 16 bits too"
+    assert result.report.original_bits == 16 * sum(p.numel() for p in result.source.model.parameters())
 
 
 def test_a_fresh_process_gives_the_same_bits(tmp_path):
