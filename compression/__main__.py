@@ -10,7 +10,7 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 import typer
@@ -19,11 +19,10 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColum
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from compression import analysis, models, store, texts, types
+from compression import analysis, forecast, models, store, texts, types
+from compression.benchmarks import inference_report, solver
 from compression.errors import UserError
-
-if TYPE_CHECKING:
-    from compression.workbench import Recipe
+from compression.recipe import Guards, Pins, Recipe
 
 T = TypeVar("T")
 
@@ -33,6 +32,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Explore what compressing a transformer costs. Every command takes --json FILE.",
 )
+bench = typer.Typer(no_args_is_help=True, help="Benchmarks: ratios measured in one run, never asserted in a test.")
+app.add_typer(bench, name="bench")
 output = Console()
 errors = Console(stderr=True)
 
@@ -53,7 +54,10 @@ SCHEMAS: dict[str, Any] = {
     "evaluate": types.PerplexityReport,
     "latency": types.LatencyReport,
     "compare": types.Comparison,
+    "predict": forecast.ForecastReport,
     "gallery": types.Comparison,
+    "bench inference": inference_report.InferenceBenchmark,
+    "bench solver": solver.SolverBenchmark,
 }
 """Command → type of what its ``--json`` writes."""
 
@@ -66,9 +70,24 @@ TextOption = Annotated[str, typer.Option("--text", help="Text to measure on: a n
 WindowOption = Annotated[int, typer.Option("--window", help="Tokens a window.")]
 WindowsOption = Annotated[int | None, typer.Option("--max-windows", help="Number of windows; all by default.")]
 RemovedOption = Annotated[float, typer.Option("--removed", help="Share of the compressible weights to remove.")]
-PolicyOption = Annotated[str, typer.Option("--policy", help="Allocation policy.")]
+PolicyOption = Annotated[str, typer.Option("--policy", help="Allocation policy; own: the method's published one.")]
+MethodOption = Annotated[str, typer.Option("--method", help="Compression method.")]
 IterationsOption = Annotated[int | None, typer.Option("--iterations", help="Alternations of an iterative method.")]
 RatioOption = Annotated[float | None, typer.Option("--atoms-per-nonzero", help="k/s of a dictionary method.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="0 spreads the sequences evenly; others move them.")]
+GradientsOption = Annotated[
+    int, typer.Option("--gradient-sequences", help="Sequences for the output gradients, where they are needed.")
+]
+DampingOption = Annotated[
+    float | None, typer.Option("--damping", help="Damping of the input Gram matrices, share of their mean diagonal.")
+]
+PinOption = Annotated[
+    list[str] | None,
+    typer.Option("--pin", help="Hold sites at a removed fraction, e.g. 'model.layers.0.*=0'; may be repeated."),
+]
+RecalibrateOption = Annotated[
+    bool, typer.Option("--recalibrate", help="Collect inputs again behind compressed blocks (compot-fisher).")
+]
 LeastOption = Annotated[float, typer.Option("--guard-least", help="Every site loses at least this share.")]
 MostOption = Annotated[float, typer.Option("--guard-most", help="No site loses more than this share.")]
 
@@ -154,15 +173,33 @@ def allocate(
     model: ModelArgument,
     removed: RemovedOption = 0.2,
     policy: PolicyOption = "uniform",
+    method: Annotated[str, typer.Option("--method", help="Whose error curves fisher uses.")] = "compot-fisher",
+    calibration: CalibrationOption = "sotu-calibration",
+    calibration_sequences: SequencesOption = 32,
+    sequence_length: LengthOption = 512,
+    gradient_sequences: GradientsOption = 16,
+    seed: SeedOption = 0,
     guard_least: LeastOption = 0.0,
     guard_most: MostOption = 0.8,
+    pin: PinOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Show how a policy splits the budget over the sites."""
-    from compression.allocation import Guards
-    from compression.workbench import Recipe, get_workbench
+    from compression.workbench import get_workbench
 
-    recipe = Recipe(model, policy=policy, removed_fraction=removed, guards=Guards(guard_least, guard_most))
+    recipe = Recipe(
+        model,
+        method,
+        policy,
+        removed,
+        calibration,
+        calibration_sequences,
+        sequence_length,
+        guards=Guards(guard_least, guard_most),
+        gradient_sequences=gradient_sequences,
+        seed=seed,
+        pins=_pins(pin),
+    )
     check_output(json_file)
     info, allocation = run(get_workbench().allocation(recipe))
     describe_model(info)
@@ -190,21 +227,25 @@ def allocate(
 def compress(
     model: ModelArgument,
     out: Annotated[Path, typer.Option("--out", help="Directory to write; must not exist yet.")],
-    method: Annotated[str, typer.Option("--method", help="Compression method.")] = "compot",
+    method: MethodOption = "compot",
     policy: PolicyOption = "uniform",
     removed: RemovedOption = 0.2,
     calibration: CalibrationOption = "sotu-calibration",
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
+    gradient_sequences: GradientsOption = 16,
+    seed: SeedOption = 0,
     iterations: IterationsOption = None,
     atoms_per_nonzero: RatioOption = None,
+    damping: DampingOption = None,
     guard_least: LeastOption = 0.0,
     guard_most: MostOption = 0.8,
+    pin: PinOption = None,
+    recalibrate: RecalibrateOption = False,
     json_file: JsonOption = None,
 ) -> None:
     """Compress a model and write it to a directory."""
-    from compression.allocation import Guards
-    from compression.workbench import Recipe, get_workbench
+    from compression.workbench import get_workbench
 
     recipe = Recipe(
         model,
@@ -217,6 +258,11 @@ def compress(
         iterations,
         atoms_per_nonzero,
         Guards(guard_least, guard_most),
+        gradient_sequences,
+        seed,
+        damping,
+        recalibrate,
+        _pins(pin),
     )
     check_output(json_file)
     report = run(get_workbench().compress_to(recipe, out))
@@ -242,7 +288,7 @@ def evaluate(
     json_file: JsonOption = None,
 ) -> None:
     """Measure the perplexity of a model or of a directory written by ``compress``."""
-    from compression.workbench import Recipe, get_workbench
+    from compression.workbench import get_workbench
 
     check_output(json_file)
     report = run(get_workbench().evaluate(Recipe(model), text, window, max_windows))
@@ -265,7 +311,7 @@ def latency(
     json_file: JsonOption = None,
 ) -> None:
     """Time prefill and decode; a compressed directory is interleaved with its dense original."""
-    from compression.workbench import Recipe, get_workbench
+    from compression.workbench import get_workbench
 
     check_output(json_file)
     report = run(get_workbench().latency(Recipe(model), prompt_tokens, decode_tokens))
@@ -285,6 +331,69 @@ def latency(
 
 
 @app.command()
+def predict(
+    model: ModelArgument,
+    method: MethodOption = "compot-fisher",
+    policy: PolicyOption = "own",
+    removed: Annotated[str, typer.Option(help="Comma-separated removed fractions.")] = "0.1,0.2,0.3,0.4,0.5",
+    calibration: CalibrationOption = "sotu-calibration",
+    calibration_sequences: SequencesOption = 32,
+    sequence_length: LengthOption = 512,
+    gradient_sequences: GradientsOption = 16,
+    seed: SeedOption = 0,
+    iterations: IterationsOption = None,
+    atoms_per_nonzero: RatioOption = None,
+    damping: DampingOption = None,
+    guard_least: LeastOption = 0.0,
+    guard_most: MostOption = 0.8,
+    pin: PinOption = None,
+    recalibrate: RecalibrateOption = False,
+    json_file: JsonOption = None,
+) -> None:
+    """Foretell the perplexity at every removed fraction; statistics and probes are made once and kept."""
+    recipe = Recipe(
+        model,
+        method,
+        policy,
+        0.0,
+        calibration,
+        calibration_sequences,
+        sequence_length,
+        iterations,
+        atoms_per_nonzero,
+        Guards(guard_least, guard_most),
+        gradient_sequences,
+        seed,
+        damping,
+        recalibrate,
+        _pins(pin),
+    )
+    fractions = tuple(_numbers(removed, "--removed"))
+    check_output(json_file)
+    key = forecast.table_key(recipe)
+    report = forecast.stored_report(key) if key else None
+    if report is None:
+        from compression.workbench import get_workbench
+
+        report = run(get_workbench().forecast(recipe))
+    report = report.at(fractions)
+    output.print(
+        f"{_named(report.model_id, report.model_note)}, {report.method}, policy {report.policy}: dense perplexity "
+        f"{report.dense.perplexity:.2f} on text kept apart from {report.text.name} ({report.convention}).",
+        highlight=False,
+    )
+    if report.problem:
+        output.print(f"No forecast: {report.problem}. Measured instead:", highlight=False)
+    table = Table("removed (sites)", "perplexity", "95 % band")
+    for row in report.predictions:
+        table.add_row(f"{row.removed_fraction_target:g}", f"{row.perplexity:.2f}", f"{row.low:.2f} to {row.high:.2f}")
+    for point in report.measured:
+        table.add_row(f"{point.removed_fraction_target:g}", f"{point.perplexity:,.2f}", "measured")
+    output.print(table)
+    write(report, json_file)
+
+
+@app.command()
 def compare(
     model: ModelArgument,
     methods: Annotated[str, typer.Option(help="Comma-separated methods.")] = "svd,svd-llm,compot",
@@ -294,17 +403,28 @@ def compare(
     text: TextOption = "sotu-evaluation",
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
+    gradient_sequences: GradientsOption = 16,
+    seed: SeedOption = 0,
     iterations: IterationsOption = None,
     atoms_per_nonzero: RatioOption = None,
+    damping: DampingOption = None,
     guard_least: LeastOption = 0.0,
     guard_most: MostOption = 0.8,
+    pin: PinOption = None,
+    recalibrate: RecalibrateOption = False,
+    predicted: Annotated[
+        bool | None,
+        typer.Option(
+            "--predict/--no-predict",
+            help="Set the forecast beside the measurement; by default for methods and policies that look at the loss.",
+        ),
+    ] = None,
     window: WindowOption = 1024,
     max_windows: WindowsOption = 4,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     json_file: JsonOption = None,
 ) -> None:
     """Measure methods and policies side by side: one model, one calibration, one text."""
-    from compression.allocation import Guards
     from compression.workbench import get_workbench
 
     recipes = _recipes(
@@ -317,10 +437,15 @@ def compare(
         sequence_length=sequence_length,
         iterations=iterations,
         atoms_per_nonzero=atoms_per_nonzero,
+        damping=damping,
         guards=Guards(guard_least, guard_most),
+        gradient_sequences=gradient_sequences,
+        seed=seed,
+        recalibrate=recalibrate,
+        pins=_pins(pin),
     )
     check_output(json_file)
-    comparison = run(get_workbench().compare(recipes, text, window, max_windows))
+    comparison = run(get_workbench().compare(recipes, text, window, max_windows, predicted))
     show_comparison(comparison, markdown)
     write(comparison, json_file)
 
@@ -328,9 +453,13 @@ def compare(
 def _recipes(
     model: str, methods: list[str], policies: list[str], removed: list[float], **rest: Any
 ) -> tuple[Recipe, ...]:
-    from compression.workbench import Recipe
-
     return tuple(Recipe(model, m, p, f, **rest) for f in removed for m in methods for p in policies)
+
+
+def _pins(texts_given: list[str] | None) -> Pins:
+    from compression.allocation import parse_pin
+
+    return tuple(parse_pin(text) for text in texts_given or ())
 
 
 def _words(value: str, option: str) -> list[str]:
@@ -372,8 +501,9 @@ def comparison_markdown(comparison: types.Comparison) -> str:
 
 def comparison_rows(comparison: types.Comparison) -> list[tuple[str, ...]]:
     """The cells of a comparison's table, header first."""
-    header = ("method", "policy", "removed (sites)", "removed (whole model)", "perplexity", "compress, s")
-    dense = ("dense", "", "0", "0", _perplexity(comparison.dense.perplexity, comparison.dense.perplexity_stderr), "")
+    header = ("method", "policy", "removed (sites)", "removed (whole model)", "perplexity", "predicted", "compress, s")
+    reference = _perplexity(comparison.dense.perplexity, comparison.dense.perplexity_stderr)
+    dense = ("dense", "", "0", "0", reference, "", "")
     rows = [
         (
             run.method,
@@ -381,6 +511,7 @@ def comparison_rows(comparison: types.Comparison) -> list[tuple[str, ...]]:
             f"{run.removed_fraction:.3f}",
             f"{run.whole_model_removed_fraction:.3f}",
             _perplexity(run.perplexity, run.perplexity_stderr),
+            _predicted(run),
             f"{run.compress_seconds:.1f}",
         )
         for run in comparison.runs
@@ -397,7 +528,18 @@ def comparison_captions(comparison: types.Comparison) -> list[str]:
         f"{comparison.dense.text.name}, {comparison.dense.convention}; ± standard error over windows; "
         f"{comparison.environment.threads} threads."
     )
+    if any(run.predicted_perplexity is not None for run in comparison.runs):
+        caption += (
+            " Predicted from probes on calibration text that no statistic has seen, before this text was looked at; in "
+            "brackets the 95 % band."
+        )
     return [caption, *dict.fromkeys(run.warning for run in comparison.runs if run.warning)]
+
+
+def _predicted(run: types.ComparisonRun) -> str:
+    if run.predicted_perplexity is None:
+        return "no forecast" if run.forecast_problem else ""
+    return f"{run.predicted_perplexity:.2f} ({run.predicted_low:.2f} to {run.predicted_high:.2f})"
 
 
 def _perplexity(value: float, stderr: float | None) -> str:
@@ -415,19 +557,154 @@ def gallery(
 ) -> None:
     """Precompute what the app shows at first paint (about twenty minutes on two cores)."""
     from compression.gallery import Gallery, registered_methods, registered_policies, save_gallery
-    from compression.workbench import Recipe, get_workbench
+    from compression.workbench import get_workbench
 
     workbench, methods, policies = get_workbench(), registered_methods(), registered_policies()
     info = run(workbench.analyze(model, policies=policies))
     recipes = _recipes(model, [m.name for m in methods], list(policies), _numbers(removed, "--removed"))
-    comparison = run(workbench.compare(recipes, "sotu-evaluation"))
+    # The forecast of a method under its own policy, and under the one that knows the loss.
+    probed = tuple(Recipe(model, m.name, p) for m in methods for p in sorted({m.own_policy, "fisher"}))
+    forecasts = tuple(run(workbench.forecast(recipe)) for recipe in probed)
+    comparison = run(workbench.compare(recipes, "sotu-evaluation", predict=None))
     middle = info.model.blocks[len(info.model.blocks) // 2]
     sites = [info.model.site_at(middle, projection) for projection in info.model.projections]
     recipe = Recipe(model, "compot", "uniform", 0.2)
     patterns = tuple(run(workbench.pattern(recipe, site.name)) for site in sites if site is not None)
-    save_gallery(out, Gallery(info, comparison, patterns, methods))
+    save_gallery(out, Gallery(info, comparison, patterns, methods, forecasts))
     show_comparison(comparison, markdown=True)
     write(comparison, json_file)
+
+
+@bench.command("solver")
+def bench_solver(
+    model: Annotated[str, typer.Option("--model", help="Catalogue id, Hub id (owner/name[@revision]) or directory.")],
+    methods: Annotated[str | None, typer.Option(help="Comma-separated methods; all by default.")] = None,
+    policy: PolicyOption = "uniform",
+    removed: RemovedOption = 0.2,
+    calibration: CalibrationOption = "sotu-calibration",
+    calibration_sequences: SequencesOption = 32,
+    sequence_length: LengthOption = 512,
+    gradient_sequences: GradientsOption = 16,
+    seed: SeedOption = 0,
+    iterations: IterationsOption = None,
+    atoms_per_nonzero: RatioOption = None,
+    damping: DampingOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Time every method on a whole model, beside the bare matrix products of its alternations."""
+    from compression.benchmarks.solver import benchmark_solver
+    from compression.methods import METHODS
+    from compression.workbench import get_workbench
+
+    recipes = _recipes(
+        model,
+        list(METHODS) if methods is None else _words(methods, "--methods"),
+        [policy],
+        [removed],
+        calibration_text=calibration,
+        num_sequences=calibration_sequences,
+        sequence_length=sequence_length,
+        iterations=iterations,
+        atoms_per_nonzero=atoms_per_nonzero,
+        damping=damping,
+        gradient_sequences=gradient_sequences,
+        seed=seed,
+    )
+    check_output(json_file)
+    report = run(benchmark_solver(get_workbench(), recipes))
+    table = Table("method", "compress, s", "GFLOP/s", "bare products, s", "GFLOP/s", "× products", "× svd-llm")
+    for timing in report.methods:
+        cells = (
+            (timing.compress_seconds, 1),
+            (timing.gflops_per_second, 0),
+            (timing.sgemm_seconds, 1),
+            (timing.sgemm_gflops_per_second, 0),
+            (timing.ratio_to_sgemm, 2),
+            (timing.ratio_to_svd_llm, 2),
+        )
+        table.add_row(timing.method, *("" if value is None else f"{value:.{digits}f}" for value, digits in cells))
+    output.print(table)
+    for timing in report.methods:
+        stages = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in timing.stages.items())
+        output.print(f"{timing.method}: {stages}", highlight=False)
+    environment = report.environment
+    output.print(
+        f"{_named(report.model_id, report.model_note)}, {report.policy}, {report.removed_fraction:g} removed; "
+        f"{environment.threads} threads of {environment.processor}, commit {environment.commit}; {report.convention}.",
+        highlight=False,
+    )
+    write(report, json_file)
+
+
+@bench.command("inference")
+def bench_inference(
+    model: ModelArgument = models.DEFAULT_MODEL,
+    removed: RemovedOption = 0.4,
+    methods: Annotated[str, typer.Option(help="Comma-separated methods; all by default.")] = "",
+    prompt_tokens: Annotated[int, typer.Option(help="Tokens in the prefill.")] = 512,
+    decode_tokens: Annotated[int, typer.Option(help="Tokens decoded one by one.")] = 16,
+    repeats: Annotated[int, typer.Option(help="Rounds in which dense and compressed take turns.")] = 5,
+    iterations: Annotated[int, typer.Option("--iterations", help="Alternations; they do not change speed.")] = 0,
+    calibration: CalibrationOption = "sotu-calibration",
+    json_file: JsonOption = None,
+) -> None:
+    """Time compressed layers and models against dense and against their own FLOPs and bytes (minutes)."""
+    from compression.benchmarks.inference import benchmark_inference
+    from compression.workbench import get_workbench
+
+    check_output(json_file)
+    names = _words(methods, "--methods") if methods else None
+    settings = removed, prompt_tokens, decode_tokens, repeats, iterations, calibration
+    result = run(benchmark_inference(get_workbench(), model, tuple(names) if names else None, *settings))
+    for method in result.methods:
+        show_inference(result, method)
+    for note in result.notes:
+        output.print(f"note: {note}", highlight=False)
+    write(result, json_file)
+
+
+def show_inference(
+    result: inference_report.InferenceBenchmark, method: inference_report.MethodBenchmark, mib: int = 2**20
+) -> None:
+    """Print one method's table and what its numbers mean."""
+    table = Table(
+        *("layers (out × in)", "number", "form", "FLOPs ÷", "executed ÷", "prefill ×", "realised", "of executed"),
+        *("bytes read ÷", "decode ×", "in memory, MiB", "stored, MiB"),
+        title=f"{method.method}, {method.removed_fraction:.1%} removed",
+    )
+    for row in (*method.shapes, method.total):
+        work = row.work
+        table.add_row(
+            row.label,
+            str(row.layers),
+            ", ".join(f"{count} {form}" for form, count in row.execution.items()),
+            f"{work.flop_ratio:.2f}",
+            f"{work.executed_flop_ratio:.2f}",
+            f"{row.prefill.speed_ratio:.2f}",
+            f"{row.prefill.realised_share:.2f}",
+            f"{row.prefill.executed_share:.2f}",
+            f"{work.byte_ratio:.2f}",
+            f"{row.decode.speed_ratio:.2f}",
+            f"{work.resident_bytes / mib:.1f} (dense {work.dense_resident_bytes / mib:.1f})",
+            f"{work.stored_bytes / mib:.1f} (dense {work.dense_stored_bytes / mib:.1f})",
+        )
+    whole = method.model
+    memory = f"{whole.resident_bytes / mib:.1f} (dense {whole.dense_resident_bytes / mib:.1f})"
+    speeds = f"{whole.prefill.speed_ratio:.2f}", f"{whole.prefill.realised_share:.2f}", ""
+    table.add_row("whole model", "", "", "", "", *speeds, "", f"{whole.decode.speed_ratio:.2f}", memory, "")
+    output.print(table)
+    for label, timing in (("prefill", whole.prefill), ("decode, a token", whole.decode)):
+        dense, small = timing.dense, timing.compressed
+        output.print(
+            f"whole model, {label}: {small.median_ms:.1f} ms (IQR {small.iqr_ms:.1f}), "
+            f"dense {dense.median_ms:.1f} ms (IQR {dense.iqr_ms:.1f}); {result.prompt_tokens} prompt tokens, "
+            f"{result.threads} threads on {result.environment.processor}.",
+            highlight=False,
+        )
+    output.print(f"{_named(result.model_id, result.model_note)}: {whole.execution}.", highlight=False)
+    remarks = [remark for row in (*method.shapes, method.total) for remark in row.remarks]
+    for remark in (*remarks, *whole.remarks):
+        output.print(f"- {remark}", highlight=False)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from compression import store
 from compression.analysis import AnalysisInfo, PatternInfo
+from compression.forecast import ForecastReport
 from compression.types import Comparison, MethodInfo
 
 
@@ -22,12 +23,14 @@ class Gallery:
         comparison: measured runs, with their environment.
         patterns: one site of each projection as low rank and as dictionary.
         methods: the registered methods, as they describe themselves.
+        forecasts: one for each method and policy that was probed; some hold only measured points.
     """
 
     analysis: AnalysisInfo
     comparison: Comparison
     patterns: tuple[PatternInfo, ...]
     methods: tuple[MethodInfo, ...]
+    forecasts: tuple[ForecastReport, ...] = ()
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -60,6 +63,7 @@ def load_gallery(directory: Path) -> Gallery:
         comparison=store.read_json(directory / "comparison.json", Comparison),
         patterns=store.read_json(directory / "patterns.json", tuple[PatternInfo, ...]),
         methods=store.read_json(directory / "methods.json", tuple[MethodInfo, ...]),
+        forecasts=store.read_json(directory / "forecasts.json", tuple[ForecastReport, ...]),
     )
 
 
@@ -69,3 +73,4 @@ def save_gallery(directory: Path, gallery: Gallery) -> None:
     store.write_json(directory / "comparison.json", gallery.comparison)
     store.write_json(directory / "patterns.json", gallery.patterns)
     store.write_json(directory / "methods.json", gallery.methods)
+    store.write_json(directory / "forecasts.json", gallery.forecasts)

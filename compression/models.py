@@ -175,6 +175,16 @@ def resolve(model_id: str) -> ModelSpec:
     )
 
 
+def is_pinned(model_id: str) -> bool:
+    """Whether `model_id` always means the same files, or files whose changes show on this disk.
+
+    Raises:
+        UserError: if it names no model.
+    """
+    source = resolve(model_id).source
+    return not isinstance(source, HubSource) or re.fullmatch(r"[0-9a-f]{40}", source.revision or "") is not None
+
+
 def fetch(spec: ModelSpec) -> Generator[Progress, None, Path]:
     """Bring a model's files to this machine unless they are there.
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from compression import accounting
-from compression.allocation import Spectra
-from compression.calibration import Calibration, SiteStatistics
+from compression.allocation import CURVE_FRACTIONS, LossCurves, Spectra
+from compression.calibration import BlockStream, Calibration, Gradients, InputSums, SiteStatistics
 from compression.errors import UserError
 from compression.linalg import singular_values
 from compression.methods import METHODS, CompressionMethod, SiteResult, create_method
@@ -66,8 +66,45 @@ def measure_spectra(model: nn.Module, sites: tuple[LinearSite, ...]) -> Generato
     return spectra
 
 
+def measure_curves(
+    model: nn.Module,
+    sites: tuple[LinearSite, ...],
+    method: CompressionMethod,
+    calibration: Calibration,
+    gradients: Gradients,
+) -> Generator[Progress, None, LossCurves]:
+    """Every site's error curve under a method, made non-decreasing: what the policy ``fisher`` and the forecast use.
+
+    Raises:
+        UserError: naming the site whose statistics are unusable.
+    """
+
+    def curves_of(group: list[LinearSite]) -> list[tuple[str, tuple[float, ...]]]:
+        shared = calibration.statistics(group[0].input_group)
+        return [(site.name, curve_of(site, shared.with_outputs(gradients, site.name))) for site in group]
+
+    def curve_of(site: LinearSite, statistics: SiteStatistics) -> tuple[float, ...]:
+        try:
+            curve = method.predicted_losses(site_weight(model, site), statistics, CURVE_FRACTIONS)
+        except UserError as error:
+            raise UserError(f"{site.name}: {error}") from error
+        return tuple(curve.cummax(0).values.tolist())
+
+    losses: dict[str, tuple[float, ...]] = {}
+    with closing(parallel_map(curves_of, sites_by_input(sites))) as results:
+        for name, curve in chain.from_iterable(results):
+            losses[name] = curve
+            yield Progress("curves", len(losses), len(sites), f"error curve of {name}")
+    return LossCurves(losses)
+
+
 def compress(
-    source: LoadedModel, sites: tuple[LinearSite, ...], plan: CompressionPlan, calibration: Calibration | None
+    source: LoadedModel,
+    sites: tuple[LinearSite, ...],
+    plan: CompressionPlan,
+    calibration: Calibration | None,
+    gradients: Gradients | None = None,
+    sequences: Tensor | None = None,
 ) -> Generator[Progress, None, CompressedModel]:
     """Carry out a plan, site by site; the dense model is not changed.
 
@@ -76,28 +113,29 @@ def compress(
         sites: its sites.
         plan: what to do; `plan.allocation` decides how much of each site goes.
         calibration: statistics of the inputs; also used to report output errors.
+        gradients: statistics of the output gradients, for methods that use them.
+        sequences: the calibration sequences, for a method that collects inputs again behind compressed blocks.
 
     Yields:
         One event a site, whose `partial` is its `SiteReport`.
 
     Raises:
-        UserError: if the method needs a calibration and there is none, or a weight is not finite.
+        UserError: if the method needs statistics that are not given, or a weight is not finite.
     """
     started = time.perf_counter()
     method = create_method(plan.method, **plan.settings)
     if method.uses_calibration and calibration is None:
         raise UserError(f"The method {plan.method} needs calibration text: name one.")
-    removed = plan.allocation.removed_fractions
-
-    def compress_group(group: list[LinearSite]) -> list[tuple[CompressedLinear | None, SiteReport]]:
-        # Sites that read the same input share its factorisation, which is dropped with the group.
-        statistics = calibration.statistics(group[0].input_group) if calibration else None
-        return [_compress_site(source.model, site, method, statistics, removed[site.name]) for site in group]
-
+    if method.uses_gradients and gradients is None:
+        raise UserError(f"The method {plan.method} needs output gradients: give a longer calibration text.")
+    steps = _compress_all(source.model, sites, method, plan, calibration, gradients)
+    if getattr(method, "recalibrate", 0):
+        assert sequences is not None
+        steps = _compress_behind(source.model, sites, method, plan, sequences, gradients)
     layers: dict[str, nn.Module] = {}
     reports: dict[str, SiteReport] = {}
-    with closing(parallel_map(compress_group, sites_by_input(sites))) as results:
-        for layer, site_report in chain.from_iterable(results):
+    with closing(steps):
+        for layer, site_report in steps:
             if layer is not None:
                 layers[site_report.name] = layer
             reports[site_report.name] = site_report
@@ -107,9 +145,81 @@ def compress(
     report = summarise(model, source.storage_dtype, plan, tuple(reports[site.name] for site in sites), calibration)
     seconds = time.perf_counter() - started
     stages = {"calibration": report.calibration_seconds, "factorisation": sum(r.seconds for r in reports.values())}
-    notes = (*source.notes, *report.notes)
+    notes = (*source.notes, *_rank_notes(sites, calibration), *report.notes)
     report = replace(report, compress_seconds=seconds, stages=stages, notes=notes, model_note=source.note)
     return CompressedModel(source, model, report)
+
+
+SiteOutcome = tuple[CompressedLinear | None, SiteReport]
+
+
+def _compress_all(
+    model: nn.Module,
+    sites: tuple[LinearSite, ...],
+    method: CompressionMethod,
+    plan: CompressionPlan,
+    calibration: Calibration | None,
+    gradients: Gradients | None,
+) -> Generator[SiteOutcome, None, None]:
+    """Compress every site with the statistics as they are, several at a time."""
+    removed = plan.allocation.removed_fractions
+
+    def compress_group(group: list[LinearSite]) -> list[SiteOutcome]:
+        # Sites that read the same input share its factorisation, which is dropped with the group.
+        shared = calibration.statistics(group[0].input_group) if calibration else None
+        return [_compress_site(model, site, method, statistics_of(site, shared), removed[site.name]) for site in group]
+
+    def statistics_of(site: LinearSite, shared: SiteStatistics | None) -> SiteStatistics | None:
+        # Output gradients are read from disk: only for a site that needs them.
+        wanted = shared is not None and method.uses_gradients and removed[site.name] > 0
+        return shared.with_outputs(gradients, site.name) if shared is not None and wanted else shared
+
+    with closing(parallel_map(compress_group, sites_by_input(sites))) as results:
+        yield from chain.from_iterable(results)
+
+
+def _compress_behind(
+    model: PreTrainedModel,
+    sites: tuple[LinearSite, ...],
+    method: CompressionMethod,
+    plan: CompressionPlan,
+    sequences: Tensor,
+    gradients: Gradients | None,
+) -> Generator[SiteOutcome, None, None]:
+    """Compress block by block; each block's inputs are collected behind the compressed blocks before it."""
+    stream = BlockStream(model, sequences)
+    for _ in stream.start():
+        pass
+    for index, block in enumerate(stream.blocks):
+        members = tuple(site for site in sites if site.block == index)
+        sums = InputSums(list(members))
+        waiting = list(stream.hidden)
+        with sums.watching(model):
+            stream.run(index)
+        behind = Calibration(sums.grams, sums.positions, "", 0.0)
+        layers: dict[str, nn.Module] = {}
+        for layer, report in _compress_all(model, members, method, plan, behind, gradients):
+            if layer is not None:
+                layers[report.projection] = layer
+            yield layer, report
+        if layers:
+            stream.hidden = waiting
+            stream.run(index, compressed_copy(block, layers))
+
+
+def _rank_notes(sites: tuple[LinearSite, ...], calibration: Calibration | None) -> tuple[str, ...]:
+    """A sentence where the calibration text was too short for some inputs."""
+    if calibration is None:
+        return ()
+    short = {s.input_group: s for s in sites if calibration.num_positions[s.input_group] < s.in_features}
+    if not short:
+        return ()
+    widest = max(site.in_features for site in short.values())
+    seen = min(calibration.num_positions[group] for group in short)
+    return (
+        f"{len(short)} input Gram matrices are rank-deficient: {seen} calibration tokens for up to {widest} inputs, so "
+        f"directions that the text never used count as free; calibrate on at least {widest} tokens.",
+    )
 
 
 def sites_by_input(sites: tuple[LinearSite, ...]) -> list[list[LinearSite]]:
@@ -129,6 +239,8 @@ def _compress_site(
 ) -> tuple[CompressedLinear | None, SiteReport]:
     started = time.perf_counter()
     weight = site_weight(model, site)
+    if not torch.isfinite(weight).all():
+        raise UserError(f"{site.name}: the weight holds NaN or infinite values: expected finite ones; check the model.")
     original_bits = accounting.dense_bits(*weight.shape)
     result: SiteResult | None = None
     if removed_fraction > 0:

@@ -7,6 +7,10 @@ not) and norms live outside the blocks or are of another type, so they stay dens
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -98,12 +102,15 @@ def site_bias(model: nn.Module, site: LinearSite) -> Tensor | None:
     return bias.detach() if isinstance(bias, Tensor) else None
 
 
-def compressed_copy(model: PreTrainedModel, replacements: dict[str, nn.Module]) -> PreTrainedModel:
-    """A copy of `model` with some layers replaced; every other tensor is shared, `model` is untouched.
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def compressed_copy(model: Module, replacements: dict[str, nn.Module]) -> Module:
+    """A copy of a model or block with some layers replaced; every other tensor is shared, `model` is untouched.
 
     Args:
-        model: the dense model.
-        replacements: module path → new layer.
+        model: the dense model, or a part of it.
+        replacements: module path inside `model` → new layer.
     """
     memo: dict[int, object] = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     memo |= {id(model.get_submodule(name)): layer for name, layer in replacements.items()}
@@ -123,3 +130,86 @@ def empty_model(config: object) -> PreTrainedModel:
 def decoder_of(model: PreTrainedModel) -> nn.Module:
     """The model without its language-modelling head: what calibration runs."""
     return model.base_model
+
+
+# --- one block at a time ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BlockCall:
+    """The arguments, besides the hidden states, with which the model calls one of its blocks for one batch."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
+    """The model's transformer blocks in order."""
+    return _blocks(model)[1]
+
+
+def record_block_calls(model: PreTrainedModel, tokens: Tensor) -> tuple[Tensor, tuple[BlockCall, ...]]:
+    """What enters the first block, and how every block is called, found out without running any block.
+
+    Args:
+        model: causal language model.
+        tokens: token ids, (sequences, length).
+
+    Returns:
+        Hidden states (sequences, length, width) and one call for each block.
+    """
+    entering: list[Tensor] = []
+    calls: list[BlockCall] = []
+
+    def record(hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        entering.append(hidden)
+        calls.append(BlockCall(args, kwargs))
+        return hidden
+
+    blocks = blocks_of(model)
+    with _replaced_forwards(blocks, [record] * len(blocks)), torch.no_grad():
+        decoder_of(model)(tokens.to(_device_of(model)), use_cache=False)
+    return entering[0], tuple(calls)
+
+
+def run_block(block: nn.Module, hidden: Tensor, call: BlockCall) -> Tensor:
+    """What leaves a block, (sequences, length, width)."""
+    output = block(hidden, *call.args, **call.kwargs)
+    return output if isinstance(output, Tensor) else output[0]
+
+
+def run_head(model: PreTrainedModel, tokens: Tensor, hidden: Tensor) -> Tensor:
+    """Logits (sequences, length, vocabulary) from what leaves the last block.
+
+    Args:
+        model: causal language model.
+        tokens: the token ids that were run.
+        hidden: hidden states after the last block.
+    """
+
+    def skip(entering: Tensor, *_: Any, **__: Any) -> Tensor:
+        return entering
+
+    def finish(_entering: Tensor, *_: Any, **__: Any) -> Tensor:
+        return hidden
+
+    blocks = blocks_of(model)
+    with _replaced_forwards(blocks, [skip] * (len(blocks) - 1) + [finish]):
+        logits: Tensor = model(tokens.to(_device_of(model)), use_cache=False).logits
+    return logits
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+@contextmanager
+def _replaced_forwards(blocks: nn.ModuleList, forwards: list[Callable[..., Tensor]]) -> Iterator[None]:
+    """Let blocks compute something else for a while; whatever happens, they are as before afterwards."""
+    for block, forward in zip(blocks, forwards, strict=True):
+        block.forward = forward
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.forward  # the class's own shows again

@@ -258,6 +258,19 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def stamp(name: str) -> tuple[Any, ...]:
+    """A name and, where it is a file or directory, the sizes and times of its files: changed files are new ones."""
+    path = os.path.expanduser(name)
+    if not os.path.exists(path):
+        return (name,)
+    try:
+        entries = [path] if os.path.isfile(path) else [entry.path for entry in os.scandir(path)]
+        stats = [(entry, os.stat(entry)) for entry in sorted(entries)]
+    except OSError:
+        return (name,)  # loading it says what is wrong
+    return (name, *((entry, stat.st_size, stat.st_mtime_ns) for entry, stat in stats))
+
+
 def touch(path: Path) -> None:
     """Mark a cache entry as just used, for `prune`."""
     os.utime(path)

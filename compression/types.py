@@ -65,17 +65,21 @@ class TextSource:
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """Which tokens the input Gram matrices are collected on.
+    """Which tokens the statistics are collected on.
 
     Attributes:
-        text: the calibration text; it is tokenised once, whole, and its first sequences are used.
-        num_sequences: number of sequences.
+        text: the calibration text; it is tokenised once, whole, and its sequences are spread evenly over it.
+        num_sequences: number of sequences for the input Gram matrices.
         sequence_length: tokens a sequence.
+        gradient_sequences: number of other sequences for the output-gradient Gram matrices.
+        seed: 0 takes each sequence from the middle of its stretch of text, any other seed from a random place in it.
     """
 
     text: TextSource
     num_sequences: int = 32
     sequence_length: int = 512
+    gradient_sequences: int = 16
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,7 @@ class MethodInfo:
     description: str
     source: str
     uses_calibration: bool
+    own_policy: str
     warning: str | None
     settings: tuple[SettingInfo, ...]
 
@@ -298,8 +303,34 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Probe:
+    """A compressed model measured on calibration text that no statistic has seen.
+
+    Attributes:
+        removed_fraction: over the compressible sites, as asked for.
+        predicted_loss: what the error curves say of its allocation, in nats a token.
+        window_changes: for each window, mean loss minus that of the dense model, in nats.
+        seconds: time spent on compressing and measuring.
+    """
+
+    removed_fraction: float
+    predicted_loss: float
+    window_changes: tuple[float, ...]
+    seconds: float
+
+    @property
+    def change(self) -> float:
+        """Mean change of the loss over the windows: of log-perplexity, as all have the same length."""
+        return sum(self.window_changes) / len(self.window_changes)
+
+
+@dataclass(frozen=True)
 class ComparisonRun:
-    """One (method, policy, removed fraction) of a comparison, measured."""
+    """One (method, policy, removed fraction) of a comparison, measured, and its forecast where one was made.
+
+    The forecast is that of the dense perplexity on the same text times the change foretold from probes; `predicted_low`
+    and `predicted_high` are its 95 % band, and `forecast_problem` says why there is none.
+    """
 
     method: str
     policy: str
@@ -320,6 +351,10 @@ class ComparisonRun:
     warning: str | None = None
     notes: tuple[str, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)
+    predicted_perplexity: float | None = None
+    predicted_low: float | None = None
+    predicted_high: float | None = None
+    forecast_problem: str = ""
 
 
 @dataclass(frozen=True)

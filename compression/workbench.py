@@ -7,7 +7,8 @@ is serialised. Dense models are shared and never changed.
 from __future__ import annotations
 
 import dataclasses
-import os
+import math
+import shutil
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -19,26 +20,28 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from compression import analysis, costs, export, models, pipeline, store, texts
-from compression.accounting import check_removed_fraction
-from compression.allocation import Guards, Spectra, allocate
-from compression.calibration import Calibration, calibration_sequences, collect
+from compression import analysis, calibration, costs, export, forecast, models, pipeline, store, texts
+from compression.allocation import CURVE_FRACTIONS, POLICIES, Evidence, LossCurves, Spectra, allocate
+from compression.calibration import Calibration, Gradients, TextSplit, collect, collect_gradients, split_text
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
 from compression.evaluation.generation import generate
 from compression.evaluation.latency import measure_latency
 from compression.evaluation.perplexity import measure_perplexity, tokenize
+from compression.forecast import Forecast, ForecastReport
 from compression.linalg import singular_values
-from compression.methods import METHODS, CompressionMethod, create_method
+from compression.methods import METHODS, create_method
 from compression.models import LoadedModel
 from compression.modules import CompressedLinear, DictionaryLinear
 from compression.parallel import parallel_map
 from compression.pipeline import CompressedModel, finish
 from compression.recent import Recent
+from compression.recipe import DENSE, Recipe
 from compression.sites import find_sites, site_weight
+from compression.tensors import TensorFolder
 from compression.types import (
     Allocation,
     CalibrationSettings,
@@ -49,6 +52,7 @@ from compression.types import (
     LatencyReport,
     LinearSite,
     PerplexityReport,
+    Probe,
     Progress,
     SiteReport,
 )
@@ -56,73 +60,11 @@ from compression.types import (
 T = TypeVar("T")
 P = ParamSpec("P")
 
-DENSE = "dense"
-"""The method name that stands for "not compressed"."""
-MAX_CALIBRATION_CACHE_BYTES = 4 * 2**30
+MAX_CALIBRATION_CACHE_BYTES = 16 * 2**30
+CURVE_METHOD = "compot-fisher"
+"""Whose error curves the policy ``fisher`` uses where no method is named."""
 SLIDER = tuple(step / 100 for step in range(96))
 """Removed fractions at which allocations are tabulated: 0 to 0.95 in steps of 0.01."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Names one model to look at: what to compress and how. Hashable, so that it can key a cache.
-
-    Attributes:
-        model_id: catalogue id, Hub id, directory, or a directory written by ``compress``.
-        method: a name in `METHODS`, or ``dense``.
-        policy: a name in `POLICIES`.
-        removed_fraction: over the compressible sites, in [0, 0.95].
-        calibration_text: name of a text or a file.
-        num_sequences: calibration sequences.
-        sequence_length: tokens a calibration sequence.
-        iterations: alternations of an iterative method; None for its default.
-        atoms_per_nonzero: k/s of a dictionary method; None for its default.
-        guards: bounds on what a site may lose.
-    """
-
-    model_id: str
-    method: str = DENSE
-    policy: str = "uniform"
-    removed_fraction: float = 0.0
-    calibration_text: str = "sotu-calibration"
-    num_sequences: int = 32
-    sequence_length: int = 512
-    iterations: int | None = None
-    atoms_per_nonzero: float | None = None
-    guards: Guards = Guards()
-
-    @property
-    def is_dense(self) -> bool:
-        """Whether nothing is compressed."""
-        return self.method == DENSE
-
-    def method_settings(self) -> dict[str, Any]:
-        """The settings given here that the method has; the rest does not concern it."""
-        given = {"iterations": self.iterations, "atoms_per_nonzero": self.atoms_per_nonzero}
-        known = {field.name for field in dataclasses.fields(METHODS[self.method])} if self.method in METHODS else set()
-        return {name: value for name, value in given.items() if name in known and value is not None}
-
-    def build_method(self) -> CompressionMethod:
-        """The method with its settings.
-
-        Raises:
-            UserError: if there is no such method (``dense`` is none), or a setting is out of range.
-        """
-        return create_method(self.method, **self.method_settings())
-
-    def check(self) -> None:
-        """Refuse what cannot be carried out, before anything is loaded.
-
-        Raises:
-            UserError: for an unknown method or policy, or a number out of range.
-        """
-        check_removed_fraction(self.removed_fraction)
-        allocate(self.policy, (), {}, 0.0)
-        if not self.is_dense:
-            self.build_method()
-        for name, value in (("calibration sequences", self.num_sequences), ("sequence length", self.sequence_length)):
-            if not 1 <= value <= 65536:
-                raise UserError(f"The number for {name} must be from 1 to 65536, but {value} was given.")
 
 
 @dataclass(frozen=True)
@@ -138,6 +80,27 @@ class DenseModel:
     loaded: LoadedModel
     sites: tuple[LinearSite, ...]
     identity: str
+
+    @property
+    def context(self) -> int | None:
+        """Longest input in tokens, where the model has a limit."""
+        return getattr(self.loaded.model.config, "max_position_embeddings", None)
+
+
+META_FILE = "meta.json"
+
+
+@dataclass(frozen=True)
+class StatisticsMeta:
+    """What stands beside stored statistics.
+
+    Attributes:
+        counts: positions behind each input group, or ``scored`` tokens behind the gradients.
+        seconds: time it took to make them.
+    """
+
+    counts: dict[str, int]
+    seconds: float
 
 
 Steps = Generator[Progress, None, T]
@@ -169,7 +132,10 @@ class Workbench:
         self._busy = threading.Lock()
         self._dense: Recent[DenseModel] = Recent(2)
         self._compressed: Recent[CompressedModel] = Recent(2)
-        self._calibrations: Recent[Calibration] = Recent(1)
+        self._calibrations: Recent[Calibration] = Recent(2)
+        self._gradients: Recent[Gradients] = Recent(2)
+        self._splits: Recent[TextSplit] = Recent(2)
+        self._curves: Recent[LossCurves] = Recent(16)
         self._spectra: Recent[Spectra] = Recent(4)
         self._texts: Recent[texts.Text] = Recent(4)
         self._results: Recent[Any] = Recent(256)
@@ -182,7 +148,7 @@ class Workbench:
         return self._info((yield from self._load(model_id)))
 
     def _load(self, model_id: str) -> Steps[DenseModel]:
-        key = _on_disk(model_id)
+        key = store.stamp(model_id)
         known = self._dense.get(key)
         if known is not None:
             return known
@@ -212,31 +178,101 @@ class Workbench:
 
     # --- statistics ---------------------------------------------------------------------------------------------
 
-    def _calibrate(self, dense: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, CalibrationSettings]]:
+    def _settings(self, recipe: Recipe) -> Steps[CalibrationSettings]:
         text = yield from self._text(recipe.calibration_text)
-        settings = CalibrationSettings(text.source, recipe.num_sequences, recipe.sequence_length)
-        key = store.content_key("calibration", code_version(), dense.identity, settings)
-        known = self._calibrations.get(key)
+        return CalibrationSettings(
+            text.source, recipe.num_sequences, recipe.sequence_length, recipe.gradient_sequences, recipe.seed
+        )
+
+    def _split(self, dense: DenseModel, recipe: Recipe) -> Steps[TextSplit]:
+        """The parts of the calibration text, tokenised."""
+        settings = yield from self._settings(recipe)
+        key = (dense.identity, settings)
+        known = self._splits.get(key)
         if known is not None:
-            return dataclasses.replace(known, reused=True), settings
-        file = store.root() / "calibrations" / f"{key}.safetensors"
-        stored = _read_calibration(file, key)
-        if stored is not None:
-            return self._calibrations.put(key, stored), settings
-        context = getattr(dense.loaded.model.config, "max_position_embeddings", None)
+            return known
+        context = dense.context
         if context is not None and settings.sequence_length > context:
             raise UserError(
                 f"Calibration sequences of {settings.sequence_length} tokens are longer than the model's context of "
                 f"{context}: ask for shorter ones."
             )
+        text = yield from self._text(recipe.calibration_text)
         tokens = tokenize(dense.loaded.tokenizer, text.content)
-        sequences = calibration_sequences(tokens, settings.num_sequences, settings.sequence_length)
-        calibration = yield from collect(dense.loaded.model, dense.sites, sequences, key)
-        with store.atomic_file(file) as temporary:
-            metadata = {"num_tokens": str(calibration.num_tokens), "seconds": repr(calibration.seconds)}
-            save_file(calibration.grams, temporary, metadata)
-        store.prune(file.parent, MAX_CALIBRATION_CACHE_BYTES)
-        return self._calibrations.put(key, calibration), settings
+        return self._splits.put(key, split_text(tokens, settings, context))
+
+    def _too_short(self, what: str, dense: DenseModel, recipe: Recipe) -> Steps[UserError]:
+        settings = yield from self._settings(recipe)
+        text = yield from self._text(recipe.calibration_text)
+        count = len(tokenize(dense.loaded.tokenizer, text.content))
+        return calibration.too_short(what, count, settings, dense.context)
+
+    def _calibrate(self, dense: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, CalibrationSettings]]:
+        settings = yield from self._settings(recipe)
+        key = store.content_key("calibration", code_version(), dense.identity, settings)
+        known = self._calibrations.get(key)
+        if known is not None:
+            return dataclasses.replace(known, reused=True), settings
+        folder = store.root() / "calibrations" / key
+        meta = _read_meta(folder)
+        if meta is None:
+            sequences = (yield from self._split(dense, recipe)).inputs
+            with store.atomic_directory(folder) as temporary:
+                made = yield from collect(dense.loaded.model, dense.sites, sequences, key, TensorFolder(temporary))
+                meta = StatisticsMeta(made.num_positions, made.seconds)
+                store.write_json(temporary / META_FILE, meta)
+            store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
+            fresh = Calibration(TensorFolder(folder), meta.counts, key, meta.seconds)
+            return self._calibrations.put(key, fresh), settings
+        return self._calibrations.put(
+            key, Calibration(TensorFolder(folder), meta.counts, key, meta.seconds, True)
+        ), settings
+
+    def _differentiate(self, dense: DenseModel, recipe: Recipe) -> Steps[Gradients]:
+        """Output-gradient statistics, made once for a model and a text."""
+        settings = yield from self._settings(recipe)
+        key = store.content_key("gradients", code_version(), dense.identity, settings)
+        known = self._gradients.get(key)
+        if known is not None:
+            return dataclasses.replace(known, reused=True)
+        folder = store.root() / "calibrations" / f"{key}-gradients"
+        meta = _read_meta(folder)
+        if meta is None:
+            sequences = (yield from self._split(dense, recipe)).gradients
+            if sequences is None:
+                raise (yield from self._too_short("gradients", dense, recipe))
+            with store.atomic_directory(folder) as temporary:
+                made = yield from collect_gradients(
+                    dense.loaded.model, dense.sites, sequences, key, TensorFolder(temporary)
+                )
+                meta = StatisticsMeta({"scored": made.num_scored}, made.seconds)
+                store.write_json(temporary / META_FILE, meta)
+            store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
+            return self._gradients.put(key, Gradients(TensorFolder(folder), made.num_scored, key, made.seconds))
+        scored = meta.counts["scored"]
+        return self._gradients.put(key, Gradients(TensorFolder(folder), scored, key, meta.seconds, True))
+
+    def _error_curves(self, dense: DenseModel, recipe: Recipe) -> Steps[LossCurves]:
+        """Error curves of the recipe's method, or of `CURVE_METHOD` where it names none."""
+        method = create_method(CURVE_METHOD) if recipe.is_dense else recipe.build_method()
+        settings = yield from self._settings(recipe)
+        key = store.content_key(
+            "curves", code_version(), dense.identity, settings, method.name, dataclasses.asdict(method), CURVE_FRACTIONS
+        )
+        known = self._curves.get(key)
+        if known is not None:
+            return known
+        file = store.root() / "curves" / f"{key}.json"
+        if file.is_file():
+            try:
+                return self._curves.put(key, store.read_json(file, LossCurves))
+            except UserError:
+                file.unlink(missing_ok=True)
+        inputs, _ = yield from self._calibrate(dense, recipe)
+        outputs = yield from self._differentiate(dense, recipe)
+        curves = yield from pipeline.measure_curves(dense.loaded.model, dense.sites, method, inputs, outputs)
+        store.write_json(file, curves)
+        return self._curves.put(key, curves)
 
     def _singular_values(self, dense: DenseModel) -> Steps[Spectra]:
         key = dense.loaded.weights_hash
@@ -263,7 +299,10 @@ class Workbench:
         sequence_length: int = 512,
         policies: tuple[str, ...] = ("uniform", "pooled"),
     ) -> Steps[analysis.AnalysisInfo]:
-        """Spectra of every site, plain and whitened, and the allocation at every slider position."""
+        """Spectra of every site, plain and whitened, and the allocation at every slider position.
+
+        The policy ``fisher`` is tabulated with the error curves of `CURVE_METHOD`.
+        """
         recipe = Recipe(
             model_id,
             calibration_text=calibration_text,
@@ -272,11 +311,15 @@ class Workbench:
         )
         recipe.check()
         dense = yield from self._load(model_id)
-        calibration, settings = yield from self._calibrate(dense, recipe)
+        inputs, settings = yield from self._calibrate(dense, recipe)
         plain = yield from self._singular_values(dense)
+        curves = None
+        if any(POLICIES[policy].uses_curves for policy in policies):
+            curves = yield from self._error_curves(dense, recipe)
+        evidence = Evidence(plain, curves)
 
         def whiten_group(group: list[LinearSite]) -> list[tuple[str, torch.Tensor]]:
-            whitening = calibration.statistics(group[0].input_group).whitening
+            whitening = inputs.statistics(group[0].input_group).whitening()
             model = dense.loaded.model
             return [(s.name, singular_values(whitening.whiten(site_weight(model, s).T))) for s in group]
 
@@ -288,7 +331,7 @@ class Workbench:
         spectra = [analysis.spectrum_info(s, plain[s.name].tolist(), whitened[s.name].tolist()) for s in dense.sites]
         allocations = {
             policy: tuple(
-                tuple(round(f, 4) for f in allocate(policy, dense.sites, plain, target).removed_fractions.values())
+                tuple(round(f, 4) for f in allocate(policy, dense.sites, evidence, target).removed_fractions.values())
                 for target in SLIDER
             )
             for policy in policies
@@ -305,14 +348,19 @@ class Workbench:
     def allocation(self, recipe: Recipe) -> Steps[tuple[analysis.ModelInfo, Allocation]]:
         """The budget split of a recipe."""
         recipe.check()
+        recipe = recipe.resolved()
         dense = yield from self._load(recipe.model_id)
         return self._info(dense), (yield from self._allocate(dense, recipe))
 
+    def _evidence(self, dense: DenseModel, recipe: Recipe) -> Steps[Evidence]:
+        policy = POLICIES[recipe.policy]
+        spectra = (yield from self._singular_values(dense)) if policy.uses_spectra else {}
+        curves = (yield from self._error_curves(dense, recipe)) if policy.uses_curves else None
+        return Evidence(spectra, curves)
+
     def _allocate(self, dense: DenseModel, recipe: Recipe) -> Steps[Allocation]:
-        spectra: Spectra = {}
-        if recipe.policy != "uniform":
-            spectra = yield from self._singular_values(dense)
-        return allocate(recipe.policy, dense.sites, spectra, recipe.removed_fraction, recipe.guards)
+        evidence = yield from self._evidence(dense, recipe)
+        return allocate(recipe.policy, dense.sites, evidence, recipe.removed_fraction, recipe.guards, recipe.pins)
 
     # --- compression --------------------------------------------------------------------------------------------
 
@@ -335,13 +383,18 @@ class Workbench:
 
     def _compress(self, recipe: Recipe) -> Steps[CompressedModel]:
         recipe.check()
+        recipe = recipe.resolved()
         method = recipe.build_method()
         dense = yield from self._load(recipe.model_id)
         text = yield from self._text(recipe.calibration_text)
         known = self._compressed.get(recipe)
         if known is not None and _made_from(known, dense, text):
             return known
-        calibration, settings = yield from self._calibrate(dense, recipe)
+        inputs, settings = yield from self._calibrate(dense, recipe)
+        gradients = None
+        if method.uses_gradients or POLICIES[recipe.policy].uses_curves:
+            gradients = yield from self._differentiate(dense, recipe)
+        sequences = (yield from self._split(dense, recipe)).inputs if recipe.recalibrate else None
         started = time.perf_counter()
         allocation = yield from self._allocate(dense, recipe)
         allocated = time.perf_counter()
@@ -353,11 +406,17 @@ class Workbench:
             allocation=allocation,
             calibration=settings,
         )
-        compressed = yield from pipeline.compress(dense.loaded, dense.sites, plan, calibration)
+        compressed = yield from pipeline.compress(dense.loaded, dense.sites, plan, inputs, gradients, sequences)
+        stages = compressed.report.stages | {"allocation": allocated - started}
+        statistics_seconds = inputs.seconds
+        if gradients is not None:
+            stages["gradients"] = gradients.seconds
+            statistics_seconds += gradients.seconds
         report = dataclasses.replace(
             compressed.report,
+            calibration_seconds=statistics_seconds,
             compress_seconds=time.perf_counter() - started,
-            stages=compressed.report.stages | {"allocation": allocated - started},
+            stages=stages,
         )
         return self._compressed.put(recipe, dataclasses.replace(compressed, report=report))
 
@@ -371,10 +430,136 @@ class Workbench:
             return (yield from self._load(recipe.model_id))
         return (yield from self._compress(recipe))
 
+    # --- forecast -----------------------------------------------------------------------------------------------
+
+    @exclusive
+    def forecast(self, recipe: Recipe) -> Steps[ForecastReport]:
+        """Predicted perplexity at every slider position up to the largest that is forecast.
+
+        The error curves and the probes are made once for a method and a policy, and the table is stored.
+        """
+        recipe.check()
+        recipe = recipe.resolved()
+        dense = yield from self._load(recipe.model_id)
+        fitted = yield from self._forecast(dense, recipe)
+        curves = yield from self._error_curves(dense, recipe)
+        evidence = yield from self._evidence(dense, recipe)
+        settings = yield from self._settings(recipe)
+        predictions = []
+        for fraction in SLIDER:
+            if fitted.problem or fraction > forecast.LARGEST_FRACTION:
+                break
+            split = allocate(recipe.policy, dense.sites, evidence, fraction, recipe.guards, recipe.pins)
+            loss = curves.total(split.removed_fractions)
+            predictions.append(forecast.predict(fitted, fraction, loss, fitted.dense_loss))
+            yield Progress("forecast", len(predictions), len(SLIDER), f"forecast at {fraction:.0%} removed")
+        report = ForecastReport(
+            model_id=dense.loaded.id,
+            model_note=dense.loaded.note,
+            weights_hash=dense.loaded.weights_hash,
+            method=recipe.method,
+            policy=recipe.policy,
+            settings=dataclasses.asdict(recipe.build_method()),
+            text=settings.text,
+            convention=fitted.convention,
+            dense=forecast.DensePerplexity(math.exp(fitted.dense_loss)),
+            measured=tuple(
+                forecast.MeasuredPoint(probe.removed_fraction, forecast.perplexity(fitted.dense_loss + probe.change))
+                for probe in fitted.probes
+            ),
+            predictions=tuple(prediction for prediction in predictions if prediction is not None),
+            problem=fitted.problem,
+            environment=describe_environment(),
+        )
+        key = forecast.table_key(recipe)
+        if key is not None:
+            forecast.store_report(key, report)
+        return report
+
+    def _forecast_file(self, dense: DenseModel, recipe: Recipe) -> Steps[Path]:
+        settings = yield from self._settings(recipe)
+        method = recipe.build_method()
+        described = (method.name, dataclasses.asdict(method), recipe.policy, recipe.guards)
+        key = store.content_key("probes", code_version(), dense.identity, settings, described)
+        return store.root() / "probes" / f"{key}.json"
+
+    def _forecast(self, dense: DenseModel, recipe: Recipe) -> Steps[Forecast]:
+        """Probes of a method and a policy, from the cache or measured now."""
+        file = yield from self._forecast_file(dense, recipe)
+        if file.is_file():
+            try:
+                return store.read_json(file, Forecast)
+            except UserError:
+                file.unlink(missing_ok=True)
+        windows = (yield from self._split(dense, recipe)).probes
+        if windows is None:
+            raise (yield from self._too_short("a probe", dense, recipe))
+        text = (yield from self._settings(recipe)).text
+        window = windows.shape[1]
+        curves = yield from self._error_curves(dense, recipe)
+
+        def measure(model: Any) -> Steps[PerplexityReport]:
+            return (yield from measure_perplexity(model, windows.flatten(), text, 0, window))
+
+        key = ("dense probe", dense.identity, (yield from self._settings(recipe)))
+        reference: PerplexityReport | None = self._results.get(key)
+        if reference is None:
+            reference = self._results.put(key, (yield from measure(dense.loaded.model)))
+        probes: dict[float, Probe] = {}
+        middle = forecast.PROBE_FRACTIONS[forecast.MIDDLE]
+        for fraction in (middle, *(f for f in forecast.PROBE_FRACTIONS if f != middle)):
+            started = time.perf_counter()
+            compressed = yield from self._compress(dataclasses.replace(recipe, removed_fraction=fraction, pins=()))
+            measured = yield from measure(compressed.model)
+            pairs = zip(measured.window_losses, reference.window_losses, strict=True)
+            loss = curves.total(compressed.report.plan.allocation.removed_fractions)
+            changes = tuple(now - before for now, before in pairs)
+            probes[fraction] = Probe(fraction, loss, changes, time.perf_counter() - started)
+            yield Progress("probe", len(probes), len(forecast.PROBE_FRACTIONS), f"probe at {fraction:.0%} removed")
+            if not 0 < probes[fraction].change <= forecast.MAX_CHANGE:
+                break  # broken already: more points would tell nothing
+        ordered = tuple(probes[fraction] for fraction in sorted(probes))
+        fitted = forecast.make_forecast(ordered, reference.window_losses, reference.convention)
+        store.write_json(file, fitted)
+        return fitted
+
+    def _predicted(
+        self, dense: DenseModel, recipe: Recipe, report: CompressionReport, dense_loss: float, wanted: bool | None
+    ) -> Steps[dict[str, Any]]:
+        """The fields of a `ComparisonRun` that hold its forecast.
+
+        Args:
+            dense: the model.
+            recipe: resolved.
+            report: of the compressed model.
+            dense_loss: of the dense model on the text that is measured on, in nats.
+            wanted: True makes probes where there are none, False makes no forecast, None makes probes only for a method
+                or policy that looks at the loss anyway.
+        """
+        if wanted is False:
+            return {}
+        looks_at_loss = recipe.build_method().uses_gradients or POLICIES[recipe.policy].uses_curves
+        made_before = (yield from self._forecast_file(dense, recipe)).is_file()
+        if not (wanted or looks_at_loss or made_before):
+            return {}
+        if wanted is None and (yield from self._split(dense, recipe)).probes is None:
+            return {"forecast_problem": "the calibration text is too short to keep a probe apart"}
+        fitted = yield from self._forecast(dense, recipe)
+        curves = yield from self._error_curves(dense, recipe)
+        loss = curves.total(report.plan.allocation.removed_fractions)
+        prediction = forecast.predict(fitted, recipe.removed_fraction, loss, dense_loss)
+        if prediction is None:
+            return {"forecast_problem": fitted.problem or f"beyond {forecast.LARGEST_FRACTION:.0%} removed"}
+        return {
+            "predicted_perplexity": prediction.perplexity,
+            "predicted_low": prediction.low,
+            "predicted_high": prediction.high,
+        }
+
     # --- measurements -------------------------------------------------------------------------------------------
 
     def _perplexity_key(self, recipe: Recipe, text: texts.Text, window: int, max_windows: int | None) -> str:
-        files = _on_disk(recipe.model_id), _on_disk(recipe.calibration_text)
+        files = store.stamp(recipe.model_id), store.stamp(recipe.calibration_text)
         return store.content_key(
             "perplexity", code_version(), recipe, files, text.source.fingerprint, window, max_windows
         )
@@ -414,7 +599,7 @@ class Workbench:
     @exclusive
     def run(self, recipe: Recipe, text: str, window: int = 1024, max_windows: int | None = 4) -> Steps[ComparisonRun]:
         """Compress and measure on a named text or a file."""
-        return (yield from self._run(recipe, (yield from self._text(text)), window, max_windows))
+        return (yield from self._run(recipe.resolved(), (yield from self._text(text)), window, max_windows))
 
     def _run(self, recipe: Recipe, text: texts.Text, window: int, max_windows: int | None) -> Steps[ComparisonRun]:
         key = ("run", self._perplexity_key(recipe, text, window, max_windows))
@@ -452,9 +637,21 @@ class Workbench:
 
     @exclusive
     def compare(
-        self, recipes: tuple[Recipe, ...], text: str, window: int = 1024, max_windows: int | None = 4
+        self,
+        recipes: tuple[Recipe, ...],
+        text: str,
+        window: int = 1024,
+        max_windows: int | None = 4,
+        predict: bool | None = False,
     ) -> Steps[Comparison]:
         """Measure the dense model and every recipe on one text; all recipes share model and calibration.
+
+        Args:
+            recipes: what to measure.
+            text: name of a text or a file.
+            window: tokens a window.
+            max_windows: number of windows.
+            predict: whether to set the forecast beside the measurement; None: where the loss is looked at anyway.
 
         Yields:
             Among others, an event of stage ``run`` after every recipe, whose `partial` is its `ComparisonRun`.
@@ -462,6 +659,7 @@ class Workbench:
         for recipe in recipes:
             recipe.check()
             recipe.build_method()
+        recipes = tuple(dict.fromkeys(recipe.resolved() for recipe in recipes))
         first = recipes[0]
         scored = yield from self._text(text)
         dense = yield from self._load(first.model_id)
@@ -471,6 +669,10 @@ class Workbench:
         runs = []
         for index, recipe in enumerate(recipes):
             run = yield from self._run(recipe, scored, window, max_windows)
+            compressed = yield from self._compress(recipe)
+            loss = reference.negative_log_likelihood
+            predicted = yield from self._predicted(dense, recipe, compressed.report, loss, predict)
+            run = dataclasses.replace(run, **predicted)
             runs.append(run)
             label = f"{run.method}, {run.policy}, {run.removed_fraction:.1%} removed"
             yield Progress("run", index + 1, len(recipes), f"{label}: perplexity {run.perplexity:.2f}", run)
@@ -512,12 +714,13 @@ class Workbench:
         site = next((site for site in dense.sites if site.name == site_name), None)
         if site is None:
             raise UserError(f"{recipe.model_id} has no site {site_name!r}: choose one from the list.")
-        calibration, _ = yield from self._calibrate(dense, recipe)
+        recipe = recipe.resolved()
+        inputs, _ = yield from self._calibrate(dense, recipe)
         allocation = yield from self._allocate(dense, recipe)
         fraction = allocation.removed_fractions[site_name]
         if fraction <= 0:
             raise UserError(f"{site_name} stays dense at this setting: choose another site or remove more.")
-        statistics = calibration.statistics(site.input_group)
+        statistics = inputs.statistics(site.input_group)
         weight = site_weight(dense.loaded.model, site)
         layers: dict[str, CompressedLinear] = {}
         convergence: tuple[float, ...] = ()
@@ -549,7 +752,7 @@ class Workbench:
 
     def prepared(self, recipe: Recipe) -> costs.Prepared:
         """What is in memory already of what a recipe needs."""
-        dense = self._dense.get(_on_disk(recipe.model_id))
+        dense = self._dense.get(store.stamp(recipe.model_id))
         weights = sum(site.num_weights for site in dense.sites) if dense else None
         compressed = recipe in self._compressed
         return costs.Prepared(dense is not None, compressed, site_weights=weights)
@@ -574,19 +777,6 @@ def opened_model(opened: CompressedModel | DenseModel) -> Any:
     return opened.model if isinstance(opened, CompressedModel) else opened.loaded.model
 
 
-def _on_disk(name: str) -> tuple[Any, ...]:
-    """A name and, where it is a file or directory, the sizes and times of its files: changed files are new ones."""
-    path = os.path.expanduser(name)
-    if not os.path.exists(path):
-        return (name,)
-    try:
-        entries = [path] if os.path.isfile(path) else [entry.path for entry in os.scandir(path)]
-        stats = [(entry, os.stat(entry)) for entry in sorted(entries)]
-    except OSError:
-        return (name,)  # loading it says what is wrong
-    return (name, *((entry, stat.st_size, stat.st_mtime_ns) for entry, stat in stats))
-
-
 def _identity(loaded: LoadedModel) -> str:
     tokenizer = loaded.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -601,19 +791,17 @@ def _made_from(compressed: CompressedModel, dense: DenseModel, text: texts.Text)
     return same_text and plan.weights_hash == dense.loaded.weights_hash
 
 
-def _read_calibration(file: Path, key: str) -> Calibration | None:
-    """A calibration from the cache; a damaged file counts as absent and is made again."""
-    if not file.is_file():
+def _read_meta(folder: Path) -> StatisticsMeta | None:
+    """What stands beside stored statistics; a damaged entry counts as absent and is made again."""
+    if not folder.is_dir():
         return None
     try:
-        with safe_open(file, framework="pt") as stored:
-            metadata = stored.metadata()
-            grams = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError):
-        file.unlink(missing_ok=True)
+        meta = store.read_json(folder / META_FILE, StatisticsMeta)
+    except UserError:
+        shutil.rmtree(folder, ignore_errors=True)
         return None
-    store.touch(file)
-    return Calibration(grams, int(metadata["num_tokens"]), key, float(metadata["seconds"]), reused=True)
+    store.touch(folder)
+    return meta
 
 
 def _block_density(mask: torch.Tensor, blocks: int) -> tuple[tuple[float, ...], ...]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
 from compression.accounting import average_removed_fraction
-from compression.allocation import POLICIES, Guards, allocate
+from compression.allocation import CHOICES, CURVE_FRACTIONS, POLICIES, Evidence, LossCurves, allocate, parse_pin
 from compression.errors import UserError
+from compression.recipe import Guards
 from compression.types import LinearSite
 
 SHAPES = [(64, 64), (16, 64), (128, 64), (64, 128)]
@@ -17,6 +20,13 @@ SPECTRA = {
     * 10.0**index
     for index, site in enumerate(SITES)
 }
+CURVES = LossCurves(
+    {
+        site.name: tuple(10.0**-index * (fraction + 5 * fraction**3) * site.num_weights for fraction in CURVE_FRACTIONS)
+        for index, site in enumerate(SITES)
+    }
+)
+EVIDENCE = Evidence(SPECTRA, CURVES)
 STEP = 1 / 64
 """Largest share of all weights that one singular value stands for."""
 
@@ -24,34 +34,36 @@ STEP = 1 / 64
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("target", [0.0, 0.05, 0.2, 0.5, 0.8, 0.95])
 def test_every_policy_meets_its_budget(policy, target):
-    allocation = allocate(policy, SITES, SPECTRA, target)
+    allocation = allocate(policy, SITES, EVIDENCE, target)
     average = average_removed_fraction(SITES, allocation.removed_fractions)
     assert target - 1e-9 <= average <= target + STEP
     assert set(allocation.removed_fractions) == {site.name for site in SITES}
 
 
+@pytest.mark.parametrize("policy", ["pooled", "fisher"])
 @pytest.mark.parametrize("guards", [Guards(0.1, 0.3), Guards(0.0, 0.5), Guards(0.2, 0.2)])
-def test_pooled_respects_the_guards(guards):
-    fractions = allocate("pooled", SITES, SPECTRA, 0.2, guards).removed_fractions.values()
+def test_policies_respect_the_guards(policy, guards):
+    fractions = allocate(policy, SITES, EVIDENCE, 0.2, guards).removed_fractions.values()
     assert min(fractions) >= guards.least and max(fractions) <= guards.most
 
 
-def test_the_upper_guard_gives_way_to_a_larger_target():
-    fractions = allocate("pooled", SITES, SPECTRA, 0.9, Guards(0.0, 0.5)).removed_fractions.values()
+@pytest.mark.parametrize("policy", ["pooled", "fisher"])
+def test_the_upper_guard_gives_way_to_a_larger_target(policy):
+    fractions = allocate(policy, SITES, EVIDENCE, 0.9, Guards(0.0, 0.5)).removed_fractions.values()
     assert max(fractions) == pytest.approx(0.9)
 
 
 def test_pooled_takes_more_from_the_steeper_spectrum_whatever_its_scale():
-    removed = allocate("pooled", SITES, SPECTRA, 0.2).removed_fractions
+    removed = allocate("pooled", SITES, EVIDENCE, 0.2).removed_fractions
     assert removed["site3"] > removed["site0"]
     louder = SPECTRA | {"site0": SPECTRA["site0"] * 1e6}
-    assert allocate("pooled", SITES, louder, 0.2) == allocate("pooled", SITES, SPECTRA, 0.2)
+    assert allocate("pooled", SITES, Evidence(louder), 0.2) == allocate("pooled", SITES, EVIDENCE, 0.2)
 
 
 def test_pooled_equals_counting_one_threshold_by_hand():
     sites = SITES[:1] + (LinearSite("other", 1, "p", 64, 64, "other"),)
     spectra = {"site0": torch.linspace(10, 1, 64).double(), "other": torch.linspace(10, 0.1, 64).double()}
-    removed = allocate("pooled", sites, spectra, 0.25).removed_fractions
+    removed = allocate("pooled", sites, Evidence(spectra), 0.25).removed_fractions
     normalised = {name: values / values.norm() for name, values in spectra.items()}
     everything = torch.cat(list(normalised.values())).sort().values
     threshold = everything[32]  # a quarter of 128 values lie below it
@@ -59,7 +71,76 @@ def test_pooled_equals_counting_one_threshold_by_hand():
 
 
 def test_unknown_policies_and_impossible_guards_are_refused():
-    with pytest.raises(UserError, match=r"no allocation policy 'best': expected one of uniform, pooled"):
-        allocate("best", SITES, SPECTRA, 0.2)
+    with pytest.raises(UserError, match=r"no allocation policy 'best': expected one of uniform, pooled, fisher"):
+        allocate("best", SITES, EVIDENCE, 0.2)
     with pytest.raises(UserError, match="least ≤ most"):
         Guards(0.5, 0.4)
+
+
+def best_by_trying_everything(sites, curves, target, choices):
+    """The least predicted loss over all combinations of choices that meet the target."""
+    return min(
+        curves.total(dict(zip((site.name for site in sites), combination, strict=True)))
+        for combination in itertools.product(choices, repeat=len(sites))
+        if average_removed_fraction(sites, dict(zip((s.name for s in sites), combination, strict=True))) >= target
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fisher_comes_close_to_trying_everything(seed):
+    """The Lagrangian optimum is the lower convex hull; with few sites the gap is at most one site's step."""
+    generator = torch.Generator().manual_seed(seed)
+    sites = SITES[:3]
+    losses = {
+        s.name: tuple(torch.rand(len(CURVE_FRACTIONS), generator=generator).square().cumsum(0).tolist()) for s in sites
+    }
+    curves = LossCurves(losses)
+    found = allocate("fisher", sites, Evidence(curves=curves), 0.3, Guards(0.0, 0.8)).removed_fractions
+    coarse = [choice for choice in CHOICES if choice <= 0.8 and round(choice * 100) % 4 == 0]
+    assert curves.total(found) <= 1.1 * best_by_trying_everything(sites, curves, 0.3, coarse)
+    assert average_removed_fraction(sites, found) == pytest.approx(0.3, abs=1e-3)
+
+
+def test_fisher_leaves_dense_what_is_dear_and_takes_from_what_is_cheap():
+    losses = {site.name: (1.0,) * len(CURVE_FRACTIONS) for site in SITES}
+    losses["site2"] = (0.0,) * len(CURVE_FRACTIONS)
+    removed = allocate("fisher", SITES, Evidence(curves=LossCurves(losses)), 0.2).removed_fractions
+    share = 0.2 * sum(site.num_weights for site in SITES) / SITES[2].num_weights
+    assert removed == pytest.approx({"site0": 0, "site1": 0, "site2": share, "site3": 0}, abs=1e-6)
+
+
+def test_fisher_counts_every_site_by_its_own_curve_only():
+    """Scaling all curves changes nothing; scaling one moves the budget away from it."""
+    same = LossCurves({name: tuple(1e-5 * value for value in curve) for name, curve in CURVES.losses.items()})
+    plain = allocate("fisher", SITES, EVIDENCE, 0.3).removed_fractions
+    assert allocate("fisher", SITES, Evidence(curves=same), 0.3).removed_fractions == pytest.approx(plain)
+    dearer = LossCurves(CURVES.losses | {"site3": tuple(100 * value for value in CURVES.losses["site3"])})
+    assert allocate("fisher", SITES, Evidence(curves=dearer), 0.3).removed_fractions["site3"] < plain["site3"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_pinned_sites_stay_put_and_the_rest_still_meets_the_budget(policy):
+    pins = (("site*", 0.5), ("site[123]", 0.0), ("site2", 0.3))
+    removed = allocate(policy, SITES, EVIDENCE, 0.2, pins=pins[2:] + (("site0", 0.0),)).removed_fractions
+    assert removed["site2"] == 0.3 and removed["site0"] == 0.0
+    assert average_removed_fraction(SITES, removed) == pytest.approx(0.2, abs=STEP)
+    with pytest.raises(UserError, match=r"can be 0\.2095 and nothing else, but 0\.4 was asked for"):
+        allocate(policy, SITES, EVIDENCE, 0.4, pins=pins)
+
+
+def test_pins_that_leave_no_way_say_what_is_feasible():
+    with pytest.raises(UserError, match=r"can be from 0\.3048 to 0\.8928, but 0\.1 was asked for"):
+        allocate("fisher", SITES, EVIDENCE, 0.1, pins=(("site2", 0.8),))
+    with pytest.raises(UserError, match=r"No site is called 'layer9': expected a name such as 'site0'"):
+        allocate("fisher", SITES, EVIDENCE, 0.1, pins=(("layer9", 0.8),))
+    for text in ("site0", "=0.3", "site0=a lot", "site0=1.5"):
+        with pytest.raises(UserError):
+            parse_pin(text)
+    assert parse_pin("model.layers.0.*=0.25") == ("model.layers.0.*", 0.25)
+
+
+def test_curves_are_zero_for_dense_and_straight_between_their_points():
+    curve = LossCurves({"a": tuple(2 * fraction for fraction in CURVE_FRACTIONS)})
+    assert curve.at("a", 0.0) == 0.0
+    assert curve.at("a", 0.37) == pytest.approx(0.74)
+    assert curve.total({"a": 0.5}) == pytest.approx(1.0)

@@ -7,12 +7,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
+import torch
 from torch import Tensor
 
 from compression import accounting
 from compression.calibration import SiteStatistics
 from compression.errors import UserError
-from compression.linalg import INITIAL_DAMPING, Whitening, truncated_svd
+from compression.linalg import INITIAL_DAMPING, Whitening, apply_gram, truncated_svd
 from compression.modules import CompressedLinear, LowRankLinear
 from compression.types import MethodInfo, SettingInfo
 
@@ -50,6 +51,10 @@ class CompressionMethod(ABC):
     description: ClassVar[str]
     source: ClassVar[str]
     uses_calibration: ClassVar[bool] = True
+    uses_gradients: ClassVar[bool] = False
+    """Whether `compress` needs the output-gradient Gram matrices as well."""
+    own_policy: ClassVar[str] = "uniform"
+    """The allocation the method was published with: what the policy ``own`` stands for."""
     warning: ClassVar[str | None] = None
     """A sentence that belongs wherever figures of this method are shown."""
 
@@ -80,34 +85,92 @@ class CompressionMethod(ABC):
             removed_fraction: in (0, 0.95]; the layer stores at most (1 − removed_fraction)·16·m·n bits.
         """
 
+    def predicted_losses(self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]) -> Tensor:
+        """The site's error curve: what removing each share is predicted to add to the loss, in nats a token.
+
+        ``½ tr(G ΔA H ΔAᵀ) ÷ (N_G N_H)``, the second-order change of the loss under the Kronecker-factored empirical
+        Fisher. The allocation policy ``fisher`` minimises its sum, and the forecast turns it into perplexity. Here it
+        is found by compressing at every fraction; methods that know a shorter way override it.
+
+        Args:
+            weight: (out, in).
+            statistics: of the site, output gradients included.
+            fractions: removed fractions in (0, 0.95].
+
+        Returns:
+            One value a fraction, float64.
+        """
+        curve = []
+        for fraction in fractions:
+            approximation = self.compress(weight, None, statistics, fraction).layer.dense_weight()
+            curve.append(second_order_loss(weight - approximation, statistics))
+        return torch.tensor(curve, dtype=torch.float64)
+
+
+def second_order_loss(difference: Tensor, statistics: SiteStatistics) -> float:
+    """``½ tr(G ΔA H ΔAᵀ) ÷ (N_G N_H)`` in nats a token, for W − Ŵ, (out, in); H may be a diagonal."""
+    assert statistics.output_gram is not None
+    work = difference.double()
+    curvature = (work @ statistics.gram.double()) * apply_gram(statistics.output_gram, work)
+    return curvature.sum().clamp_min(0).item() * statistics.loss_scale()
+
 
 class WhitenedLowRank(CompressionMethod):
     """Truncated SVD in a space that a subclass chooses, mapped back to the original one."""
 
-    @abstractmethod
-    def whitening(self, weight: Tensor, statistics: SiteStatistics | None) -> Whitening | None:
-        """The transformation of the input side; None for none."""
+    def input_whitening(self, statistics: SiteStatistics | None) -> Whitening | None:
+        """The transformation of the input side, L; None for none."""
+        return None
+
+    def output_whitening(self, statistics: SiteStatistics | None) -> Whitening | None:
+        """The transformation of the output side, L_H; None for none."""
+        return None
 
     def compress(
         self, weight: Tensor, bias: Tensor | None, statistics: SiteStatistics | None, removed_fraction: float
     ) -> SiteResult:
-        """Truncate the SVD of ``LᵀA`` at the rank the budget allows and multiply ``L⁻ᵀ`` back in."""
+        """Truncate the SVD of ``Lᵀ A L_H`` at the rank the budget allows and multiply ``L⁻ᵀ`` and ``L_H⁻¹`` back in."""
         out_features, in_features = weight.shape
         rank = accounting.rank_for(out_features, in_features, removed_fraction)
-        whitening = self.whitening(weight, statistics)
-        target = weight.T.double() if whitening is None else whitening.whiten(weight.T)
-        left, right = truncated_svd(target, rank)
-        layer = LowRankLinear(left if whitening is None else whitening.unwhiten(left), right, bias)
-        return SiteResult(layer, notes=damping_notes(whitening))
+        inputs, outputs = self.input_whitening(statistics), self.output_whitening(statistics)
+        left, right = truncated_svd(_whiten_both(weight.T, inputs, outputs), rank)
+        layer = LowRankLinear(_unwhiten(left, inputs), _unwhiten(right.T, outputs).T, bias)
+        return SiteResult(layer, notes=damping_notes(inputs, getattr(self, "damping", INITIAL_DAMPING)))
+
+    def predicted_losses(self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]) -> Tensor:
+        """All ranks from one decomposition: the tail sums of ``(Lᵀ…U)ᵀ G (L…U) ∘ σσᵀ ∘ (…V)ᵀ H (…V)``, exact.
+
+        (In the space whitened by G and H alike both outer factors are identities, and this is the tail energy.)
+        """
+        assert statistics.output_gram is not None
+        out_features, in_features = weight.shape
+        inputs, outputs = self.input_whitening(statistics), self.output_whitening(statistics)
+        left, right = truncated_svd(_whiten_both(weight.T, inputs, outputs), min(weight.shape))
+        component_in, component_out = _unwhiten(left, inputs), _unwhiten(right.T, outputs)
+        overlap = (component_in.T @ apply_gram(statistics.gram, component_in)) * (
+            component_out.T @ apply_gram(statistics.output_gram, component_out)
+        )
+        # tail[r] = Σ_{i, j ≥ r} overlap[i, j]: what is lost when components r, r + 1, … go.
+        tail = overlap.flip(0, 1).cumsum(0).cumsum(1).diagonal().flip(0).clamp_min(0)
+        ranks = [accounting.rank_for(out_features, in_features, fraction) for fraction in fractions]
+        tail = torch.cat([tail, tail.new_zeros(1)])
+        return torch.stack([tail[min(rank, len(tail) - 1)] for rank in ranks]) * statistics.loss_scale()
 
 
-def damping_notes(whitening: Whitening | None) -> tuple[str, ...]:
-    """A sentence where a Gram matrix needed more than the usual damping."""
-    if whitening is None or whitening.damping_fraction <= INITIAL_DAMPING:
+def _whiten_both(matrix: Tensor, inputs: Whitening | None, outputs: Whitening | None) -> Tensor:
+    work = matrix.double() if inputs is None else inputs.whiten(matrix)
+    return work if outputs is None else outputs.whiten(work.T).T
+
+
+def _unwhiten(vectors: Tensor, whitening: Whitening | None) -> Tensor:
+    return vectors if whitening is None else whitening.unwhiten(vectors)
+
+
+def damping_notes(whitening: Whitening | None, asked: float = INITIAL_DAMPING) -> tuple[str, ...]:
+    """A sentence where a Gram matrix needed more damping than was asked for."""
+    if whitening is None or whitening.damping_fraction <= asked:
         return ()
-    return (
-        f"Gram matrix damped with {whitening.damping_fraction:.0e} of its mean diagonal (usual: {INITIAL_DAMPING:.0e})",
-    )
+    return (f"Gram matrix damped with {whitening.damping_fraction:.0e} of its mean diagonal instead of {asked:.0e}",)
 
 
 def describe(method: type[CompressionMethod]) -> MethodInfo:
@@ -129,6 +192,7 @@ def describe(method: type[CompressionMethod]) -> MethodInfo:
         description=method.description,
         source=method.source,
         uses_calibration=method.uses_calibration,
+        own_policy=method.own_policy,
         warning=method.warning,
         settings=settings,
     )

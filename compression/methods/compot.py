@@ -10,12 +10,15 @@ from torch import Tensor
 from compression import accounting
 from compression.calibration import SiteStatistics
 from compression.linalg import (
+    INITIAL_DAMPING,
     hard_threshold_rows,
     leading_left_singular_vectors,
     orthogonal_procrustes,
+    procrustes_step,
     top_magnitude_mask,
 )
 from compression.methods.base import CompressionMethod, SiteResult, damping_notes, register, setting
+from compression.methods.dictionary import coding_losses
 from compression.modules import DictionaryLinear
 
 
@@ -36,36 +39,74 @@ class SparseFactors:
     convergence: tuple[float, ...]
 
 
-def factorise(target: Tensor, num_atoms: int, nonzeros_per_column: int, iterations: int) -> SparseFactors:
-    """Alternate exact sparse coding and the closed-form dictionary until `iterations` are done.
+STEPS = (0.6, 1.9)
+"""Lengths of the dictionary's steps, by turns, after a first of length 1: two Chebyshev (Richardson) steps for a
+spectrum of 0.3 to 2, which is where the normalised ``DᵀT Sᵀ`` of real layers has it. A constant 1 is at the edge of
+stability there and leaves 0.2 to 0.8 % more squared error than exact updates; these leave 0.5 to 2 % less."""
+ROUNDING = 1e-6
+"""A rise of the relative error by this much is noise of float32 sums."""
+FINE_ERROR = 1e-3
+"""Below this relative error the start needs singular vectors that float32 does not resolve."""
 
-    Start: D = leading left singular vectors. Coding: ``Z = Dᵀ target``, keep the s largest of each column;
-    exact because D is orthonormal, and the error is ``‖target‖² − ‖S‖²``. Dictionary: ``D = P Qᵀ`` of
-    ``target · Sᵀ = P Σ Qᵀ`` (orthogonal Procrustes). Neither step can raise the error. Coding and products run in
-    the precision of `target`, the Procrustes step in float64.
+
+def factorise(target: Tensor, num_atoms: int, nonzeros_per_column: int, iterations: int) -> SparseFactors:
+    """Alternate exact sparse coding and a dictionary update until `iterations` are done.
+
+    Start: D = leading left singular vectors. Coding: ``Z = Dᵀ T``, keep the s largest of each column; exact because D
+    is orthonormal, and the error is ``‖T‖² − ‖S‖²``. Dictionary: with the codes as they are, the best one is
+    ``P Qᵀ`` of ``T Sᵀ = P Σ Qᵀ`` (orthogonal Procrustes).
+
+    A float64 target gets exactly that. For any other, D takes one `procrustes_step` towards it, of alternating length
+    `STEPS`, and coding tells for free whether the error fell: if it did not, or the step failed, the exact update in
+    float64 takes its place. Neither route raises the error by more than rounding.
+
+    A target with more rows than columns is first reduced, exactly, to coordinates in its column space, where every
+    dictionary of the alternation lies.
 
     Args:
-        target: (m, n).
+        target: T, (m, n).
         num_atoms: k, at most min(m, n).
         nonzeros_per_column: s, at most k.
-        iterations: number of dictionary updates; a last coding follows.
+        iterations: number of dictionary updates; a coding follows each.
 
-    Source: COMPOT (2602.15200), algorithm 1.
+    Source: COMPOT (2602.15200), algorithm 1; the inexact step is ours.
     """
-    energy = target.square().sum().item() or 1.0
-    dictionary = leading_left_singular_vectors(target, num_atoms).to(target.dtype)
-    codes = hard_threshold_rows(target.T @ dictionary, nonzeros_per_column)
-    convergence = [_relative_error(codes, energy)]
-    for _ in range(iterations):
-        dictionary = orthogonal_procrustes(target @ codes).to(target.dtype)
+    basis = None
+    if target.shape[0] > target.shape[1]:
+        basis, target = torch.linalg.qr(target)
+    exact = target.dtype == torch.float64
+    energy = _energy(target.T) or 1.0
+
+    def code(dictionary: Tensor) -> tuple[Tensor, float]:
         codes = hard_threshold_rows(target.T @ dictionary, nonzeros_per_column)
-        convergence.append(_relative_error(codes, energy))
+        return codes, max(0.0, 1 - _energy(codes) / energy)
+
+    dictionary = leading_left_singular_vectors(target, num_atoms, target.dtype)
+    codes, error = code(dictionary)
+    if error < FINE_ERROR and not exact:
+        dictionary = leading_left_singular_vectors(target, num_atoms).to(target.dtype)
+        codes, error = code(dictionary)
+    convergence = [error]
+    for iteration in range(iterations):
+        products = target @ codes
+        step = STEPS[(iteration - 1) % len(STEPS)] if iteration else 1.0
+        nearby = None if exact else procrustes_step(products, dictionary, step)
+        if nearby is not None:
+            codes, error = code(nearby)
+        if nearby is None or error > convergence[-1] + ROUNDING:
+            nearby = orthogonal_procrustes(products).to(target.dtype)
+            codes, error = code(nearby)
+        dictionary = nearby
+        convergence.append(error)
     mask = top_magnitude_mask(codes, nonzeros_per_column)
-    return SparseFactors(dictionary, codes.masked_fill(~mask, 0), mask, tuple(convergence))
+    if basis is not None:
+        dictionary = basis @ dictionary
+    return SparseFactors(dictionary, codes.mul_(mask), mask, tuple(convergence))
 
 
-def _relative_error(codes: Tensor, energy: float) -> float:
-    return max(0.0, 1 - codes.square().sum().item() / energy)
+def _energy(rows: Tensor) -> float:
+    """Sum of squares, from row norms in the precision given and their sum in float64."""
+    return torch.linalg.vector_norm(rows, dim=1).double().square().sum().item()
 
 
 @register
@@ -77,9 +118,11 @@ class COMPOT(CompressionMethod):
     title = "COMPOT"
     description = "Sparse dictionary factorisation: every output picks its own few atoms of an orthonormal dictionary."
     source = "COMPOT (2602.15200), algorithm 1 and Eq. 11"
+    own_policy = "pooled"
 
     iterations: int = setting(20, "Alternations", 0, 200)
     atoms_per_nonzero: float = setting(2.0, "Atoms per nonzero (k/s)", 1.0, 8.0)
+    damping: float = setting(INITIAL_DAMPING, "Damping of the input Gram matrix", 1e-12, 1.0)
 
     def compress(
         self, weight: Tensor, bias: Tensor | None, statistics: SiteStatistics | None, removed_fraction: float
@@ -88,10 +131,16 @@ class COMPOT(CompressionMethod):
         assert statistics is not None
         out_features, in_features = weight.shape
         size = accounting.dictionary_size_for(out_features, in_features, removed_fraction, self.atoms_per_nonzero)
-        whitening = statistics.whitening
-        target = whitening.whiten(weight.T).to(torch.float32)
+        whitening = statistics.whitening(self.damping)
+        target = whitening.whiten(weight.T, torch.float32)
         factors = factorise(target, size.num_atoms, size.nonzeros_per_column, self.iterations)
         dictionary = whitening.unwhiten(factors.dictionary)
         layer = DictionaryLinear(dictionary, factors.codes.double(), factors.mask, bias)
-        notes = damping_notes(whitening) + ((size.note,) if size.note else ())
+        notes = damping_notes(whitening, self.damping) + ((size.note,) if size.note else ())
         return SiteResult(layer, factors.convergence, notes)
+
+    def predicted_losses(self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]) -> Tensor:
+        """The curve of coding once; the method minds all outputs alike, the loss does not."""
+        target = statistics.whitening(self.damping).whiten(weight.T)
+        importance = statistics.column_weights().square()
+        return coding_losses(target, importance, statistics.loss_scale(), fractions, self.atoms_per_nonzero)

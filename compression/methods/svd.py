@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
-from compression.calibration import SiteStatistics
-from compression.linalg import Whitening
 from compression.methods.base import WhitenedLowRank, register
 
 
@@ -25,7 +21,3 @@ class SVD(WhitenedLowRank):
         "Plain SVD ignores the data and ruins a language model above a few percent; it is shown because that is the "
         "lesson."
     )
-
-    def whitening(self, weight: Tensor, statistics: SiteStatistics | None) -> Whitening | None:
-        """None: the weight is factored as it is."""
-        return None

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from compression.calibration import SiteStatistics
-from compression.linalg import Whitening
-from compression.methods.base import WhitenedLowRank, register
+from compression.linalg import INITIAL_DAMPING, Whitening
+from compression.methods.base import WhitenedLowRank, register, setting
 
 
 @register
@@ -24,7 +22,9 @@ class SVDLLM(WhitenedLowRank):
     description = "Truncated SVD in the whitened space of the layer's inputs: the smallest output error at its rank."
     source = "SVD-LLM (2403.07378), section 3.1"
 
-    def whitening(self, weight: Tensor, statistics: SiteStatistics | None) -> Whitening | None:
+    damping: float = setting(INITIAL_DAMPING, "Damping of the input Gram matrix", 1e-12, 1.0)
+
+    def input_whitening(self, statistics: SiteStatistics | None) -> Whitening | None:
         """The Cholesky factor of the input Gram matrix."""
         assert statistics is not None
-        return statistics.whitening
+        return statistics.whitening(self.damping)

@@ -20,13 +20,15 @@ SHAPES = [(40, 40), (24, 40), (72, 40), (40, 72)]
 
 
 def problem(shape, seed=0):
-    """A weight, its inputs (correlated, as activations are) and their statistics."""
+    """A weight, its inputs (correlated, as activations are) and statistics of inputs and output gradients."""
     g = torch.Generator().manual_seed(seed)
     out_features, in_features = shape
     weight = torch.randn(out_features, in_features, generator=g)
     mixing = torch.randn(in_features, in_features, generator=g) * torch.logspace(0, -2, in_features)
     inputs = torch.randn(400, in_features, generator=g) @ mixing
-    return weight, inputs, SiteStatistics(inputs.T @ inputs, len(inputs))
+    spread = torch.randn(out_features, out_features, generator=g) * torch.logspace(0, -1, out_features)
+    gradients = 1e-4 * torch.randn(300, out_features, generator=g) @ spread
+    return weight, inputs, SiteStatistics(inputs.T @ inputs, len(inputs), gradients.T @ gradients, len(gradients))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -139,10 +141,10 @@ def test_compot_survives_unused_atoms():
 def test_rounding_to_16_bits_costs_next_to_nothing():
     weight, _, statistics = problem((40, 72))
     size = accounting.dictionary_size_for(40, 72, 0.3)
-    target = statistics.whitening.whiten(weight.T).float()
+    target = statistics.whitening().whiten(weight.T).float()
     factors = compot.factorise(target, size.num_atoms, size.nonzeros_per_column, 20)
-    exact = (statistics.whitening.unwhiten(factors.dictionary) @ factors.codes.double().T).T
-    layer = DictionaryLinear(statistics.whitening.unwhiten(factors.dictionary), factors.codes.double(), factors.mask)
+    exact = (statistics.whitening().unwhiten(factors.dictionary) @ factors.codes.double().T).T
+    layer = DictionaryLinear(statistics.whitening().unwhiten(factors.dictionary), factors.codes.double(), factors.mask)
     before = relative_output_error(weight, exact, statistics.gram)
     after = relative_output_error(weight, layer.dense_weight(), statistics.gram)
     assert after == pytest.approx(before, rel=5e-3)

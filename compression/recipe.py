@@ -1,0 +1,146 @@
+"""What a user may ask for: one frozen, hashable value, which needs neither torch nor a model."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from compression.errors import UserError
+from compression.types import MAX_REMOVED_FRACTION
+
+if TYPE_CHECKING:
+    from compression.methods import CompressionMethod
+
+DENSE = "dense"
+"""The method name that stands for "not compressed"."""
+OWN = "own"
+"""The policy name that stands for the one a method was published with."""
+Pins = tuple[tuple[str, float], ...]
+"""Patterns of site names (``*`` matches anything) and the removed fraction each is held at; the last match counts."""
+
+
+@dataclass(frozen=True)
+class Guards:
+    """Bounds on what a single site may lose.
+
+    Attributes:
+        least: every site loses at least this share.
+        most: no site loses more than this share, unless the target itself is above it.
+    """
+
+    least: float = 0.0
+    most: float = 0.8
+
+    def __post_init__(self) -> None:
+        """Check the bounds.
+
+        Raises:
+            UserError: unless 0 ≤ least ≤ most ≤ 0.95.
+        """
+        if not 0 <= self.least <= self.most <= MAX_REMOVED_FRACTION:
+            raise UserError(
+                f"Guards must satisfy 0 ≤ least ≤ most ≤ {MAX_REMOVED_FRACTION}, but {self.least} and {self.most} were "
+                "given."
+            )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Names one model to look at: what to compress and how. Hashable, so that it can key a cache.
+
+    Attributes:
+        model_id: catalogue id, Hub id, directory, or a directory written by ``compress``.
+        method: a name in `METHODS`, or ``dense``.
+        policy: a name in `POLICIES`, or ``own`` for the one the method was published with.
+        removed_fraction: over the compressible sites, in [0, 0.95].
+        calibration_text: name of a text or a file.
+        num_sequences: calibration sequences.
+        sequence_length: tokens a calibration sequence.
+        iterations: alternations of an iterative method; None for its default.
+        atoms_per_nonzero: k/s of a dictionary method; None for its default.
+        guards: bounds on what a site may lose.
+        gradient_sequences: sequences for the output gradients, where they are needed.
+        seed: 0 spreads the sequences evenly; others move them at random.
+        damping: of the input Gram matrices, as a fraction of the mean diagonal; None for the method's default.
+        recalibrate: collect inputs again behind compressed blocks, where the method can.
+        pins: sites held at a removed fraction; the rest is solved for the target.
+    """
+
+    model_id: str
+    method: str = DENSE
+    policy: str = "uniform"
+    removed_fraction: float = 0.0
+    calibration_text: str = "sotu-calibration"
+    num_sequences: int = 32
+    sequence_length: int = 512
+    iterations: int | None = None
+    atoms_per_nonzero: float | None = None
+    guards: Guards = Guards()
+    gradient_sequences: int = 16
+    seed: int = 0
+    damping: float | None = None
+    recalibrate: bool = False
+    pins: Pins = ()
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether nothing is compressed."""
+        return self.method == DENSE
+
+    def method_settings(self) -> dict[str, Any]:
+        """The settings given here that the method has; the rest does not concern it."""
+        from compression.methods import METHODS
+
+        given = {
+            "iterations": self.iterations,
+            "atoms_per_nonzero": self.atoms_per_nonzero,
+            "damping": self.damping,
+            "recalibrate": 1 if self.recalibrate else None,
+        }
+        known = {field.name for field in dataclasses.fields(METHODS[self.method])} if self.method in METHODS else set()
+        return {name: value for name, value in given.items() if name in known and value is not None}
+
+    def build_method(self) -> CompressionMethod:
+        """The method with its settings.
+
+        Raises:
+            UserError: if there is no such method (``dense`` is none), or a setting is out of range.
+        """
+        from compression.methods import create_method
+
+        return create_method(self.method, **self.method_settings())
+
+    def resolved(self) -> Recipe:
+        """The same recipe with ``own`` replaced by the method's policy.
+
+        Raises:
+            UserError: if there is no such method.
+        """
+        if self.policy != OWN:
+            return self
+        policy = "uniform" if self.is_dense else self.build_method().own_policy
+        return dataclasses.replace(self, policy=policy)
+
+    def check(self) -> None:
+        """Refuse what cannot be carried out, before anything is loaded.
+
+        Raises:
+            UserError: for an unknown method or policy, or a number out of range.
+        """
+        from compression.accounting import check_removed_fraction
+        from compression.allocation import check_policy
+
+        check_removed_fraction(self.removed_fraction)
+        check_policy(self.policy)
+        if not self.is_dense:
+            self.build_method()
+        for name, value in (
+            ("calibration sequences", self.num_sequences),
+            ("sequence length", self.sequence_length),
+            ("gradient sequences", self.gradient_sequences),
+        ):
+            if not 1 <= value <= 65536:
+                raise UserError(f"The number for {name} must be from 1 to 65536, but {value} was given.")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"The seed must be a whole number from 0 to {2**31 - 1}, but {self.seed} was given.")

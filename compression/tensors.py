@@ -1,0 +1,53 @@
+"""Many tensors under names, on disk, one file each: read when asked for, never all in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+SUFFIX = ".safetensors"
+
+
+class TensorFolder(MutableMapping[str, Tensor]):
+    """A mapping from names to tensors, kept in a folder.
+
+    Raises:
+        KeyError: when a tensor is read that is not there or whose file is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Use an existing folder."""
+        self._folder = folder
+
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}{SUFFIX}"
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Read a tensor."""
+        try:
+            return load_file(self._file(name))["tensor"]
+        except (OSError, SafetensorError) as error:
+            raise KeyError(name) from error
+
+    def __setitem__(self, name: str, tensor: Tensor) -> None:
+        """Write a tensor."""
+        save_file({"tensor": tensor.contiguous()}, self._file(name))
+
+    def __delitem__(self, name: str) -> None:
+        """Remove a tensor."""
+        try:
+            self._file(name).unlink()
+        except OSError as error:
+            raise KeyError(name) from error
+
+    def __iter__(self) -> Iterator[str]:
+        """The names, sorted."""
+        return iter(sorted(path.name.removesuffix(SUFFIX) for path in self._folder.glob(f"*{SUFFIX}")))
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return sum(1 for _ in self)
