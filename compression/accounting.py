@@ -53,6 +53,14 @@ def dictionary_bits(out_features: int, in_features: int, num_atoms: int, nonzero
     return VALUE_BITS * values + 8 * math.ceil(num_atoms * out_features / 8)
 
 
+def alternation_flops(out_features: int, in_features: int, num_atoms: int) -> int:
+    """FLOPs of one alternation of a dictionary factorisation, 4·m·n·k: the products ``Dᵀ T`` and ``T Sᵀ`` alone.
+
+    Nominal: selection and the dictionary's update come on top, and zeros of S count.
+    """
+    return 4 * in_features * out_features * num_atoms
+
+
 def break_even_rank(out_features: int, in_features: int) -> int:
     """Largest rank whose two factors are no larger than the weight: floor(m·n / (m + n))."""
     return out_features * in_features // (out_features + in_features)

@@ -42,6 +42,13 @@ def test_dictionary_bits_are_equation_11():
     assert removed == pytest.approx(1 - (m * k + s * n + k * n / 16) / (m * n), abs=1e-9)
 
 
+def test_an_alternation_counts_two_products():
+    n, m, k = 1536, 576, 491
+    codes = n * k * (2 * m)  # each entry of T' D: m multiplications, m additions
+    products = m * k * (2 * n)  # each entry of T S'
+    assert accounting.alternation_flops(n, m, k) == codes + products == 4 * m * n * k
+
+
 def test_atoms_are_clipped_to_the_smaller_side_and_it_says_so():
     size = accounting.dictionary_size_for(49152, 576, 0.05)
     assert size.num_atoms == 576

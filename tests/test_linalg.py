@@ -101,6 +101,83 @@ def test_procrustes_completes_unused_atoms():
     reference.assert_close(polar.T @ polar, torch.eye(5, dtype=torch.float64), atol=1e-10)
 
 
+def nearly_diagonal_problem(shape, size=0.02, seed=0):
+    """M and a nearby orthonormal D: ``M = U P`` with a nearly diagonal P, and D a little off U."""
+    rows, columns = shape
+    u = torch.linalg.qr(matrix(rows, columns, seed=seed))[0]
+    scales = torch.logspace(0, -2, columns, dtype=torch.float64)
+    noise = size * matrix(columns, columns, seed=seed + 1) / columns**0.5
+    p = torch.diag(scales) + (noise + noise.T) * (scales[:, None] * scales).sqrt()
+    start = reference.polar_factor(u + size * matrix(rows, columns, seed=seed + 2) / rows**0.5)
+    return u @ p, start, u
+
+
+@pytest.mark.parametrize("shape", [(40, 24), (24, 24), (5, 1), (1, 1)])
+def test_a_procrustes_step_comes_much_closer_to_the_polar_factor(shape):
+    m, start, goal = nearly_diagonal_problem(shape)
+    reference.assert_close(goal, reference.polar_factor(m), atol=1e-10)
+    stepped = linalg.procrustes_step(m, start)
+    assert float((stepped - goal).norm()) <= 0.2 * float((start - goal).norm()) + 1e-12
+    assert float((stepped * m).sum()) > float((start * m).sum()) - 1e-12
+    reference.assert_close(stepped.T @ stepped, torch.eye(shape[1], dtype=torch.float64), atol=1e-5)
+
+
+def test_procrustes_steps_repeated_arrive_at_the_polar_factor():
+    m, stepped, goal = nearly_diagonal_problem((40, 24))
+    for _ in range(30):
+        stepped = linalg.procrustes_step(m, stepped)
+    reference.assert_close(stepped, goal, atol=1e-9)
+
+
+def test_the_polar_factor_stays_where_it_is_under_a_step_of_any_length():
+    m, _, goal = nearly_diagonal_problem((40, 24))
+    for step in (0.6, 1.0, 1.9):
+        reference.assert_close(linalg.procrustes_step(m, goal, step), goal, atol=1e-10)
+
+
+def test_a_procrustes_step_that_would_go_astray_is_refused():
+    m, start, _ = nearly_diagonal_problem((40, 24))
+    unused = m.clone()
+    unused[:, 3] = 0
+    assert linalg.procrustes_step(unused, start) is None, "an unused atom"
+    assert linalg.procrustes_step(-m, start) is None, "atoms against their columns"
+    assert linalg.procrustes_step(torch.full_like(m, torch.nan), start) is None
+    scales = torch.logspace(0, -6, 24, dtype=torch.float64)
+    assert linalg.procrustes_step(m @ matrix(24, 24).abs() * scales, start) is None, "far from diagonal"
+
+
+@pytest.mark.parametrize("size", [1e-4, 5e-3, 2e-2, 0.2])
+def test_nearest_orthonormal_is_the_polar_factor(size):
+    almost = torch.linalg.qr(matrix(30, 10))[0] + size * matrix(30, 10, seed=1) / 30**0.5
+    nearest = linalg.nearest_orthonormal(almost)
+    reference.assert_close(nearest.T @ nearest, torch.eye(10, dtype=torch.float64), atol=2e-4)
+    reference.assert_close(nearest, reference.polar_factor(almost), rtol=0, atol=1e-4)
+    again = linalg.nearest_orthonormal(linalg.nearest_orthonormal(nearest))
+    reference.assert_close(again, reference.polar_factor(almost), atol=1e-9)
+    assert linalg.nearest_orthonormal(3 * almost) is None
+
+
+def test_float32_singular_vectors_span_the_same_leading_space():
+    a = matrix(20, 50)
+    left, single = linalg.leading_left_singular_vectors(a, 8), linalg.leading_left_singular_vectors(a, 8, torch.float32)
+    assert single.dtype == torch.float32
+    reference.assert_close(single.double() @ single.double().T, left @ left.T, rtol=0, atol=1e-4)
+
+
+def test_whitening_in_float32_differs_by_rounding_only():
+    inputs, a = matrix(50, 9), matrix(9, 5, seed=1)
+    whitening = linalg.Whitening.from_gram(inputs.T @ inputs)
+    assert whitening.whiten(a, torch.float32).dtype == torch.float32
+    reference.assert_close(whitening.whiten(a, torch.float32).double(), whitening.whiten(a), rtol=1e-4, atol=1e-5)
+
+
+def test_the_largest_energy_is_that_of_the_thresholded_rows():
+    codes = matrix(30, 12)
+    for count in (1, 5, 12):
+        kept = linalg.hard_threshold_rows(codes, count).square().sum(1)
+        reference.assert_close(linalg.largest_energy(codes.square(), count), kept)
+
+
 def test_hard_threshold_is_orthogonal_matching_pursuit_for_orthonormal_atoms():
     dictionary, target = torch.linalg.qr(matrix(15, 9))[0], matrix(15, 6, seed=1)
     ours = linalg.hard_threshold_rows(target.T @ dictionary, 3).T

@@ -124,6 +124,58 @@ def test_no_alternation_raises_the_error_and_atoms_stay_orthonormal():
     assert factors.mask.sum(1).tolist() == [6] * 50
 
 
+def layer_like(shape, seed=0):
+    """A float32 target with the falling spectrum of a whitened layer."""
+    g = torch.Generator().manual_seed(seed)
+    rows, columns = shape
+    left, right = (torch.linalg.qr(torch.randn(size, min(shape), generator=g).double())[0] for size in (rows, columns))
+    return ((left * torch.logspace(0, -2.5, min(shape))) @ right.T).float()
+
+
+@pytest.mark.parametrize(
+    ("shape", "atoms", "nonzeros"),
+    [
+        ((60, 150), 50, 25),
+        ((150, 60), 40, 20),
+        ((60, 60), 30, 15),
+        ((40, 90), 40, 20),
+        ((60, 150), 50, 50),
+        ((9, 7), 3, 1),
+    ],
+)
+@pytest.mark.parametrize("iterations", [1, 5, 20])
+def test_the_fast_alternation_is_as_good_as_the_slow_one(shape, atoms, nonzeros, iterations):
+    """Float32 targets take inexact dictionary steps: nothing may be lost by that, and the error never rises."""
+    target = layer_like(shape)
+    _, errors = reference.sparse_factorisation(target, atoms, nonzeros, iterations)
+    factors = compot.factorise(target, atoms, nonzeros, iterations)
+    assert len(factors.convergence) == iterations + 1
+    assert all(b <= a + 2e-6 for a, b in zip(factors.convergence, factors.convergence[1:], strict=False))
+    rest = target.double() - factors.dictionary.double() @ factors.codes.double().T
+    error = float(rest.square().sum() / target.double().square().sum())
+    assert factors.convergence[-1] == pytest.approx(error, abs=3e-6), "the monitor is the error"
+    assert error <= errors[-1] * (1 + 1e-2 * (iterations < 20) + 1e-3) + 1e-6
+    gram = factors.dictionary.T @ factors.dictionary
+    reference.assert_close(gram, torch.eye(atoms), rtol=0, atol=2e-5)
+    assert factors.mask.sum(1).tolist() == [nonzeros] * shape[1]
+    assert not bool(factors.codes[~factors.mask].any())
+
+
+@pytest.mark.parametrize("shape", [(60, 150), (150, 60)])
+def test_targets_that_inexact_steps_cannot_handle_get_exact_ones(shape):
+    """Columns of wildly different size, a low rank with unused atoms, nothing but zeros."""
+    scaled = layer_like(shape) * torch.logspace(0, -6, shape[1])
+    deficient = layer_like(shape)[:, :10].repeat(1, -(-shape[1] // 10))[:, : shape[1]].contiguous()
+    for target in (scaled, deficient, torch.zeros(shape)):
+        factors = compot.factorise(target, 30, 10, 12)
+        assert all(b <= a + 2e-6 for a, b in zip(factors.convergence, factors.convergence[1:], strict=False))
+        gram = factors.dictionary.T @ factors.dictionary
+        reference.assert_close(gram, torch.eye(30), rtol=0, atol=1e-4)
+        assert torch.isfinite(factors.codes).all() and factors.mask.sum(1).tolist() == [10] * shape[1]
+    scaled_error = compot.factorise(scaled, 30, 10, 12).convergence[-1]
+    assert scaled_error <= reference.sparse_factorisation(scaled, 30, 10, 12)[1][-1] * 1.01 + 1e-6
+
+
 def test_compot_with_every_atom_and_every_coefficient_is_exact():
     target = torch.randn(20, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     factors = compot.factorise(target, 20, 20, 1)

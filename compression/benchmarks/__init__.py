@@ -1,0 +1,1 @@
+"""Benchmarks: commands that measure ratios in one run, as opposed to tests."""
