@@ -53,6 +53,24 @@ def dictionary_bits(out_features: int, in_features: int, num_atoms: int, nonzero
     return VALUE_BITS * values + 8 * math.ceil(num_atoms * out_features / 8)
 
 
+def dense_flops(out_features: int, in_features: int) -> int:
+    """FLOPs a token of a dense layer: a multiplication and an addition for each of m·n weights, bias left out."""
+    return 2 * out_features * in_features
+
+
+def low_rank_flops(out_features: int, in_features: int, rank: int) -> int:
+    """FLOPs a token of two products with factors (r, m) and (n, r): 2·r·(m + n)."""
+    return 2 * rank * (out_features + in_features)
+
+
+def dictionary_flops(out_features: int, in_features: int, num_atoms: int, nonzeros_per_column: int) -> int:
+    """FLOPs a token of ``(x D) S`` with the zeros of S skipped: 2·(m·k + s·n).
+
+    What a sparse kernel as efficient as a dense one would need, and what COMPOT (2602.15200) compares by.
+    """
+    return 2 * (in_features * num_atoms + nonzeros_per_column * out_features)
+
+
 def alternation_flops(out_features: int, in_features: int, num_atoms: int) -> int:
     """FLOPs of one alternation of a dictionary factorisation, 4·m·n·k: the products ``Dᵀ T`` and ``T Sᵀ`` alone.
 

@@ -3,23 +3,58 @@
 Factors are held as 16-bit buffers, exactly the values that are saved. For the forward pass they are expanded
 once to the precision of the input, and `execution` says in which form:
 
-* ``factored``: ``(x R) L`` with the two factors. Low rank: fewer FLOPs than dense.
-* ``merged``: one dense matrix. Dictionary layers: the memory and speed of the dense layer. A packed sparse
-  factor has no fast kernel on a CPU, and factored execution with zeros filled in is slower than dense.
+* ``factored``: two dense products, ``(x · first) · second``. The zeros of a dictionary layer are filled in: at half
+  density no sparse kernel of a CPU comes near a dense one.
+* ``merged``: one dense matrix, with the FLOPs, the memory and the speed of the dense layer. The better form where two
+  products would not be faster: at or near the break-even rank, and for small layers.
+
+Beside the expanded form a layer keeps its 16-bit buffers: `resident_bytes` counts both, `stored_bits` only these.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from compression.accounting import dense_flops, dictionary_flops, low_rank_flops
 from compression.linalg import balance_factors
 
 STORAGE_DTYPE = torch.float16
+RANK_MULTIPLE = 16
+"""The inner size is filled up with zeros to a multiple of this in execution only: one 512-bit vector of float32.
+
+Measured on 192 × 576 at rank 86 and 512 tokens: 0.87 of the speed the FLOPs promise, 0.75 without.
+"""
+SECOND_PRODUCT_WEIGHTS = 16_384
+"""What a second product costs by itself (its call, its barrier, its intermediate), in weights read: about 3 µs."""
+FACTORED_LIMIT = 0.95
+"""Largest share of the dense weights, that cost included, at which two products run faster than one."""
+
+
+def padded_size(inner_size: int) -> int:
+    """`inner_size` rounded up to a multiple of `RANK_MULTIPLE`."""
+    return -(-inner_size // RANK_MULTIPLE) * RANK_MULTIPLE
+
+
+def choose_execution(out_features: int, in_features: int, inner_size: int) -> str:
+    """``factored`` where two products are faster than one dense one, else ``merged``.
+
+    A rule instead of a stopwatch, so that the same layer always runs the same way and gives the same bits. It was
+    fitted to prefill (512 tokens) and decode on two cores with AVX-512; ``bench inference`` shows how well it does.
+
+    Args:
+        out_features: n.
+        in_features: m.
+        inner_size: rank r or number of atoms k.
+    """
+    factored = padded_size(inner_size) * (out_features + in_features) + SECOND_PRODUCT_WEIGHTS
+    return "factored" if factored <= FACTORED_LIMIT * out_features * in_features else "merged"
 
 
 def to_storage(values: Tensor) -> Tensor:
@@ -28,8 +63,18 @@ def to_storage(values: Tensor) -> Tensor:
     return values.clamp(-limit, limit).to(STORAGE_DTYPE)
 
 
+@dataclass(frozen=True, slots=True)
+class _Expanded:
+    """What a forward pass needs, in the precision and on the device of its input: one merged matrix or two factors."""
+
+    dtype: torch.dtype
+    device: torch.device
+    tensors: tuple[Tensor, ...]
+    bias: Tensor | None
+
+
 class CompressedLinear(nn.Module, ABC):
-    """A linear layer ``y = x Ŵᵀ + b`` that stores Ŵ in compressed form.
+    """A linear layer ``y = x Ŵᵀ + b`` that stores Ŵ as a product of two factors.
 
     Args:
         in_features: m.
@@ -37,7 +82,6 @@ class CompressedLinear(nn.Module, ABC):
         bias: (n,) or None; kept as it is.
     """
 
-    execution: ClassVar[str]
     representation: ClassVar[str]
 
     def __init__(self, in_features: int, out_features: int, bias: Tensor | None) -> None:
@@ -47,7 +91,17 @@ class CompressedLinear(nn.Module, ABC):
         self.out_features = out_features
         self.bias: Tensor | None
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
-        self._expanded: tuple[tuple[torch.dtype, torch.device], tuple[Tensor, ...]] | None = None
+        self._execution: str | None = None
+        self._expanded: _Expanded | None = None
+
+    @property
+    @abstractmethod
+    def inner_size(self) -> int:
+        """Rank r or number of atoms k: the size the two factors share."""
+
+    @abstractmethod
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """First (inner, in) and second (inner, out) in float32, zeros filled in: ``Ŵ = secondᵀ · first``."""
 
     @abstractmethod
     def dense_weight(self) -> Tensor:
@@ -57,48 +111,85 @@ class CompressedLinear(nn.Module, ABC):
     def spec(self) -> dict[str, int]:
         """Sizes from which `empty` builds a layer that the saved tensors fit."""
 
+    @abstractmethod
+    def flops(self) -> int:
+        """FLOPs a token of the representation, zeros not counted, as papers count; `executed_flops` is what runs."""
+
     @classmethod
     @abstractmethod
     def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> CompressedLinear:
         """A layer of the right shapes whose values are still to be loaded."""
 
-    @abstractmethod
-    def _expand(self) -> tuple[Tensor, ...]:
-        """The float32 tensors that `_multiply` needs."""
+    @property
+    def execution(self) -> str:
+        """``factored`` or ``merged``: what `choose_execution` says, unless it was set (to measure the other form)."""
+        return self._execution or choose_execution(self.out_features, self.in_features, self.inner_size)
 
-    @abstractmethod
-    def _multiply(self, x: Tensor, *tensors: Tensor) -> Tensor:
-        """``x Ŵᵀ + b``."""
+    @execution.setter
+    def execution(self, form: str) -> None:
+        if form not in ("factored", "merged"):
+            raise ValueError(f"execution must be 'factored' or 'merged', got {form!r}")
+        self._execution = form
+        self._expanded = None
+
+    def executed_flops(self) -> int:
+        """FLOPs a token of the products that really run, padding and filled-in zeros included."""
+        if self.execution == "merged":
+            return dense_flops(self.out_features, self.in_features)
+        return low_rank_flops(self.out_features, self.in_features, padded_size(self.inner_size))
 
     def stored_bits(self) -> int:
         """Bits of the saved tensors, bias left out (it is dense, as everywhere)."""
         tensors = {name: tensor for name, tensor in self.state_dict().items() if name != "bias"}
         return sum(8 * tensor.numel() * tensor.element_size() for tensor in tensors.values())
 
+    def expanded_bytes(self) -> int:
+        """Bytes of the expanded tensors, which every forward pass reads; 0 before the first one."""
+        return bytes_held(self._expanded.tensors if self._expanded else ())
+
+    def resident_bytes(self) -> int:
+        """Bytes of everything the layer holds now: 16-bit buffers, bias, and the expanded tensors once it has run."""
+        held = list(self.buffers())
+        if self._expanded is not None:
+            held += [*self._expanded.tensors, *([] if self._expanded.bias is None else [self._expanded.bias])]
+        return bytes_held(held)
+
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to (..., in), giving (..., out) in the dtype of `x`."""
-        key = (x.dtype, x.device)
-        if self._expanded is None or self._expanded[0] != key:
-            self._expanded = (key, tuple(tensor.to(device=x.device, dtype=x.dtype) for tensor in self._expand()))
-        return self._multiply(x, *self._expanded[1])
+        expanded = self._expanded
+        if expanded is None or expanded.dtype is not x.dtype or expanded.device != x.device:
+            # The bias is kept beside the rest: looking a buffer up costs as much as a small product of one token.
+            bias = None if self.bias is None else self.bias.to(device=x.device, dtype=x.dtype)
+            # One assignment, so that a second thread sees all of it or nothing.
+            expanded = self._expanded = _Expanded(x.dtype, x.device, self._expand(x.dtype, x.device), bias)
+        tensors, bias = expanded.tensors, expanded.bias
+        if len(tensors) == 1:
+            return F.linear(x, tensors[0], bias)
+        first, second = tensors
+        # The first factor as (inner, in), the second as (inner, out): the fastest pair of layouts for one token (each
+        # is read in the order it lies in memory) and as fast as any for many.
+        hidden = F.linear(x, first)
+        return hidden @ second if bias is None else F.linear(hidden, second.T, bias)
 
-    def _bias_for(self, x: Tensor) -> Tensor | None:
-        return None if self.bias is None else self.bias.to(x.dtype)
+    def _expand(self, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, ...]:
+        if self.execution == "merged":
+            return (self.dense_weight().to(device=device, dtype=dtype).contiguous(),)
+        padding = (0, 0, 0, padded_size(self.inner_size) - self.inner_size)
+        return tuple(F.pad(f, padding).to(device=device, dtype=dtype).contiguous() for f in self.factors())
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._expanded = None
         super()._load_from_state_dict(*args, **kwargs)
 
     def extra_repr(self) -> str:
-        """Sizes, as PyTorch prints them."""
+        """Sizes and form, as PyTorch prints them."""
         sizes = ", ".join(f"{name}={value}" for name, value in self.spec().items())
-        return f"in_features={self.in_features}, out_features={self.out_features}, {sizes}"
+        return f"in_features={self.in_features}, out_features={self.out_features}, {sizes}, {self.execution}"
 
 
 class LowRankLinear(CompressedLinear):
     """``Ŵ = (input_factor · output_factor)ᵀ`` with factors (m, r) and (r, n)."""
 
-    execution = "factored"
     representation = "low-rank"
 
     def __init__(self, input_factor: Tensor, output_factor: Tensor, bias: Tensor | None = None) -> None:
@@ -127,6 +218,15 @@ class LowRankLinear(CompressedLinear):
         """R."""
         return self.input_factor.shape[1]
 
+    @property
+    def inner_size(self) -> int:
+        """The rank."""
+        return self.rank
+
+    def flops(self) -> int:
+        """Two products with the factors."""
+        return low_rank_flops(self.out_features, self.in_features, self.rank)
+
     def spec(self) -> dict[str, int]:
         """The rank."""
         return {"rank": self.rank}
@@ -135,12 +235,9 @@ class LowRankLinear(CompressedLinear):
         """(input_factor · output_factor)ᵀ in float32."""
         return (self.input_factor.float() @ self.output_factor.float()).T
 
-    def _expand(self) -> tuple[Tensor, ...]:
-        return self.input_factor.float().T.contiguous(), self.output_factor.float().T.contiguous()
-
-    def _multiply(self, x: Tensor, *tensors: Tensor) -> Tensor:
-        reduce, restore = tensors
-        return F.linear(F.linear(x, reduce), restore, self._bias_for(x))
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """The input factor transposed (r, m) and the output factor (r, n)."""
+        return self.input_factor.float().T, self.output_factor.float()
 
 
 class DictionaryLinear(CompressedLinear):
@@ -150,7 +247,6 @@ class DictionaryLinear(CompressedLinear):
     k·n bits (column after column, least significant bit first).
     """
 
-    execution = "merged"
     representation = "dictionary"
 
     def __init__(self, dictionary: Tensor, codes: Tensor, mask: Tensor, bias: Tensor | None = None) -> None:
@@ -186,6 +282,15 @@ class DictionaryLinear(CompressedLinear):
         return self.dictionary.shape[1]
 
     @property
+    def inner_size(self) -> int:
+        """The number of atoms."""
+        return self.num_atoms
+
+    def flops(self) -> int:
+        """One product with D, and one with the nonzeros of S."""
+        return dictionary_flops(self.out_features, self.in_features, self.num_atoms, self.nonzeros_per_column)
+
+    @property
     def nonzeros_per_column(self) -> int:
         """S."""
         return self.values.shape[1]
@@ -208,11 +313,9 @@ class DictionaryLinear(CompressedLinear):
         """(D S)ᵀ in float32."""
         return self.codes() @ self.dictionary.float().T
 
-    def _expand(self) -> tuple[Tensor, ...]:
-        return (self.dense_weight().contiguous(),)
-
-    def _multiply(self, x: Tensor, *tensors: Tensor) -> Tensor:
-        return F.linear(x, tensors[0], self._bias_for(x))
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """Dᵀ (k, m) and S (k, n)."""
+        return self.dictionary.float().T, self.codes().T
 
 
 LAYER_TYPES: dict[str, type[CompressedLinear]] = {
@@ -233,3 +336,8 @@ def unpack_bits(packed: Tensor, count: int) -> Tensor:
     """The first `count` flags of `pack_bits`, boolean (count,)."""
     shifts = torch.arange(8, dtype=torch.uint8, device=packed.device)
     return ((packed[:, None] >> shifts) & 1).flatten()[:count].bool()
+
+
+def bytes_held(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the memory behind some tensors; memory that several share counts once."""
+    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())

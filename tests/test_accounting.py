@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from compression import accounting
 from compression.errors import UserError
@@ -62,6 +63,21 @@ def test_break_even_rank_saves_nothing_beyond_it():
     assert rank == 144
     assert accounting.low_rank_bits(n, m, rank) <= accounting.dense_bits(n, m)
     assert accounting.low_rank_bits(n, m, rank + 1) > accounting.dense_bits(n, m)
+
+
+def test_flops_count_a_multiplication_and_an_addition_for_every_weight_that_is_used():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    n, m, r, s = 48, 80, 16, 5
+    x, first, second = torch.randn(1, m), torch.randn(m, r), torch.randn(r, n)
+    with FlopCounterMode(display=False) as dense:
+        x @ torch.randn(m, n)
+    with FlopCounterMode(display=False) as low_rank:
+        x @ first @ second
+    assert accounting.dense_flops(n, m) == dense.get_total_flops() == 2 * n * m
+    assert accounting.low_rank_flops(n, m, r) == low_rank.get_total_flops() == 2 * r * (n + m)
+    assert accounting.dictionary_flops(n, m, r, r) == accounting.low_rank_flops(n, m, r), "no zeros: a product like any"
+    assert accounting.dictionary_flops(n, m, r, s) == 2 * (m * r + n * s)
 
 
 @pytest.mark.parametrize("value", [-0.01, 0.951, math.nan, math.inf, "abc", None])

@@ -10,10 +10,12 @@ import torch
 
 from compression.errors import UserError
 from compression.evaluation.generation import generate
-from compression.evaluation.latency import measure_latency
+from compression.evaluation.latency import describe_execution, measure_latency
 from compression.evaluation.metrics import pooled_perplexity
 from compression.evaluation.perplexity import evaluation_windows, interval, measure_perplexity, tokenize
+from compression.modules import LowRankLinear
 from compression.pipeline import finish
+from compression.sites import compressed_copy, find_sites
 from compression.types import TextSource
 
 SOURCE = TextSource("test", "0", 0)
@@ -121,7 +123,27 @@ def test_latency_times_each_model_in_turn_and_names_the_threads():
         assert list(figures) == ["dense", "compressed"]
         assert all(f.median_ms > 0 and f.iqr_ms >= 0 and f.repeats == 3 for f in figures.values())
     assert report.execution == "dense layers"
+    assert describe_execution(models) == "dense layers"
     with pytest.raises(UserError, match="exceed the model's context of 256"):
         finish(measure_latency(models, prompt_tokens=250, decode_tokens=16))
     with pytest.raises(UserError, match="prompt tokens must be from 1 to 4096, but 0"):
         finish(measure_latency(models, prompt_tokens=0))
+
+
+def test_the_words_on_execution_count_every_form_and_the_memory_really_held():
+    dense = architectures.loaded("llama").model
+    layers = {
+        s.name: LowRankLinear(torch.randn(s.in_features, 4), torch.randn(4, s.out_features)) for s in find_sites(dense)
+    }
+    list(layers.values())[0].execution = "factored"
+    mixed = compressed_copy(dense, layers)
+    words = describe_execution({"dense": dense, "compressed": mixed})
+    assert (
+        "1 low-rank layers run factor by factor" in words and f"{len(layers) - 1} low-rank layers run merged" in words
+    )
+    assert "MiB" not in words, "before a forward pass nobody knows what will be held"
+    report = finish(measure_latency({"dense": dense, "compressed": mixed}, prompt_tokens=8, decode_tokens=2, repeats=2))
+    held = sum(layer.resident_bytes() for layer in layers.values()) / 2**20
+    float32 = sum(4 * layer.in_features * layer.out_features for layer in layers.values()) / 2**20
+    assert report.execution.startswith(words)
+    assert f"hold {held:.1f} MiB, as dense float32 matrices they would hold {float32:.1f} MiB" in report.execution

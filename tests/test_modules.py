@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import reference
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from compression import accounting, linalg
-from compression.modules import DictionaryLinear, LowRankLinear, pack_bits, unpack_bits
+from compression.modules import (
+    FACTORED_LIMIT,
+    DictionaryLinear,
+    LowRankLinear,
+    choose_execution,
+    pack_bits,
+    padded_size,
+    unpack_bits,
+)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -30,12 +41,15 @@ def dictionary(bias: bool = True) -> DictionaryLinear:
 
 
 LAYERS = {"low-rank": low_rank, "dictionary": dictionary}
+FORMS = ["factored", "merged"]
 
 
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 @pytest.mark.parametrize("bias", [True, False])
-def test_forward_equals_a_dense_layer_with_the_reconstructed_weight(make, bias):
+@pytest.mark.parametrize("form", FORMS)
+def test_forward_equals_a_dense_layer_with_the_reconstructed_weight(make, bias, form):
     layer = make(bias)
+    layer.execution = form
     dense = nn.Linear(24, 17, bias=bias)
     with torch.no_grad():
         dense.weight.copy_(layer.dense_weight())
@@ -43,6 +57,89 @@ def test_forward_equals_a_dense_layer_with_the_reconstructed_weight(make, bias):
             dense.bias.copy_(layer.bias)
         x = torch.randn(2, 3, 24, generator=generator(1))
         reference.assert_close(layer(x), dense(x), rtol=1e-4, atol=1e-5)
+        reference.assert_close(layer(x[0, 0]), dense(x[0, 0]), rtol=1e-4, atol=1e-5)
+        assert layer(x[:, :0]).shape == (2, 0, 17)
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("form", FORMS)
+def test_resident_bytes_are_those_of_every_tensor_the_layer_holds(make, form):
+    layer = make()
+    layer.execution = form
+    stored = sum(t.numel() * t.element_size() for t in layer.buffers())
+    assert layer.resident_bytes() == stored and layer.expanded_bytes() == 0, "nothing is expanded before it is needed"
+    layer(torch.randn(3, 24))
+    floats = 24 * 17 if form == "merged" else padded_size(layer.inner_size) * (24 + 17)
+    assert layer.expanded_bytes() == 4 * floats
+    assert (
+        layer.resident_bytes()
+        == sum({t.data_ptr(): t.untyped_storage().nbytes() for t in held(layer)}.values())
+        == stored + 4 * floats
+    )
+
+
+def held(layer: nn.Module) -> list[torch.Tensor]:
+    """Every tensor that can be reached from the layer's attributes."""
+    found, todo = [], [vars(layer)]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, torch.Tensor):
+            found.append(value)
+        elif dataclasses.is_dataclass(value):
+            todo.extend(getattr(value, field.name) for field in dataclasses.fields(value))
+        elif isinstance(value, dict):
+            todo.extend(value.values())
+        elif isinstance(value, list | tuple):
+            todo.extend(value)
+    return found
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_flops_are_those_of_the_representation_and_of_the_products_that_run(make):
+    layer = make()
+    x = torch.randn(7, 24)
+    for form in FORMS:
+        layer.execution = form
+        layer(x)
+        with FlopCounterMode(display=False) as counter:
+            layer(x)
+        assert counter.get_total_flops() == 7 * layer.executed_flops()
+    nonzeros = {"low-rank": 5 * (24 + 17), "dictionary": 24 * 9 + 4 * 17}[layer.representation]
+    assert layer.flops() == 2 * nonzeros
+
+
+def test_another_form_drops_what_was_expanded_and_unknown_ones_are_refused():
+    layer = low_rank()
+    x = torch.randn(3, 24)
+    layer.execution = "merged"
+    merged = layer(x)
+    layer.execution = "factored"
+    assert layer.expanded_bytes() == 0
+    reference.assert_close(layer(x), merged, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="factored"):
+        layer.execution = "blocked"
+
+
+@pytest.mark.parametrize("shape", [(576, 576), (192, 576), (1536, 576), (576, 1536), (17, 24), (2304, 768)])
+def test_two_products_run_only_where_they_cost_less_than_one(shape):
+    n, m = shape
+    forms = [choose_execution(n, m, inner) for inner in range(1, min(shape) + 1)]
+    assert forms == sorted(forms), "once merged, always merged"
+    assert choose_execution(n, m, accounting.break_even_rank(n, m)) == "merged"
+    for inner, form in enumerate(forms, start=1):
+        if form == "factored":
+            assert padded_size(inner) * (m + n) <= FACTORED_LIMIT * m * n
+
+
+@pytest.mark.parametrize("shape", [(576, 576), (192, 576), (1536, 576), (576, 1536)])
+def test_at_forty_percent_removed_every_shape_of_the_default_model_runs_factored(shape):
+    size = accounting.dictionary_size_for(*shape, 0.4)
+    assert choose_execution(*shape, accounting.rank_for(*shape, 0.4)) == "factored"
+    assert choose_execution(*shape, size.num_atoms) == "factored"
+
+
+def test_a_small_layer_runs_merged():
+    assert low_rank().execution == dictionary().execution == "merged"
 
 
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
@@ -55,26 +152,32 @@ def test_stored_bits_are_the_bits_of_the_saved_tensors_and_the_formula(make):
 
 
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
-def test_an_empty_layer_takes_the_saved_tensors_and_gives_the_same_bits(make):
+@pytest.mark.parametrize("form", FORMS)
+def test_an_empty_layer_takes_the_saved_tensors_and_gives_the_same_bits(make, form):
     layer = make()
     x = torch.randn(4, 24, generator=generator(2))
     twin = type(layer).empty(24, 17, torch.zeros(17), **layer.spec())
+    layer.execution = twin.execution = form
     twin(x)  # fills the expanded form with zeros: loading must drop it
     twin.load_state_dict(layer.state_dict())
     assert torch.equal(twin(x), layer(x))
 
 
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
-def test_a_layer_follows_the_precision_of_its_input(make):
+@pytest.mark.parametrize("form", FORMS)
+def test_a_layer_follows_the_precision_of_its_input(make, form):
     layer, x = make(), torch.randn(4, 24, generator=generator(3))
+    layer.execution = form
     assert layer(x.bfloat16()).dtype == torch.bfloat16
     assert layer(x.double()).dtype == torch.float64
     assert layer(x).dtype == torch.float32
 
 
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
-def test_only_the_compressed_tensors_are_saved(make):
+@pytest.mark.parametrize("form", FORMS)
+def test_only_the_compressed_tensors_are_saved(make, form):
     layer = make()
+    layer.execution = form
     before = layer.state_dict().keys()
     layer(torch.randn(1, 24))
     assert layer.state_dict().keys() == before, "the expanded form must not be saved"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
@@ -35,20 +36,9 @@ def measure_latency(
     Raises:
         UserError: if a number is out of range.
     """
-    for name, value, low, high in (
-        ("prompt tokens", prompt_tokens, 1, 4096),
-        ("decode tokens", decode_tokens, 1, 256),
-        ("repeats", repeats, 2, 100),
-    ):
-        if not low <= value <= high:
-            raise UserError(f"The number of {name} must be from {low} to {high}, but {value} was given.")
+    check_numbers(prompt_tokens, decode_tokens, repeats)
     for model in models.values():
-        context = getattr(model.config, "max_position_embeddings", None)
-        if context is not None and prompt_tokens + decode_tokens > context:
-            raise UserError(
-                f"{prompt_tokens} prompt tokens and {decode_tokens} decoded ones exceed the model's context of "
-                f"{context}: ask for fewer."
-            )
+        check_context(model, prompt_tokens, decode_tokens)
     threads = torch.get_num_threads()
     runs = {
         label: (_prefill(model, prompt_tokens), _decode(model, prompt_tokens, decode_tokens))
@@ -58,8 +48,8 @@ def measure_latency(
     decode: dict[str, list[Measurement]] = {label: [] for label in models}
     for repeat in range(1, repeats + 1):
         for label, (run_prefill, run_decode) in runs.items():
-            prefill[label].append(_time(run_prefill, threads))
-            decode[label].append(_time(run_decode, threads))
+            prefill[label].append(time_once(run_prefill, threads))
+            decode[label].append(time_once(run_decode, threads))
         yield Progress("latency", repeat, repeats, f"latency round {repeat} of {repeats}")
     return LatencyReport(
         threads=threads,
@@ -70,6 +60,35 @@ def measure_latency(
         execution=describe_execution(models),
         device=_device_name(next(iter(models.values()))),
     )
+
+
+def check_numbers(prompt_tokens: int, decode_tokens: int, repeats: int) -> None:
+    """Refuse numbers no measurement can be made with.
+
+    Raises:
+        UserError: naming the number and its range.
+    """
+    for name, value, low, high in (
+        ("prompt tokens", prompt_tokens, 1, 4096),
+        ("decode tokens", decode_tokens, 1, 256),
+        ("repeats", repeats, 2, 100),
+    ):
+        if not low <= value <= high:
+            raise UserError(f"The number of {name} must be from {low} to {high}, but {value} was given.")
+
+
+def check_context(model: PreTrainedModel, prompt_tokens: int, decode_tokens: int) -> None:
+    """Refuse more tokens than the model's context holds.
+
+    Raises:
+        UserError: naming both.
+    """
+    context = getattr(model.config, "max_position_embeddings", None)
+    if context is not None and prompt_tokens + decode_tokens > context:
+        raise UserError(
+            f"{prompt_tokens} prompt tokens and {decode_tokens} decoded ones exceed the model's context of "
+            f"{context}: ask for fewer."
+        )
 
 
 def _prompt(model: PreTrainedModel, tokens: int) -> torch.Tensor:
@@ -102,25 +121,42 @@ def _decode(model: PreTrainedModel, prompt_tokens: int, decode_tokens: int) -> C
     return run
 
 
-def _time(run: Callable[[], None], threads: int) -> Measurement:
+def time_once(run: Callable[[], None], threads: int) -> Measurement:
+    """Time one run, after two of the timer's own to warm up."""
     return Timer("run()", globals={"run": run}, num_threads=threads).timeit(1)
 
 
 def _figure(measurements: list[Measurement], divisor: int) -> LatencyFigure:
+    """Median and interquartile range of single runs, each ÷ `divisor`, in milliseconds."""
     (merged,) = Measurement.merge(measurements)
     return LatencyFigure(1e3 * merged.median / divisor, 1e3 * merged.iqr / divisor, len(measurements))
 
 
+FORMS = {
+    ("low-rank", "factored"): "low-rank layers run factor by factor, with fewer FLOPs than dense",
+    ("low-rank", "merged"): "low-rank layers run merged into a dense matrix: dense memory and speed",
+    ("dictionary", "factored"): "dictionary layers run factor by factor, zeros filled in, with fewer FLOPs than dense",
+    ("dictionary", "merged"): "dictionary layers run merged into a dense matrix: dense memory and speed",
+}
+"""(representation, execution) → what that means, in words."""
+
+
 def describe_execution(models: dict[str, PreTrainedModel]) -> str:
-    """How compressed layers compute, and what that means for memory, in one sentence for each form."""
-    forms = {
-        layer.execution for model in models.values() for layer in model.modules() if isinstance(layer, CompressedLinear)
-    }
-    sentences = {
-        "factored": "low-rank layers run factor by factor, with fewer FLOPs than dense",
-        "merged": "dictionary layers run merged into a dense matrix: smaller on disk, but with dense memory and speed",
-    }
-    return "; ".join(sentences[form] for form in sorted(forms)) or "dense layers"
+    """How many compressed layers compute in which form, what that means, and the memory they hold now, in words."""
+    layers = [layer for m in models.values() for layer in m.modules() if isinstance(layer, CompressedLinear)]
+    if not layers:
+        return "dense layers"
+    forms = Counter((layer.representation, layer.execution) for layer in layers)
+    sentences = [f"{count} {FORMS[form]}" for form, count in sorted(forms.items())]
+    if all(layer.expanded_bytes() for layer in layers):
+        held = sum(layer.resident_bytes() for layer in layers)
+        stored = sum(layer.stored_bits() for layer in layers) / 8
+        dense = sum(layer.in_features * layer.out_features * torch.float32.itemsize for layer in layers)
+        sentences.append(
+            f"while they run these layers hold {held / 2**20:.1f} MiB, as dense float32 matrices they would hold "
+            f"{dense / 2**20:.1f} MiB, on disk they take {stored / 2**20:.1f} MiB"
+        )
+    return "; ".join(sentences)
 
 
 def _device_name(model: PreTrainedModel) -> str:
