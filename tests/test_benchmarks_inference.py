@@ -122,6 +122,9 @@ def test_the_speed_ratio_is_the_median_over_rounds_of_dense_over_compressed():
     (sentence,) = inference._slower("x", timing, slow, _work())
     assert sentence == "Smaller is not faster for x: 60% of the layers' bytes on disk, speed 1.00 × in decode."
     assert inference._slower("x", timing, timing, _work()) == []
+    assert inference._scatter("x", slow) == []
+    (sentence,) = inference._scatter("x", timing)
+    assert sentence == "The prefill times of x scatter by 88% (IQR ÷ median): repeat on an idle machine."
 
 
 def _work():

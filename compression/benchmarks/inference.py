@@ -39,6 +39,8 @@ CALIBRATION_SEQUENCES = 8
 CALIBRATION_LENGTH = 128
 FASTER = 1.02
 """Speed ratio below which "faster" would be noise."""
+DISTURBED = 0.2
+"""IQR ÷ median above which other programs have taken part in a measurement."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,7 @@ def measure_model(
         dense_layer_share=share,
         possible_speed_ratio=possible,
         execution=report.execution,
-        remarks=(*remarks, *_slower("the whole model", prefill, decode, work)),
+        remarks=(*remarks, *_slower("the whole model", prefill, decode, work), *_scatter("the whole model", prefill)),
     )
 
 
@@ -270,7 +272,11 @@ def _row(
         work=work,
         prefill=prefill,
         decode=decode,
-        remarks=(*_slower(label, prefill, decode, work), *_memory(label, compressed_layers, work)),
+        remarks=(
+            *_slower(label, prefill, decode, work),
+            *_memory(label, compressed_layers, work),
+            *_scatter(label, prefill),
+        ),
     )
 
 
@@ -333,6 +339,13 @@ def _slower(label: str, prefill: Timing, decode: Timing, work: Work) -> list[str
 
 def _not_faster(timing: Timing) -> bool:
     return timing.speed_ratio < FASTER
+
+
+def _scatter(label: str, timing: Timing) -> list[str]:
+    spread = max(figure.iqr_ms / figure.median_ms for figure in (timing.dense, timing.compressed))
+    if spread <= DISTURBED:
+        return []
+    return [f"The prefill times of {label} scatter by {spread:.0%} (IQR ÷ median): repeat on an idle machine."]
 
 
 def _memory(label: str, layers: list[CompressedLinear], work: Work) -> list[str]:
