@@ -120,7 +120,7 @@ def compress(
         One event a site, whose `partial` is its `SiteReport`.
 
     Raises:
-        UserError: if the method needs statistics that are not given, or a weight is not finite.
+        UserError: if the method needs statistics that are not given or are unusable.
     """
     started = time.perf_counter()
     method = create_method(plan.method, **plan.settings)
@@ -239,8 +239,6 @@ def _compress_site(
 ) -> tuple[CompressedLinear | None, SiteReport]:
     started = time.perf_counter()
     weight = site_weight(model, site)
-    if not torch.isfinite(weight).all():
-        raise UserError(f"{site.name}: the weight holds NaN or infinite values: expected finite ones; check the model.")
     original_bits = accounting.dense_bits(*weight.shape)
     result: SiteResult | None = None
     if removed_fraction > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
@@ -9,15 +10,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from compression.errors import UserError
+
 SUFFIX = ".safetensors"
 
 
 class TensorFolder(MutableMapping[str, Tensor]):
-    """A mapping from names to tensors, kept in a folder.
-
-    Raises:
-        KeyError: when a tensor is read that is not there or whose file is damaged.
-    """
+    """A mapping from names to tensors, kept in a folder."""
 
     def __init__(self, folder: Path) -> None:
         """Use an existing folder."""
@@ -27,11 +26,18 @@ class TensorFolder(MutableMapping[str, Tensor]):
         return self._folder / f"{name}{SUFFIX}"
 
     def __getitem__(self, name: str) -> Tensor:
-        """Read a tensor."""
+        """Read a tensor.
+
+        Raises:
+            UserError: if it cannot be read; the folder, being of no use any more, is removed.
+        """
         try:
             return load_file(self._file(name))["tensor"]
         except (OSError, SafetensorError) as error:
-            raise KeyError(name) from error
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise UserError(
+                f"The cached statistics in {self._folder} were damaged ({name}); they have been removed: run it again."
+            ) from error
 
     def __setitem__(self, name: str, tensor: Tensor) -> None:
         """Write a tensor."""
@@ -39,10 +45,7 @@ class TensorFolder(MutableMapping[str, Tensor]):
 
     def __delitem__(self, name: str) -> None:
         """Remove a tensor."""
-        try:
-            self._file(name).unlink()
-        except OSError as error:
-            raise KeyError(name) from error
+        self._file(name).unlink()
 
     def __iter__(self) -> Iterator[str]:
         """The names, sorted."""

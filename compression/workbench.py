@@ -132,8 +132,6 @@ class Workbench:
         self._busy = threading.Lock()
         self._dense: Recent[DenseModel] = Recent(2)
         self._compressed: Recent[CompressedModel] = Recent(2)
-        self._calibrations: Recent[Calibration] = Recent(2)
-        self._gradients: Recent[Gradients] = Recent(2)
         self._splits: Recent[TextSplit] = Recent(2)
         self._curves: Recent[LossCurves] = Recent(16)
         self._spectra: Recent[Spectra] = Recent(4)
@@ -210,11 +208,9 @@ class Workbench:
     def _calibrate(self, dense: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, CalibrationSettings]]:
         settings = yield from self._settings(recipe)
         key = store.content_key("calibration", code_version(), dense.identity, settings)
-        known = self._calibrations.get(key)
-        if known is not None:
-            return dataclasses.replace(known, reused=True), settings
         folder = store.root() / "calibrations" / key
         meta = _read_meta(folder)
+        reused = meta is not None
         if meta is None:
             sequences = (yield from self._split(dense, recipe)).inputs
             with store.atomic_directory(folder) as temporary:
@@ -222,21 +218,15 @@ class Workbench:
                 meta = StatisticsMeta(made.num_positions, made.seconds)
                 store.write_json(temporary / META_FILE, meta)
             store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
-            fresh = Calibration(TensorFolder(folder), meta.counts, key, meta.seconds)
-            return self._calibrations.put(key, fresh), settings
-        return self._calibrations.put(
-            key, Calibration(TensorFolder(folder), meta.counts, key, meta.seconds, True)
-        ), settings
+        return Calibration(TensorFolder(folder), meta.counts, key, meta.seconds, reused), settings
 
     def _differentiate(self, dense: DenseModel, recipe: Recipe) -> Steps[Gradients]:
         """Output-gradient statistics, made once for a model and a text."""
         settings = yield from self._settings(recipe)
         key = store.content_key("gradients", code_version(), dense.identity, settings)
-        known = self._gradients.get(key)
-        if known is not None:
-            return dataclasses.replace(known, reused=True)
         folder = store.root() / "calibrations" / f"{key}-gradients"
         meta = _read_meta(folder)
+        reused = meta is not None
         if meta is None:
             sequences = (yield from self._split(dense, recipe)).gradients
             if sequences is None:
@@ -248,9 +238,7 @@ class Workbench:
                 meta = StatisticsMeta({"scored": made.num_scored}, made.seconds)
                 store.write_json(temporary / META_FILE, meta)
             store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
-            return self._gradients.put(key, Gradients(TensorFolder(folder), made.num_scored, key, made.seconds))
-        scored = meta.counts["scored"]
-        return self._gradients.put(key, Gradients(TensorFolder(folder), scored, key, meta.seconds, True))
+        return Gradients(TensorFolder(folder), meta.counts["scored"], key, meta.seconds, reused)
 
     def _error_curves(self, dense: DenseModel, recipe: Recipe) -> Steps[LossCurves]:
         """Error curves of the recipe's method, or of `CURVE_METHOD` where it names none."""
@@ -439,6 +427,7 @@ class Workbench:
         The error curves and the probes are made once for a method and a policy, and the table is stored.
         """
         recipe.check()
+        key = forecast.table_key(recipe)
         recipe = recipe.resolved()
         dense = yield from self._load(recipe.model_id)
         fitted = yield from self._forecast(dense, recipe)
@@ -471,7 +460,6 @@ class Workbench:
             problem=fitted.problem,
             environment=describe_environment(),
         )
-        key = forecast.table_key(recipe)
         if key is not None:
             forecast.store_report(key, report)
         return report

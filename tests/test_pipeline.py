@@ -13,16 +13,17 @@ import torch
 from safetensors import safe_open
 
 from compression import export, pipeline
-from compression.allocation import allocate
-from compression.calibration import collect
+from compression.allocation import Evidence, allocate
+from compression.calibration import collect, collect_gradients
 from compression.errors import UserError
+from compression.methods import METHODS
 from compression.modules import CompressedLinear
 from compression.pipeline import finish
 from compression.sites import find_sites
 from compression.types import CalibrationSettings, CompressionPlan, TextSource
 
 TOKENS = torch.randint(0, architectures.VOCABULARY, (8, 64), generator=torch.Generator().manual_seed(0))
-CASES = [(a, m) for a in architectures.CONFIGS for m in ("svd", "svd-llm", "compot")]
+CASES = [(a, m) for a in architectures.CONFIGS for m in METHODS]
 
 
 def compressed(
@@ -31,16 +32,17 @@ def compressed(
     source = architectures.loaded(architecture)
     sites = find_sites(source.model)
     calibration = finish(collect(source.model, sites, TOKENS))
+    gradients = finish(collect_gradients(source.model, sites, TOKENS))
     spectra = finish(pipeline.measure_spectra(source.model, sites))
     plan = CompressionPlan(
         model_id=source.id,
         weights_hash=source.weights_hash,
         method=method,
         settings={},
-        allocation=allocate(policy, sites, spectra, fraction),
+        allocation=allocate(policy, sites, Evidence(spectra), fraction),
         calibration=CalibrationSettings(TextSource("random", "0", 0), 8, 64),
     )
-    return finish(pipeline.compress(source, sites, plan, calibration))
+    return finish(pipeline.compress(source, sites, plan, calibration, gradients))
 
 
 def logits(model) -> torch.Tensor:
@@ -174,13 +176,16 @@ def test_the_report_is_plain_json_with_the_whole_plan(tmp_path):
     assert len(plan["allocation"]["removed_fractions"]) == 14
 
 
-def test_nan_weights_and_missing_calibration_are_refused():
+def test_missing_statistics_are_refused():
     source = architectures.loaded("llama")
     sites = find_sites(source.model)
-    allocation = allocate("uniform", sites, {}, 0.3)
+    allocation = allocate("uniform", sites, Evidence(), 0.3)
     plan = CompressionPlan(source.id, "", "compot", {}, allocation, None)
     with pytest.raises(UserError, match="compot needs calibration text"):
         finish(pipeline.compress(source, sites, plan, None))
+    plan = CompressionPlan(source.id, "", "svd-fisher", {}, allocation, None)
+    with pytest.raises(UserError, match="svd-fisher needs output gradients"):
+        finish(pipeline.compress(source, sites, plan, finish(collect(source.model, sites, TOKENS))))
 
 
 def test_an_unsupported_architecture_is_refused():

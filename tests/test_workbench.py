@@ -9,9 +9,10 @@ import pytest
 import torch
 from tiny import SENTENCES, finish, write_tiny_llama
 
-from compression import costs
+from compression import costs, forecast
 from compression.errors import UserError
-from compression.workbench import Recipe, Workbench
+from compression.recipe import Recipe
+from compression.workbench import Workbench
 
 TEXT = " ".join(SENTENCES) * 40
 EVALUATION = {"window": 32, "max_windows": 3}
@@ -54,7 +55,7 @@ def test_work_is_done_once(recipe):
     assert {"load", "calibrate", "compress"} <= set(first)
     again, same = stages(bench.compress(recipe))
     assert again == [] and same is report
-    assert report.plan.settings == {"iterations": 3, "atoms_per_nonzero": 2.0}
+    assert report.plan.settings == {"iterations": 3, "atoms_per_nonzero": 2.0, "damping": 1e-8}
     assert bench.prepared(recipe).compressed and bench.prepared(Recipe(recipe.model_id + "x")) == costs.Prepared()
 
 
@@ -65,8 +66,12 @@ def test_a_calibration_survives_the_process_and_a_damaged_one_is_made_again(reci
     assert second.calibration_reused and "calibrate" not in seen
     assert second.calibration_seconds == pytest.approx(first.calibration_seconds)
     assert [s.relative_output_error for s in second.sites] == [s.relative_output_error for s in first.sites]
-    (file,) = (cache / "calibrations").glob("*.safetensors")
-    file.write_bytes(b"broken")
+    (folder,) = (cache / "calibrations").iterdir()
+    (folder / "meta.json").write_bytes(b"broken")
+    assert not finish(Workbench().compress(recipe)).calibration_reused
+    next(folder.glob("*.safetensors")).write_bytes(b"broken")
+    with pytest.raises(UserError, match="have been removed: run it again"):
+        finish(Workbench().compress(recipe))
     assert not finish(Workbench().compress(recipe)).calibration_reused
 
 
@@ -137,7 +142,8 @@ def test_a_comparison_streams_its_runs_and_settings_go_where_they_belong(recipe)
         if event.stage == "run":
             runs.append(event.partial)
     assert runs == [comparison.dense, *comparison.runs]
-    assert [run.settings for run in comparison.runs] == [{}, {}, {"iterations": 3, "atoms_per_nonzero": 2.0}]
+    compot = {"iterations": 3, "atoms_per_nonzero": 2.0, "damping": 1e-8}
+    assert [run.settings for run in comparison.runs] == [{}, {"damping": 1e-8}, compot]
     other = Workbench()
     assert other.prepared(recipe) == costs.Prepared()
     fresh = costs.estimate(comparison, "perplexity", "compot", other.prepared(recipe))
@@ -250,3 +256,113 @@ def test_threads_are_given_back(recipe):
     before = torch.get_num_threads()
     finish(Workbench().compress(recipe))
     assert torch.get_num_threads() == before
+
+
+LOSS_AWARE = {"method": "compot-fisher", "policy": "own"}
+
+
+def test_gradients_curves_and_their_policy_are_made_once(recipe):
+    aware = dataclasses.replace(recipe, **LOSS_AWARE)
+    seen, report = stages(Workbench().compress(aware))
+    assert {"calibrate", "gradients", "curves", "compress"} <= set(seen)
+    assert report.plan.allocation.policy == "fisher" and "gradients" in report.stages
+    seen, again = stages(Workbench().compress(dataclasses.replace(aware, removed_fraction=0.2)))
+    assert not {"calibrate", "gradients", "curves"} & set(seen)
+    assert again.calibration_seconds == report.calibration_seconds and again.calibration_reused
+    assert again.removed_fraction == pytest.approx(0.2, abs=0.02)
+
+
+def test_own_is_the_policy_a_method_was_published_with(recipe):
+    bench = Workbench()
+    found = {}
+    for method in ("svd", "compot", "svd-fisher"):
+        _, allocation = finish(bench.allocation(dataclasses.replace(recipe, method=method, policy="own")))
+        found[method] = allocation.policy
+    assert found == {"svd": "uniform", "compot": "pooled", "svd-fisher": "fisher"}
+
+
+def test_pins_hold_through_the_whole_way(recipe):
+    pinned = dataclasses.replace(recipe, **LOSS_AWARE, pins=(("model.layers.0.*", 0.0),))
+    report = finish(Workbench().compress(pinned))
+    assert all((site.representation == "dense") == (site.removed_fraction == 0) for site in report.sites)
+    assert {site.representation for site in report.sites if site.block == 0} == {"dense"}
+    with pytest.raises(UserError, match="With these pins the removed fraction can be from 0"):
+        finish(Workbench().compress(dataclasses.replace(pinned, removed_fraction=0.6)))
+
+
+def test_recalibrating_changes_the_result_and_keeps_the_budget(recipe):
+    plain = dataclasses.replace(recipe, method="compot-fisher", policy="uniform")
+    first = finish(Workbench().compress(plain))
+    second = finish(Workbench().compress(dataclasses.replace(plain, recalibrate=True)))
+    assert second.stored_bits == first.stored_bits
+    assert second.sites[0].relative_output_error == pytest.approx(first.sites[0].relative_output_error, rel=1e-3)
+    assert second.sites[-1].relative_output_error != first.sites[-1].relative_output_error
+
+
+def test_a_seed_chooses_other_sequences(recipe):
+    reports = [finish(Workbench().compress(dataclasses.replace(recipe, seed=seed))) for seed in (0, 1, 1)]
+    errors = [[site.relative_output_error for site in report.sites] for report in reports]
+    assert errors[0] != errors[1] == errors[2]
+
+
+def test_a_text_too_short_for_gradients_says_how_long_it_must_be(recipe, tmp_path):
+    short = tmp_path / "short.txt"
+    short.write_text(TEXT[:1200], encoding="utf-8")
+    aware = dataclasses.replace(recipe, **LOSS_AWARE, calibration_text=str(short))
+    with pytest.raises(UserError, match=r"too few to keep gradients apart .* at least 768 are needed"):
+        finish(Workbench().compress(aware))
+    assert finish(Workbench().compress(dataclasses.replace(aware, method="svd-llm", policy="uniform"))).sites
+
+
+def test_too_few_calibration_tokens_are_said_to_be_too_few(recipe):
+    few = dataclasses.replace(recipe, method="svd-llm", num_sequences=2, removed_fraction=0.2)
+    notes = finish(Workbench().compress(few)).notes
+    assert any("rank-deficient: 64 calibration tokens for up to 96 inputs" in note for note in notes)
+    assert not any("rank-deficient" in note for note in finish(Workbench().compress(recipe)).notes)
+
+
+def test_a_site_that_sees_only_zeros_is_named(recipe):
+    bench = Workbench()
+    finish(bench.model_info(recipe.model_id))
+    (known,) = bench._dense._values.values()
+    with torch.no_grad():
+        known.loaded.model.get_submodule("model.layers.1.input_layernorm").weight.zero_()
+    with pytest.raises(UserError, match=r"model\.layers\.1\.self_attn\.q_proj: .* all zero"):
+        finish(bench.compress(dataclasses.replace(recipe, method="svd-llm", policy="uniform")))
+
+
+def test_a_forecast_is_made_once_and_read_without_the_model(recipe, monkeypatch):
+    aware = dataclasses.replace(recipe, **LOSS_AWARE)
+    seen, report = stages(Workbench().forecast(aware))
+    assert "probe" in seen
+    assert len(report.measured) in (1, 3)
+    assert bool(report.predictions) != bool(report.problem)
+    seen, again = stages(Workbench().forecast(aware))
+    assert "probe" not in seen and again.measured == report.measured
+    stored = forecast.stored_report(forecast.table_key(dataclasses.replace(aware, removed_fraction=0.1)))
+    assert stored is not None and stored.measured == report.measured
+    other = dataclasses.replace(aware, pins=(("model.layers.0.*", 0.0),))
+    assert forecast.stored_report(forecast.table_key(other)) is None
+
+
+def test_a_comparison_sets_the_forecast_beside_the_measurement(recipe, monkeypatch):
+    monkeypatch.setattr(forecast, "TOLERANCE", 1e9)  # a random model obeys no law
+    monkeypatch.setattr(forecast, "_increasing", lambda probes: True)
+    made = []
+
+    def fake_probe(probes, dense, convention):
+        made.append(probes)
+        first = dataclasses.replace(probes[0], window_changes=(0.01, 0.02))
+        return forecast.Forecast((first,), 1.0, 0.1, convention)
+
+    monkeypatch.setattr(forecast, "make_forecast", fake_probe)
+    aware = dataclasses.replace(recipe, **LOSS_AWARE)
+    plain = dataclasses.replace(recipe, method="svd-llm", policy="uniform")
+    comparison = finish(Workbench().compare((aware, plain), recipe.calibration_text, 32, 3, predict=None))
+    loss_aware, low_rank = comparison.runs
+    assert made and low_rank.predicted_perplexity is None and not low_rank.forecast_problem
+    assert loss_aware.predicted_low < loss_aware.predicted_perplexity < loss_aware.predicted_high
+    ratio = loss_aware.predicted_perplexity / comparison.dense.perplexity
+    assert 1 < ratio < 1.2
+    without = finish(Workbench().compare((aware,), recipe.calibration_text, 32, 3))
+    assert without.runs[0].predicted_perplexity is None
