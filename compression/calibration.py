@@ -36,8 +36,9 @@ OUTPUT_DAMPING = 0.01
 """Damping of an output-gradient Gram matrix, as a fraction of its mean diagonal."""
 MAX_FULL_OUTPUT = 4096
 """Largest out_features whose output-gradient Gram matrix is kept whole; above it only the diagonal is."""
-PROBE_WINDOWS = 8
-PROBE_WINDOW = 1024
+PROBE_WINDOWS = (24, 8)
+"""Windows of the probe: many where the text has room for them, for its subjects differ more than its sentences."""
+PROBE_WINDOW = 512
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,9 @@ def split_text(tokens: Tensor, settings: CalibrationSettings, context: int | Non
     """Spread the sequences evenly over the whole text, so that they see as many of its subjects as possible.
 
     (The first 32 sequences of WikiText-2 hold no article about a woman; a model calibrated on them loses the pronoun
-    *she*, and perplexity on such an article triples.) A text long enough is cut into eight equal parts; the last
-    quarter of each, or as much as can be spared, is kept for one probe window, and sequences come from the rest. A
-    seed other than 0 moves every sequence at random within its stretch of text.
+    *she*, and perplexity on such an article triples.) A text long enough is cut into as many equal parts as the
+    probe has windows; the last quarter of each, or as much as can be spared, is kept for one probe window, and
+    sequences come from the rest. A seed other than 0 moves every sequence at random within its stretch of text.
 
     Args:
         tokens: the whole text, (tokens,).
@@ -85,19 +86,19 @@ def split_text(tokens: Tensor, settings: CalibrationSettings, context: int | Non
         return TextSplit(pieces[_spread(settings.num_sequences, units, generator)], None, None)
     window = min(PROBE_WINDOW, context or PROBE_WINDOW)
     window_units = -(-window // length)
-    zone = max(window_units, units // PROBE_WINDOWS // 4)
-    if units - PROBE_WINDOWS * zone < wanted:
-        zone = window_units
-    if units - PROBE_WINDOWS * zone < wanted or units // PROBE_WINDOWS < zone:
-        zone = 0
-    ends = [(part + 1) * units // PROBE_WINDOWS for part in range(PROBE_WINDOWS)]
+    count, zone = next(
+        ((count, window_units) for count in PROBE_WINDOWS if units - count * window_units >= wanted), (0, 0)
+    )
+    if count and units - count * (units // count // 4) >= wanted:
+        zone = max(zone, units // count // 4)
+    ends = [(part + 1) * units // count for part in range(count)]
     reserved = {unit for end in ends for unit in range(end - zone, end)}
     free = torch.tensor([unit for unit in range(units) if unit not in reserved])
     chosen = free[_spread(wanted, len(free), generator)]
     is_gradient = torch.zeros(wanted, dtype=torch.bool)
     is_gradient[_spread(settings.gradient_sequences, wanted, None)] = True
     probes = None
-    if zone:
+    if count:
         starts = [(end - zone + (zone - window_units) // 2) * length for end in ends]
         probes = torch.stack([tokens[start : start + window] for start in starts])
     return TextSplit(pieces[chosen[~is_gradient]], pieces[chosen[is_gradient]], probes)
@@ -117,7 +118,7 @@ def too_short(what: str, tokens: int, settings: CalibrationSettings, context: in
     needed = (settings.num_sequences + settings.gradient_sequences) * settings.sequence_length
     if what == "a probe":
         window = min(PROBE_WINDOW, context or PROBE_WINDOW)
-        needed += PROBE_WINDOWS * -(-window // settings.sequence_length) * settings.sequence_length
+        needed += PROBE_WINDOWS[-1] * -(-window // settings.sequence_length) * settings.sequence_length
     return UserError(
         f"The calibration text has {tokens} tokens, too few to keep {what} apart from the input statistics: at least "
         f"{needed} are needed ({settings.num_sequences} + {settings.gradient_sequences} sequences of "

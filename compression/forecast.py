@@ -31,8 +31,8 @@ MAX_CHANGE = 2.5
 """Change of log-perplexity (a factor of 12) above which a model is broken and nothing is interpolated."""
 LARGEST_FRACTION = 0.6
 """Beyond it the forecast would run far outside of what was measured."""
-EVALUATION_WINDOWS = 4
-"""Windows of the measurement that the band is for."""
+EVALUATION_WINDOWS = 8
+"""Windows, as long as the probe's, of the measurement that the band is for: 4 × 1024 tokens."""
 
 
 @dataclass(frozen=True)

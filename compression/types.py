@@ -78,7 +78,7 @@ class CalibrationSettings:
     text: TextSource
     num_sequences: int = 32
     sequence_length: int = 512
-    gradient_sequences: int = 16
+    gradient_sequences: int = 8
     seed: int = 0
 
 

@@ -40,8 +40,8 @@ def test_a_power_law_is_followed_exactly_between_and_beyond_the_probes(factor, p
 def test_the_band_grows_with_the_spread_over_windows_and_with_the_error_of_the_law():
     calm, wild = (make_forecast(probes(lambda q: q, spread), DENSE, "") for spread in (0.05, 0.3))
     assert 0 < calm.band < wild.band
-    # Student t with 2 degrees of freedom, standard deviation 0.05, 3 windows measured, 4 to come.
-    assert calm.band == pytest.approx(4.302653 * 0.05 * math.sqrt(1 / 3 + 1 / 4), rel=1e-4)
+    # Student t with 2 degrees of freedom, standard deviation 0.05, 3 windows measured, 8 to come.
+    assert calm.band == pytest.approx(4.302653 * 0.05 * math.sqrt(1 / 3 + 1 / 8), rel=1e-4)
     middle = PROBE_FRACTIONS[1] ** 2
     bent = make_forecast(probes(lambda q: q * (1.1 if q == middle else 1.0)), DENSE, "")
     assert bent.band == pytest.approx(1 - 1 / 1.1)
