@@ -17,9 +17,17 @@ METHOD_STYLES: dict[str, tuple[str, str, str]] = {
     "svd": (PURPLE, "x", "dot"),
     "svd-llm": (VERMILLION, "square", "dash"),
     "compot": (BLUE, "circle", "solid"),
+    "compot-fisher": (BLUE, "star", "longdash"),
+    "svd-fisher": (PURPLE, "cross", "longdashdot"),
     "dense": (GREEN, "diamond", "dashdot"),
 }
-"""Method → colour, marker, dash; colour never stands alone."""
+"""Method → colour, marker, dash; colour never stands alone. A Fisher-weighted method has the hue of its plain one."""
+
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+"""For lines of one hue in one picture, in the order they come."""
+
+NEUTRAL = "#7b8794"
+"""Grey that is seen on both pages: marks that belong to no method."""
 
 SCALE = "Cividis"
 
@@ -42,6 +50,12 @@ _PRIMARY = gr.themes.Color(
 def style_of(method: str) -> tuple[str, str, str]:
     """Colour, marker and dash of a method; unknown methods share one."""
     return METHOD_STYLES.get(method, (GREEN, "triangle-up", "longdash"))
+
+
+def faded(colour: str) -> str:
+    """A colour as the tint of an area; what lies behind stays readable."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.28)"
 
 
 def theme() -> gr.themes.Base:

@@ -90,7 +90,7 @@ def build(context: Context) -> None:
                 min_width=260,
             )
             policy = gr.Dropdown(
-                [(words.name("policy", name), name) for name in engine.policy_names()],
+                [(words.name("policy_choice", name), name) for name in engine.policy_names()],
                 value="pooled",
                 label=words("compare.live_policy"),
                 elem_id="compare-policy",
