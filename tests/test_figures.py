@@ -7,6 +7,7 @@ import io
 import json
 import string
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,21 +24,38 @@ from compression.analysis import (
     cell_info,
     heatmap_info,
 )
+from compression.forecast import DensePerplexity, ForecastReport, MeasuredPoint, Prediction
+from compression.gallery import Gallery
 from compression.types import (
     Allocation,
     ComparisonRun,
+    Environment,
     LatencyFigure,
     LatencyReport,
     LinearSite,
     Progress,
     SiteReport,
+    TextSource,
 )
-from views.figures import budget, heatmap, latency, live_perplexity, pattern, perplexity, site_errors, spectrum
+from views import engine
+from views.figures import (
+    budget,
+    forecast,
+    heatmap,
+    latency,
+    live_perplexity,
+    pattern,
+    perplexity,
+    site_errors,
+    spectrum,
+)
 from views.figures.common import short_projections
 from views.figures.live_perplexity import LiveTrace, Reading
 from views.live_chart import figure_value
+from views.live_forecast import choices, forecast_value, ordered
 from views.tabs.explore import picture
 from views.texts import TABLES, words
+from views.theme import style_of
 from views.widgets import (
     Table,
     View,
@@ -99,6 +117,35 @@ COMPARE = CompareInfo(
     (),
     0,
     1,
+)
+
+
+def forecast_report(method: str, policy: str, factor: float, problem: str = "") -> ForecastReport:
+    rows = tuple(Prediction(i / 100, 20 + factor * i, 20 + factor * i / 2, 20 + factor * i * 2) for i in range(61))
+    return ForecastReport(
+        "tiny",
+        "",
+        "00",
+        method,
+        policy,
+        {},
+        TextSource("some text", "00", 9),
+        "windows of 512",
+        DensePerplexity(20.0),
+        (MeasuredPoint(0.25, 20 + factor * 24), MeasuredPoint(0.45, 20 + factor * 44)),
+        () if problem else rows,
+        problem,
+        Environment("", "", "", "", "", 2, "", "", "", ""),
+    )
+
+
+FORECASTS = ordered(
+    [
+        forecast_report("svd", "uniform", 1e6, "too much; at most 2.5"),
+        forecast_report("compot", "pooled", 2.0),
+        forecast_report("svd-llm", "uniform", 1.5, "it drifts"),
+        forecast_report("compot-fisher", "fisher", 1.0),
+    ]
 )
 
 
@@ -174,6 +221,137 @@ def test_perplexity_is_on_a_log_axis_with_error_bars_and_the_lesson() -> None:
     assert len({trace["marker"]["symbol"] for trace in (dense, best, worst)}) == 3
     assert view.summary.startswith("At 20% removed, COMPOT (uniform) is best at perplexity 45.0 against 23.2 dense")
     assert view.table.rows[-1][-1] == "as the lesson"
+
+
+def test_a_prediction_stands_under_its_run_as_an_open_marker_with_its_band() -> None:
+    told = replace(
+        COMPARE.rows[0], predicted_perplexity=44.0, predicted_low=40.0, predicted_high=50.0, method="compot-fisher"
+    )
+    untold = replace(COMPARE.rows[1], forecast_problem="it drifts")
+    view = perplexity.view(replace(COMPARE, rows=(told, untold)), WORDS)
+    _, measured, predicted, worst, *legend = data(view)
+    assert (predicted["x"], predicted["error_x"]["array"], predicted["error_x"]["arrayminus"]) == ([44.0], [6.0], [4.0])
+    assert predicted["marker"]["symbol"] == measured["marker"]["symbol"] + "-open"
+    assert predicted["marker"]["color"] == measured["marker"]["color"]
+    assert predicted["error_x"]["thickness"] < measured["error_x"]["thickness"]
+    assert measured["y"][0] < predicted["y"][0] < worst["y"][0]
+    assert "predicted perplexity 44.0" in predicted["hovertemplate"]
+    assert [trace["name"] for trace in legend] == ["measured (± standard error)", "predicted (95% band)"]
+    assert view.table.headers[7:10] == ("Predicted", "Band, low", "Band, high")
+    assert [row[7:10] for row in view.table.rows] == [(None, None, None), (44.0, 40.0, 50.0), (None, None, None)]
+    assert view.table.rows[-1][-1] == "as the lesson; no forecast: it drifts"
+    plain = perplexity.view(COMPARE, WORDS)
+    assert "Predicted" not in plain.table.headers and len(data(plain)) == 3
+
+
+def test_the_picture_grows_with_the_number_of_runs() -> None:
+    many = replace(COMPARE, rows=COMPARE.rows * 8, ranges=COMPARE.ranges * 8)
+    assert layout(perplexity.view(many, WORDS))["height"] > layout(perplexity.view(COMPARE, WORDS))["height"]
+
+
+def test_the_forecast_draws_a_line_where_there_is_one_and_points_where_there_is_none() -> None:
+    view = forecast.view(FORECASTS, 0, 0.2, WORDS)
+    low, high, dense, *rest = data(view)
+    assert (low["y"][20], high["y"][20], high["fill"]) == (30.0, 60.0, "tonexty")
+    assert dense["y"] == [20.0, 20.0]
+    assert layout(view)["yaxis"]["type"] == "log"
+    lines = [trace for trace in rest if trace["mode"] == "lines"]
+    assert [(trace["meta"]["report"], trace["y"][20]) for trace in lines] == [(0, 40.0), (1, 60.0)]
+    assert len({trace["line"]["dash"] for trace in lines}) == 2, "one hue, told apart by the dash"
+    assert lines[0]["line"]["width"] > lines[1]["line"]["width"], "the first is chosen"
+    points = {t["meta"]["report"]: t for t in rest if t["mode"] == "markers" and t["x"] != [None]}
+    assert [points[i]["x"] for i in range(4)] == [[0.25, 0.45]] * 4
+    assert all("-open" in trace["marker"]["symbol"] for trace in points.values())
+    assert points[0]["marker"]["color"] == lines[0]["line"]["color"]
+    shown = {FORECASTS[i].method: trace["visible"] for i, trace in points.items()}
+    assert shown == {"compot-fisher": True, "compot": True, "svd-llm": True, "svd": False}, "svd is far off"
+    slider, reading = layout(view)["shapes"]
+    assert (slider["name"], slider["x0"], slider["x1"]) == ("slider", 0.2, 0.2)
+    assert (reading["name"], reading["x1"], reading["y0"]) == ("reading", 0.2, 40.0)
+    assert view.summary == (
+        "At 20% removed the lowest of 2 forecasts is Fisher-weighted COMPOT (Fisher) with perplexity 40.0, the highest "
+        "COMPOT (pooled) with 60.0. No forecast, only measured points: SVD · uniform, SVD-LLM · uniform. "
+        "Far above the axis, and drawn when chosen: SVD · uniform."
+    )
+    assert len(view.table.rows) == 2 * 61 + 4 * 2 + 2
+    assert [row[-1] for row in view.table.rows if row[-1]] == ["too much; at most 2.5", "it drifts"]
+
+
+def test_a_broken_model_is_drawn_when_it_is_chosen_and_infinity_leaves_a_gap() -> None:
+    (broken,) = (each for each in FORECASTS if each.method == "svd")
+    endless = replace(broken, policy="fisher", measured=(MeasuredPoint(0.25, float("inf")),))
+    view = forecast.view([broken, endless], 0, 0.2, WORDS)
+    assert view.summary == "None of the settings here has a forecast: the chart shows what was measured."
+    low, high, _, *rest = data(view)
+    assert (low["x"], high["x"]) == ([], [])
+    assert not layout(view)["shapes"][1]["visible"]
+    assert all(trace["mode"] == "markers" and trace["visible"] for trace in rest)
+    assert [trace["y"] for trace in rest if trace["x"] == [0.25]] == [[None]]
+
+
+def test_the_forecast_in_words_comes_with_the_page() -> None:
+    told = json.loads(forecast_value(FORECASTS, "tiny", 0.2, WORDS))
+    chosen, compot, *without = told["reports"]
+    assert chosen["sentence"] == (
+        "At {removed} removed, Fisher-weighted COMPOT with policy Fisher: predicted perplexity {perplexity} "
+        "({low} to {high}), dense 20.0."
+    )
+    assert chosen["beyond"].endswith("reaches to 60% removed; at {removed} there is none.")
+    assert chosen["note"] == (
+        "Perplexity on the part of some text kept apart from calibration (windows of 512); in brackets the 95% band."
+    )
+    assert list(chosen["rows"])[:2] + list(chosen["rows"])[-1:] == ["0", "0.01", "0.6"]
+    assert (chosen["rows"]["0.29"], compot["rows"]["0.29"]) == ([49, 34.5, 78], [78, 49, 136])
+    assert without[0]["sentence"] == (
+        "No forecast for SVD with policy uniform: too much; at most 2.5. "
+        "The chart shows the measured points; dense 20.0."
+    )
+    assert all("rows" not in each for each in without)
+    assert [label for label, _ in choices(FORECASTS, WORDS)][1:3] == [
+        "COMPOT · pooled",
+        "SVD · uniform (measured points only)",
+    ]
+
+
+def test_without_a_forecast_the_page_says_how_to_make_one() -> None:
+    told = json.loads(forecast_value([], "owner/model", 0.2, WORDS))
+    assert told["reports"] == []
+    assert "python -m compression predict owner/model" in told["none"]
+
+
+def test_the_table_in_the_page_is_small_and_rounded_once() -> None:
+    row = Prediction(0.0, 57.448, 57.4499, 1234.56)
+    (report,) = FORECASTS[:1]
+    text = forecast_value([replace(report, predictions=(row,))], "tiny", 0.2, WORDS)
+    assert json.loads(text)["reports"][0]["rows"] == {"0": [57.4, 57.4, 1235]}
+    assert len(forecast_value(FORECASTS[:1], "tiny", 0.2, WORDS)) < 2500
+
+
+def test_methods_can_be_told_apart_without_colour() -> None:
+    styles = [style_of(name) for name in ("svd", "svd-llm", "compot", "compot-fisher", "svd-fisher", "dense")]
+    assert len({symbol for _, symbol, _ in styles}) == len({dash for _, _, dash in styles}) == len(styles)
+
+
+def test_a_gallery_that_does_not_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "analysis.json").write_text("{}")
+    monkeypatch.setattr(engine, "ASSETS", tmp_path)
+    engine.gallery.cache_clear()
+    try:
+        assert engine.gallery() is None
+    finally:
+        engine.gallery.cache_clear()
+
+
+def test_forecasts_of_another_model_are_those_the_command_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = Gallery(*[None] * 2, (), (), tuple(FORECASTS))  # type: ignore[arg-type]
+    monkeypatch.setattr(engine, "gallery", lambda: example)
+    monkeypatch.setattr(engine, "method_names", lambda: ("svd", "compot"))
+    monkeypatch.setattr(engine, "policy_names", lambda: ("uniform", "pooled"))
+    assert list(engine.forecasts_of("tiny")) == FORECASTS
+    stored = replace(FORECASTS[1], model_id="other")
+    monkeypatch.setattr(engine.forecast, "table_key", lambda recipe: f"{recipe.method} {recipe.policy}")
+    monkeypatch.setattr(engine.forecast, "stored_report", {"compot pooled": stored}.get)
+    assert engine.forecasts_of("other") == (stored,)
 
 
 def test_site_errors_keep_one_range_and_leave_dense_sites_blank() -> None:

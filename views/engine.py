@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from compression import costs
+from compression import costs, forecast
 from compression.analysis import AnalysisInfo, PatternInfo
 from compression.errors import UserError
+from compression.forecast import ForecastReport
 from compression.gallery import load_gallery, registered_methods, registered_policies
 from compression.recent import Recent
+from compression.recipe import Recipe
 from compression.types import (
     CalibrationSettings,
     Comparison,
@@ -30,7 +32,7 @@ from compression.types import (
 
 if TYPE_CHECKING:
     from compression.gallery import Gallery
-    from compression.workbench import Recipe, Workbench
+    from compression.workbench import Workbench
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +53,15 @@ _patterns: Recent[PatternInfo] = Recent(256)
 
 @lru_cache(maxsize=1)
 def gallery() -> Gallery | None:
-    """The example in assets; None where it has not been made."""
+    """The example in assets; None where it has not been made, or was made by other code and does not read."""
     if not ASSETS.is_dir() or not any(ASSETS.iterdir()):
         log.warning("no precomputed example in %s", ASSETS)
         return None
-    return load_gallery(ASSETS)
+    try:
+        return load_gallery(ASSETS)
+    except UserError as error:
+        log.warning("the precomputed example is left out: %s", error)
+        return None
 
 
 def method_names() -> tuple[str, ...]:
@@ -116,6 +122,25 @@ def keep_pattern(model_id: str, pattern: PatternInfo) -> None:
     _patterns.put(f"{model_id} {pattern.site}", pattern)
 
 
+def forecasts_of(model_id: str) -> tuple[ForecastReport, ...]:
+    """The forecasts of a model: the example's, or those that ``predict`` has left in the cache."""
+    example = gallery()
+    made = () if example is None else tuple(each for each in example.forecasts if each.model_id == model_id)
+    return made or tuple(_stored_forecasts(model_id))
+
+
+def _stored_forecasts(model_id: str) -> Iterator[ForecastReport]:
+    for method in method_names():
+        for policy in policy_names():
+            try:
+                key = forecast.table_key(Recipe(model_id, method, policy))
+            except UserError:  # it names no model
+                return
+            report = None if key is None else forecast.stored_report(key)
+            if report is not None:
+                yield report
+
+
 def default_model_id() -> str:
     """The model the page opens with."""
     example = gallery()
@@ -146,8 +171,6 @@ def workbench() -> Workbench:
 
 def recipe(model_id: str, method: str, policy: str, removed_fraction: float) -> Recipe:
     """Name one compressed model."""
-    from compression.workbench import Recipe
-
     return Recipe(model_id, method, policy, float(removed_fraction))
 
 

@@ -18,7 +18,10 @@ async function draw() {
     layout.template = props.templates[isDark() ? 'dark' : 'light'];
     layout.width = plot.clientWidth;
     layout.uirevision = layout.uirevision || 'kept';
+    // Whoever listens may change the figure before it is drawn, and ask for another drawing with 'redraw'.
+    plot.dispatchEvent(new CustomEvent('figure', {bubbles: true, detail: figure}));
     await Plotly.react(plot, figure.data, layout, config);
+    plot.style.minHeight = plot.parentNode.style.minHeight = layout.height + 'px';
     if (loading) loading.hidden = true, loading.style.display = 'none';
     if (layout.meta && layout.meta.label) { plot.setAttribute('role', 'img'); plot.setAttribute('aria-label', layout.meta.label); }
     plot.setAttribute('data-drawn', String(Number(plot.getAttribute('data-drawn') || 0) + 1));
@@ -42,5 +45,6 @@ new ResizeObserver(() => {
 }).observe(plot);
 const themes = new MutationObserver(draw);
 for (const node of [document.body, document.documentElement]) themes.observe(node, {attributes: true, attributeFilter: ['class']});
+plot.addEventListener('redraw', draw);
 watch('value', draw);
 draw();

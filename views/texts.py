@@ -47,8 +47,14 @@ ENGLISH: Mapping[str, str] = {
     "method.svd": "SVD",
     "method.svd-llm": "SVD-LLM",
     "method.compot": "COMPOT",
+    "method.compot-fisher": "Fisher-weighted COMPOT",
+    "method.svd-fisher": "Fisher-weighted SVD",
     "policy.uniform": "uniform",
     "policy.pooled": "pooled",
+    "policy.fisher": "Fisher",
+    "policy_choice.uniform": "uniform",
+    "policy_choice.pooled": "pooled",
+    "policy_choice.fisher": "Fisher (least predicted loss)",
     # durations and progress
     "time.instant": "answers at once, from the cache",
     "time.seconds": "about {value} s",
@@ -69,7 +75,9 @@ ENGLISH: Mapping[str, str] = {
         "0.2 removes a fifth of the weights of the compressible layers; embeddings and norms stay dense."
     ),
     "explore.policy": "Allocation policy",
-    "explore.policy_info": "Uniform: every layer alike. Pooled: easy layers give more.",
+    "explore.policy_info": (
+        "Uniform: every layer alike. Pooled: easy layers give more. Fisher: what the loss minds least."
+    ),
     "explore.site": "Site (or click a cell of the heatmap)",
     "explore.load": "Load and analyse",
     "explore.load_hint": "Reads the weights, collects activations on {calibration}, takes the spectra.",
@@ -89,6 +97,52 @@ ENGLISH: Mapping[str, str] = {
     "card.perplexity_detail": "{method}, {policy}, at {removed} removed · dense {dense}",
     "card.perplexity_none": "no measured run of this policy",
     "card.none": "—",
+    # forecast; {removed}, {perplexity}, {low} and {high} are filled in by the browser
+    "forecast.title": "Forecast: the perplexity you would measure",
+    "forecast.choice": "Forecast to read",
+    "forecast.choice_measured": "{setting} (measured points only)",
+    "forecast.setting": "{method} · {policy}",
+    "forecast.sentence": (
+        "At {removed} removed, {method} with policy {policy}: predicted perplexity {perplexity} "
+        "({low} to {high}), dense {dense}."
+    ),
+    "forecast.note": (
+        "Perplexity on the part of {text} kept apart from calibration ({convention}); in brackets the 95% band."
+    ),
+    "forecast.note_measured": "Perplexity on the part of {text} kept apart from calibration ({convention}).",
+    "forecast.beyond": (
+        "The forecast for {method} with policy {policy} reaches to {largest} removed; at {removed} there is none."
+    ),
+    "forecast.problem": (
+        "No forecast for {method} with policy {policy}: {problem}. The chart shows the measured points; dense {dense}."
+    ),
+    "forecast.none": (
+        "No forecast for {model} yet. To make one, run “python -m compression predict {model}” on this machine, then "
+        "press “{button}”."
+    ),
+    "forecast.x": "weights removed (share)",
+    "forecast.y": "perplexity (log axis)",
+    "forecast.band": "95% band",
+    "forecast.measured": "{setting} (measured)",
+    "forecast.dense": "dense {value}",
+    "forecast.hover": "<b>{setting}</b><br>%{{x:.0%}} removed<br>predicted perplexity %{{y:,.4~g}}",
+    "forecast.hover_measured": "<b>{setting}</b><br>%{{x:.0%}} removed<br>measured perplexity %{{y:,.4~g}}",
+    "forecast.summary": (
+        "At {removed} removed the lowest of {count} forecasts is {best} ({best_policy}) with perplexity {best_value}, "
+        "the highest {worst} ({worst_policy}) with {worst_value}."
+    ),
+    "forecast.summary_one": "At {removed} removed the forecast for {best} ({best_policy}) is perplexity {best_value}.",
+    "forecast.summary_none": "None of the settings here has a forecast: the chart shows what was measured.",
+    "forecast.summary_problem": "No forecast, only measured points: {settings}.",
+    "forecast.summary_far": "Far above the axis, and drawn when chosen: {settings}.",
+    "forecast.column.kind": "Kind",
+    "forecast.column.perplexity": "Perplexity",
+    "forecast.column.low": "Band, low",
+    "forecast.column.high": "Band, high",
+    "forecast.column.remark": "Remark",
+    "forecast.kind_predicted": "predicted",
+    "forecast.kind_measured": "measured",
+    "forecast.kind_problem": "no forecast",
     # heatmap
     "heatmap.title": "Where the budget is taken from",
     "heatmap.x": "block (index)",
@@ -165,12 +219,20 @@ ENGLISH: Mapping[str, str] = {
     "runs.column.stderr": "± standard error",
     "runs.column.seconds": "Compress (s)",
     "runs.column.tokens": "Scored tokens",
+    "runs.column.predicted": "Predicted",
+    "runs.column.low": "Band, low",
+    "runs.column.high": "Band, high",
     "runs.column.remark": "Remark",
+    "runs.no_forecast": "no forecast: {problem}",
+    "runs.remarks": "{first}; {second}",
     "perplexity.title": "Perplexity at this budget",
     "perplexity.x": "perplexity (log axis)",
     "perplexity.dense": "dense {value}",
     "perplexity.lesson": "terrible: the lesson",
     "perplexity.hover": "<b>{run}</b><br>perplexity {value} ± {stderr}<br>removed {removed}",
+    "perplexity.hover_predicted": "<b>{run}</b><br>predicted perplexity {value}<br>95% band {low} to {high}",
+    "perplexity.legend_measured": "measured (± standard error)",
+    "perplexity.legend_predicted": "predicted (95% band)",
     "perplexity.summary": (
         "At {removed} removed, {best} ({best_policy}) is best at perplexity {best_value} against {dense} dense; "
         "{worst} ({worst_policy}) is worst at {worst_value}."

@@ -17,9 +17,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import made_up
 import pytest
 
 if TYPE_CHECKING:
@@ -65,16 +67,39 @@ def url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     if running := os.environ.get("APP_URL"):
         yield running.rstrip("/")
         return
+    with _app([sys.executable, "app.py"], tmp_path_factory.mktemp("app") / "app.log") as address:
+        yield address
+
+
+_ON_ANOTHER_GALLERY = """
+import sys
+from pathlib import Path
+from views import engine
+engine.ASSETS = Path(sys.argv[1])
+from views.page import build, launch_options
+build().launch(**launch_options())
+"""
+
+
+@pytest.fixture(scope="session")
+def made_up_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the app on a gallery whose forecasts are made up, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("made-up")
+    gallery = made_up.write(ROOT / "assets" / "smollm2-135m-q4", folder / "gallery")
+    with _app([sys.executable, "-c", _ON_ANOTHER_GALLERY, str(gallery)], folder / "app.log") as address:
+        yield address
+
+
+@contextmanager
+def _app(command: list[str], log: Path) -> Iterator[str]:
+    """The app in a process of its own, on a free port and without a way to the Hub."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
-    log = tmp_path_factory.mktemp("app") / "app.log"
     with log.open("wb") as output:
-        app = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env={**os.environ, **settings}, stdout=output, stderr=output
-        )
+        app = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings}, stdout=output, stderr=output)
         try:
             _wait_for(address, app, log)
             yield address
@@ -99,6 +124,19 @@ def _wait_for(address: str, app: subprocess.Popen[bytes], log: Path) -> None:
 @pytest.fixture
 def open_page(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
     """``open_page(width=1280, theme="light")``; fails the test on console errors and requests off the machine."""
+    with _pages(browser, url) as make:
+        yield make
+
+
+@pytest.fixture
+def open_made_up_page(browser: Browser, made_up_url: str) -> Iterator[Callable[..., Page]]:
+    """The same on the gallery with made-up forecasts."""
+    with _pages(browser, made_up_url) as make:
+        yield make
+
+
+@contextmanager
+def _pages(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
     contexts = []
     complaints: list[str] = []
     here = url.split("//", 1)[1].split("/", 1)[0]

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import made_up
 import pytest
 from tiny import write_tiny_llama
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
+
+    from compression.forecast import Prediction
 
 TABS = {"Explore": ("heatmap", "spectrum", "budget"), "Compare": ("perplexity", "errors", "mask"), "Test live": ()}
 LIVE_TIMEOUT = 420_000
@@ -58,6 +61,80 @@ def test_moving_the_slider_changes_heatmap_and_budget(open_page: OpenPage) -> No
     page.wait_for_function("n => document.querySelector('#heatmap [data-drawn]').dataset.drawn != n", arg=drawn)
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_forecast_follows_the_slider_without_asking_the_server(
+    open_made_up_page: OpenPage, screenshots: Path, theme: str, width: int
+) -> None:
+    from playwright.sync_api import expect
+
+    page = open_made_up_page(width, theme)
+    open_tab(page, "Explore")
+    page.locator("#forecast-chart [data-drawn]").wait_for()
+    sentence = page.locator("#forecast .sentence")
+    shown = next(r for r in made_up.reports() if (r.method, r.policy) == ("compot-fisher", "fisher"))
+
+    def said(row: Prediction) -> str:
+        return (
+            f"At {row.removed_fraction_target:.0%} removed, Fisher-weighted COMPOT with policy Fisher: predicted "
+            f"perplexity {row.perplexity:.1f} ({row.low:.1f} to {row.high:.1f}), dense 20.0."
+        )
+
+    expect(sentence).to_have_text(said(shown.predictions[20]))
+    expect(page.locator("#forecast .note")).to_contain_text("kept apart from calibration")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.screenshot(path=screenshots / f"forecast-{theme}-{width}.png", full_page=True)
+
+    # All in one task of the browser: no answer of a server can come in between.
+    texts = page.evaluate(
+        """values => {
+          const slider = document.querySelector('#ratio input[type=range]');
+          const place = () => document.querySelector('#forecast-chart .plot').layout.shapes[0].x0;
+          return values.map((value) => {
+            slider.value = value;
+            slider.dispatchEvent(new Event('input', {bubbles: true}));
+            return [document.querySelector('#forecast .sentence').textContent, place()];
+          });
+        }""",
+        ["0.37", "0.6", "0.61"],
+    )
+    assert texts[0] == [said(shown.predictions[37]), 0.37]
+    assert texts[1] == [said(shown.predictions[60]), 0.6]
+    assert "reaches to 60% removed; at 61% there is none" in texts[2][0]
+
+
+def test_the_forecast_needs_no_network_and_says_why_there_is_none(open_made_up_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    page = open_made_up_page()
+    open_tab(page, "Explore")
+    page.locator("#forecast-chart [data-drawn]").wait_for()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    choose = page.locator("#forecast-choice input")
+    choose.click()
+    page.get_by_role("option", name="SVD · uniform (measured").first.click()
+    expect(page.locator("#forecast .sentence")).to_contain_text(f"policy uniform: {made_up.PROBLEM}.")
+    choose.click()
+    page.get_by_role("option", name="COMPOT · pooled", exact=True).click()
+    expect(page.locator("#forecast .sentence")).to_contain_text("COMPOT with policy pooled: predicted perplexity")
+    assert asked == [], "another forecast is chosen in the browser alone"
+    page.route("**/*", lambda route: None)  # from here on no request is answered
+    row = next(r for r in made_up.reports() if (r.method, r.policy) == ("compot", "pooled")).predictions[45]
+    page.locator("#ratio input[type=range]").fill("0.45")
+    numbers = f"predicted perplexity {row.perplexity:.1f} ({row.low:.1f} to {row.high:.1f})"
+    expect(page.locator("#forecast .sentence")).to_contain_text(f"At 45% removed, COMPOT with policy pooled: {numbers}")
+    page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_comparison_shows_what_was_predicted(open_made_up_page: OpenPage) -> None:
+    page = open_made_up_page()
+    open_tab(page, "Compare")
+    runs = page.locator("#runs").inner_text()
+    assert "Predicted" in runs and f"no forecast: {made_up.PROBLEM}" in runs
+    assert "predicted (95% band)" in page.locator("#perplexity").inner_text()
+
+
 def test_the_keyboard_moves_the_slider(open_page: OpenPage) -> None:
     page = open_page()
     open_tab(page, "Explore")
@@ -90,9 +167,10 @@ def test_clicking_a_cell_opens_its_spectrum(open_page: OpenPage) -> None:
 def test_a_table_downloads_as_csv(open_page: OpenPage) -> None:
     page = open_page()
     open_tab(page, "Explore")
-    page.get_by_role("button", name="Table and CSV").first.click()
+    sheet = page.locator(".sheet", has=page.locator("#heatmap"))
+    sheet.get_by_role("button", name="Table and CSV").click()
     with page.expect_download() as started:
-        page.get_by_role("button", name="Download CSV").first.click()
+        sheet.get_by_role("button", name="Download CSV").click()
     lines = Path(started.value.path()).read_text(encoding="utf-8").splitlines()
     assert started.value.suggested_filename == "removed-by-site.csv"
     assert lines[0].startswith("Site,Block,Projection") and len(lines) == 211

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from compression.analysis import AnalysisInfo, budget_info, compare_info, heatmap_info, site_view_info
+from compression.forecast import ForecastReport
 from compression.types import Comparison, ComparisonRun, Progress
 from views import engine
 from views.context import Context
-from views.figures import budget, heatmap, spectrum
+from views.figures import budget, forecast, heatmap, spectrum
+from views.live_forecast import CHOOSE, choices, forecast_value, live_forecast, ordered
 from views.texts import Words
 from views.widgets import (
     Card,
@@ -127,7 +129,7 @@ def build(context: Context) -> None:
                 scale=2,
             )
             policy = gr.Dropdown(
-                [(words.name("policy", name), name) for name in engine.policy_names()],
+                [(words.name("policy_choice", name), name) for name in engine.policy_names()],
                 value="pooled",
                 label=words("explore.policy"),
                 info=words("explore.policy_info"),
@@ -156,6 +158,7 @@ def build(context: Context) -> None:
     if shown is None:
         gr.Markdown(words("page.empty", button=words("explore.load")), elem_classes=["hint"])
 
+    new_forecast, foretold = _forecast(context)
     cards = gr.HTML(shown.cards if shown else "", elem_id="cards", js_on_load=None, apply_default_css=False)
     heat = ChartPanel(words, words("heatmap.title"), heatmap.HEIGHT, shown.heatmap if shown else None, "heatmap")
     with gr.Row(equal_height=True):
@@ -219,5 +222,54 @@ def build(context: Context) -> None:
     gr.on([ratio.input, policy.input, site.input, ratio.release], updates, setting, drawn, **quiet)
     model.input(open_known, [model, ratio, policy], [context.model_id, site, *drawn], **quiet)
     heat.chart.click(pick, setting[:3], [site, *drawn], **quiet)
-    context.heavy(load, cancel, status, analyse, [model, ratio, policy], [context.model_id, site, *drawn])
+    loaded = context.heavy(load, cancel, status, analyse, [model, ratio, policy], [context.model_id, site, *drawn])
+    # A model that was loaded again is no change, but its forecast may be new.
+    for event in (context.model_id.change, loaded.then):
+        event(new_forecast, context.model_id, foretold, show_progress="hidden", api_visibility="private")
     del line
+
+
+def _forecast(context: Context) -> tuple[Callable[[str], list[Any]], list[Any]]:
+    """The forecast of the model: a sentence and a chart that follow the slider without asking the server.
+
+    Returns:
+        What shows the forecast of another model, and the components it fills.
+    """
+    words = context.words
+
+    def view_of(reports: Sequence[ForecastReport]) -> View | None:
+        return forecast.view(reports, 0, DEFAULT_RATIO, words) if reports else None
+
+    model_id = engine.default_model_id()
+    reports = ordered(engine.forecasts_of(model_id))
+    with gr.Column(elem_classes=["sheet"]):
+        gr.Markdown(f"## {words('forecast.title')}", elem_classes=["figure-title"])
+        with gr.Row(elem_classes=["controls"]):
+            with gr.Column(scale=3, min_width=260):
+                said = live_forecast(forecast_value(reports, model_id, DEFAULT_RATIO, words), "forecast")
+            chooser = gr.Dropdown(
+                choices(reports, words),
+                value=0 if reports else None,
+                label=words("forecast.choice"),
+                visible=bool(reports),
+                elem_id="forecast-choice",
+                scale=2,
+                min_width=260,
+            )
+        with gr.Column(visible=bool(reports)) as place:
+            panel = ChartPanel(
+                words, words("forecast.title"), forecast.HEIGHT, view_of(reports), "forecast-chart", inside=True
+            )
+    chooser.input(None, chooser, None, js=CHOOSE)
+
+    def other_model(model_id: str) -> list[Any]:
+        reports = ordered(engine.forecasts_of(model_id))
+        new = view_of(reports)
+        return [
+            forecast_value(reports, model_id, DEFAULT_RATIO, words),
+            gr.update(choices=choices(reports, words), value=0 if new else None, visible=bool(new)),
+            gr.update(visible=bool(new)),
+            *(panel.updates(new) if new else panel.cleared()),
+        ]
+
+    return other_model, [said, chooser, place, *panel.outputs]
