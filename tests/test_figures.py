@@ -350,7 +350,7 @@ def test_forecasts_of_another_model_are_those_the_command_left(monkeypatch: pyte
     assert list(engine.forecasts_of("tiny")) == FORECASTS
     stored = replace(FORECASTS[1], model_id="other")
     monkeypatch.setattr(engine.forecast, "table_key", lambda recipe: f"{recipe.method} {recipe.policy}")
-    monkeypatch.setattr(engine.forecast, "stored_report", {"compot pooled": stored}.get)
+    monkeypatch.setattr(engine.forecast, "stored_report", {"compot own": stored, "compot pooled": stored}.get)
     assert engine.forecasts_of("other") == (stored,)
 
 

@@ -19,7 +19,7 @@ from compression.errors import UserError
 from compression.forecast import ForecastReport
 from compression.gallery import load_gallery, registered_methods, registered_policies
 from compression.recent import Recent
-from compression.recipe import Recipe
+from compression.recipe import OWN, Recipe
 from compression.types import (
     CalibrationSettings,
     Comparison,
@@ -126,12 +126,12 @@ def forecasts_of(model_id: str) -> tuple[ForecastReport, ...]:
     """The forecasts of a model: the example's, or those that ``predict`` has left in the cache."""
     example = gallery()
     made = () if example is None else tuple(each for each in example.forecasts if each.model_id == model_id)
-    return made or tuple(_stored_forecasts(model_id))
+    return made or tuple({(each.method, each.policy): each for each in _stored_forecasts(model_id)}.values())
 
 
 def _stored_forecasts(model_id: str) -> Iterator[ForecastReport]:
     for method in method_names():
-        for policy in policy_names():
+        for policy in (OWN, *policy_names()):  # a table is kept under the policy's name as it was asked for
             try:
                 key = forecast.table_key(Recipe(model_id, method, policy))
             except UserError:  # it names no model
