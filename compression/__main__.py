@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from compression import analysis, forecast, models, store, texts, types
-from compression.benchmarks import inference_report, solver
+from compression.benchmarks import inference_report, memory_report, solver
 from compression.errors import UserError
 from compression.recipe import Guards, Pins, Recipe
 
@@ -56,6 +57,7 @@ SCHEMAS: dict[str, Any] = {
     "compare": types.Comparison,
     "predict": forecast.ForecastReport,
     "gallery": types.Comparison,
+    "bench memory": memory_report.MemoryBenchmark,
     "bench inference": inference_report.InferenceBenchmark,
     "bench solver": solver.SolverBenchmark,
 }
@@ -177,7 +179,7 @@ def allocate(
     calibration: CalibrationOption = "sotu-calibration",
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
-    gradient_sequences: GradientsOption = 8,
+    gradient_sequences: GradientsOption = 32,
     seed: SeedOption = 0,
     guard_least: LeastOption = 0.0,
     guard_most: MostOption = 0.8,
@@ -233,7 +235,7 @@ def compress(
     calibration: CalibrationOption = "sotu-calibration",
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
-    gradient_sequences: GradientsOption = 8,
+    gradient_sequences: GradientsOption = 32,
     seed: SeedOption = 0,
     iterations: IterationsOption = None,
     atoms_per_nonzero: RatioOption = None,
@@ -339,7 +341,7 @@ def predict(
     calibration: CalibrationOption = "sotu-calibration",
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
-    gradient_sequences: GradientsOption = 8,
+    gradient_sequences: GradientsOption = 32,
     seed: SeedOption = 0,
     iterations: IterationsOption = None,
     atoms_per_nonzero: RatioOption = None,
@@ -403,7 +405,7 @@ def compare(
     text: TextOption = "sotu-evaluation",
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
-    gradient_sequences: GradientsOption = 8,
+    gradient_sequences: GradientsOption = 32,
     seed: SeedOption = 0,
     iterations: IterationsOption = None,
     atoms_per_nonzero: RatioOption = None,
@@ -584,7 +586,7 @@ def bench_solver(
     calibration: CalibrationOption = "sotu-calibration",
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
-    gradient_sequences: GradientsOption = 8,
+    gradient_sequences: GradientsOption = 32,
     seed: SeedOption = 0,
     iterations: IterationsOption = None,
     atoms_per_nonzero: RatioOption = None,
@@ -660,6 +662,54 @@ def bench_inference(
         show_inference(result, method)
     for note in result.notes:
         output.print(f"note: {note}", highlight=False)
+    write(result, json_file)
+
+
+@bench.command("memory")
+def bench_memory(
+    model: ModelArgument = models.DEFAULT_MODEL,
+    method: MethodOption = "compot-fisher",
+    removed: RemovedOption = 0.2,
+    calibration: CalibrationOption = "sotu-calibration",
+    text: TextOption = "sotu-evaluation",
+    calibration_sequences: SequencesOption = 32,
+    sequence_length: LengthOption = 512,
+    gradient_sequences: GradientsOption = 32,
+    pin: PinOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Set measured peak memory beside the memory model; statistics are made anew, with a seed of their own."""
+    from compression.benchmarks.memory import benchmark_memory
+    from compression.workbench import get_workbench
+
+    recipe = Recipe(
+        model,
+        method,
+        "own",
+        removed,
+        calibration,
+        calibration_sequences,
+        sequence_length,
+        gradient_sequences=gradient_sequences,
+        seed=time.time_ns() % 2**31,  # nothing of it is in the cache
+        pins=_pins(pin),
+    )
+    check_output(json_file)
+    result = run(benchmark_memory(get_workbench(), recipe, text))
+    table = Table("up to and with", "measured peak, GiB", "memory model, GiB", "s")
+    for phase in result.phases:
+        sizes = (phase.measured_bytes / 2**30, phase.predicted_bytes / 2**30)
+        table.add_row(phase.name, *(f"{size:.2f}" for size in sizes), f"{phase.seconds:.0f}")
+    output.print(table)
+    output.print(
+        f"{_named(result.model_id, result.model_note)}; {result.environment.threads} threads.", highlight=False
+    )
+    for other in result.extrapolations:
+        output.print(
+            f"{other.name}: {other.predicted_bytes / 2**30:.1f} GiB by the memory model, "
+            f"{'within' if other.fits else 'beyond'} {result.limit_bytes / 2**30:.0f} GiB.",
+            highlight=False,
+        )
     write(result, json_file)
 
 

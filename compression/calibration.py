@@ -36,6 +36,8 @@ OUTPUT_DAMPING = 0.01
 """Damping of an output-gradient Gram matrix, as a fraction of its mean diagonal."""
 MAX_FULL_OUTPUT = 4096
 """Largest out_features whose output-gradient Gram matrix is kept whole; above it only the diagonal is."""
+GRADIENT_LENGTH = 256
+"""Longest sequence for output gradients: many short ones see more subjects than few long ones, for the same work."""
 PROBE_WINDOWS = (24, 8)
 """Windows of the probe: many where the text has room for them, for its subjects differ more than its sentences."""
 PROBE_WINDOW = 512
@@ -47,7 +49,8 @@ class TextSplit:
 
     Attributes:
         inputs: for the input Grams, (num_sequences, sequence_length).
-        gradients: for the output-gradient Grams, (gradient_sequences, sequence_length); None if the text is too short.
+        gradients: for the output-gradient Grams, (gradient_sequences, at most `GRADIENT_LENGTH`); None if the text is
+            too short.
         probes: kept out of every statistic, (windows, window); None if the text is too short.
     """
 
@@ -101,7 +104,7 @@ def split_text(tokens: Tensor, settings: CalibrationSettings, context: int | Non
     if count:
         starts = [(end - zone + (zone - window_units) // 2) * length for end in ends]
         probes = torch.stack([tokens[start : start + window] for start in starts])
-    return TextSplit(pieces[chosen[~is_gradient]], pieces[chosen[is_gradient]], probes)
+    return TextSplit(pieces[chosen[~is_gradient]], pieces[chosen[is_gradient]][:, :GRADIENT_LENGTH], probes)
 
 
 def _spread(count: int, total: int, generator: torch.Generator | None) -> Tensor:

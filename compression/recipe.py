@@ -77,7 +77,7 @@ class Recipe:
     iterations: int | None = None
     atoms_per_nonzero: float | None = None
     guards: Guards = Guards()
-    gradient_sequences: int = 8
+    gradient_sequences: int = 32
     seed: int = 0
     damping: float | None = None
     recalibrate: bool = False

@@ -18,6 +18,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from compression.errors import UserError
+from compression.memory import ModelShape
 from compression.types import LinearSite
 
 SHARED_INPUTS: tuple[frozenset[str], ...] = (
@@ -116,6 +117,14 @@ def compressed_copy(model: Module, replacements: dict[str, nn.Module]) -> Module
     memo |= {id(model.get_submodule(name)): layer for name, layer in replacements.items()}
     duplicate = copy.deepcopy(model, memo)
     return duplicate.eval()
+
+
+def shape_of(model: PreTrainedModel) -> ModelShape:
+    """What the memory of a model depends on; the model may be on the meta device."""
+    parameters = {id(parameter): parameter.numel() for parameter in model.parameters()}
+    embedding = model.get_input_embeddings().weight
+    assert isinstance(embedding, Tensor)
+    return ModelShape(sum(parameters.values()), embedding.shape[1], embedding.shape[0], find_sites(model))
 
 
 def empty_model(config: object) -> PreTrainedModel:

@@ -71,14 +71,14 @@ class CalibrationSettings:
         text: the calibration text; it is tokenised once, whole, and its sequences are spread evenly over it.
         num_sequences: number of sequences for the input Gram matrices.
         sequence_length: tokens a sequence.
-        gradient_sequences: number of other sequences for the output-gradient Gram matrices.
+        gradient_sequences: number of other sequences for the output-gradient Gram matrices; at most 256 tokens of each.
         seed: 0 takes each sequence from the middle of its stretch of text, any other seed from a random place in it.
     """
 
     text: TextSource
     num_sequences: int = 32
     sequence_length: int = 512
-    gradient_sequences: int = 8
+    gradient_sequences: int = 32
     seed: int = 0
 
 

@@ -33,6 +33,7 @@ from compression.evaluation.latency import measure_latency
 from compression.evaluation.perplexity import measure_perplexity, tokenize
 from compression.forecast import Forecast, ForecastReport
 from compression.linalg import singular_values
+from compression.memory import ModelShape
 from compression.methods import METHODS, create_method
 from compression.models import LoadedModel
 from compression.modules import CompressedLinear, DictionaryLinear
@@ -40,7 +41,7 @@ from compression.parallel import parallel_map
 from compression.pipeline import CompressedModel, finish
 from compression.recent import Recent
 from compression.recipe import DENSE, Recipe
-from compression.sites import find_sites, site_weight
+from compression.sites import find_sites, shape_of, site_weight
 from compression.tensors import TensorFolder
 from compression.types import (
     Allocation,
@@ -144,6 +145,11 @@ class Workbench:
     def model_info(self, model_id: str) -> Steps[analysis.ModelInfo]:
         """Load a model and describe it."""
         return self._info((yield from self._load(model_id)))
+
+    @exclusive
+    def shape(self, model_id: str) -> Steps[ModelShape]:
+        """What the memory of a model depends on."""
+        return shape_of((yield from self._load(model_id)).loaded.model)
 
     def _load(self, model_id: str) -> Steps[DenseModel]:
         key = store.stamp(model_id)
@@ -277,6 +283,15 @@ class Workbench:
         with store.atomic_file(file) as temporary:
             save_file(spectra, temporary)
         return self._spectra.put(key, spectra)
+
+    @exclusive
+    def statistics(self, recipe: Recipe, gradients: bool) -> Steps[bool]:
+        """Make the input statistics, and those of the output gradients if asked; whether all came from the cache."""
+        recipe.check()
+        dense = yield from self._load(recipe.model_id)
+        inputs, _ = yield from self._calibrate(dense, recipe)
+        outputs = (yield from self._differentiate(dense, recipe)) if gradients else None
+        return inputs.reused and (outputs is None or outputs.reused)
 
     @exclusive
     def analyze(

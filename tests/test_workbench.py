@@ -35,6 +35,7 @@ def recipe(model_id: str, tmp_path: Path) -> Recipe:
         calibration_text=str(tmp_path / "text.txt"),
         num_sequences=8,
         sequence_length=32,
+        gradient_sequences=16,
         iterations=3,
     )
 

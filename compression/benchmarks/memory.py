@@ -1,0 +1,92 @@
+"""Peak memory of calibrating, differentiating, compressing and measuring one model, beside the memory model."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+import torch
+
+from compression.benchmarks.memory_report import Extrapolation, MemoryBenchmark, Phase
+from compression.calibration import GRADIENT_LENGTH, MAX_FULL_OUTPUT
+from compression.environment import describe_environment
+from compression.memory import MemoryNeed, ModelShape, memory_need
+from compression.recipe import Recipe
+from compression.sites import shape_of
+from compression.types import Progress
+from compression.workbench import Workbench
+
+LIMIT = 16 * 2**30
+
+
+def peak_bytes() -> int:
+    """Most resident memory this process ever had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def llama_1b() -> ModelShape:
+    """The shape of a Llama of 1.2 billion parameters (16 blocks, width 2048), without its weights."""
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    config = LlamaConfig(
+        vocab_size=128256,
+        hidden_size=2048,
+        intermediate_size=8192,
+        num_hidden_layers=16,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        tie_word_embeddings=True,
+    )
+    with torch.device("meta"):
+        return shape_of(AutoModelForCausalLM.from_config(config))
+
+
+def benchmark_memory(workbench: Workbench, recipe: Recipe, text: str) -> Generator[Progress, None, MemoryBenchmark]:
+    """Go through all phases and note the peak after each; statistics must not be cached, or there is nothing to see.
+
+    Args:
+        workbench: what does the work.
+        recipe: what to compress, by a method that uses gradients.
+        text: what to measure on.
+    """
+    info = yield from workbench.model_info(recipe.model_id)
+    predicted = _need((yield from workbench.shape(recipe.model_id)), recipe)
+    steps: list[tuple[str, Callable[[], Generator[Progress, None, Any]]]] = [
+        ("calibrate", lambda: workbench.statistics(recipe, gradients=False)),
+        ("gradients", lambda: workbench.statistics(recipe, gradients=True)),
+        ("compress", lambda: workbench.compress(recipe)),
+        ("evaluate", lambda: workbench.evaluate(recipe, text, 1024, 1)),
+    ]
+    phases: list[Phase] = []
+    largest = 0
+    for name, start in steps:
+        began = time.perf_counter()
+        yield from start()
+        largest = max(largest, getattr(predicted, name))
+        phases.append(Phase(name, peak_bytes(), largest, time.perf_counter() - began))
+    other = llama_1b()
+    need = _need(other, recipe).peak
+    return MemoryBenchmark(
+        model_id=info.model_id,
+        model_note=info.note,
+        phases=tuple(phases),
+        limit_bytes=LIMIT,
+        extrapolations=(Extrapolation("Llama of 1.2 B parameters", other.num_parameters, need, need <= LIMIT),),
+        environment=describe_environment(),
+    )
+
+
+def _need(shape: ModelShape, recipe: Recipe) -> MemoryNeed:
+    return memory_need(
+        shape,
+        recipe.num_sequences * recipe.sequence_length,
+        recipe.gradient_sequences * min(recipe.sequence_length, GRADIENT_LENGTH),
+        batch_tokens=2 * recipe.sequence_length,
+        workers=torch.get_num_threads(),
+        removed_fraction=recipe.removed_fraction,
+        full_output_limit=MAX_FULL_OUTPUT,
+    )
