@@ -11,7 +11,7 @@ import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import pydantic
 import typer
@@ -24,6 +24,9 @@ from compression import analysis, forecast, models, store, texts, types
 from compression.benchmarks import inference_report, memory_report, solver
 from compression.errors import UserError
 from compression.recipe import Guards, Pins, Recipe
+
+if TYPE_CHECKING:
+    from compression.workbench import Predict
 
 T = TypeVar("T")
 
@@ -447,7 +450,8 @@ def compare(
         pins=_pins(pin),
     )
     check_output(json_file)
-    comparison = run(get_workbench().compare(recipes, text, window, max_windows, predicted))
+    predict_for: Predict = "loss-aware" if predicted is None else "always" if predicted else "never"
+    comparison = run(get_workbench().compare(recipes, text, window, max_windows, predict_for))
     show_comparison(comparison, markdown)
     write(comparison, json_file)
 
@@ -558,16 +562,20 @@ def gallery(
     json_file: JsonOption = None,
 ) -> None:
     """Precompute what the app shows at first paint (about twenty minutes on two cores)."""
-    from compression.gallery import Gallery, registered_methods, registered_policies, save_gallery
+    from compression.gallery import Gallery, gallery_policies, registered_methods, registered_policies, save_gallery
     from compression.workbench import get_workbench
 
     workbench, methods, policies = get_workbench(), registered_methods(), registered_policies()
     info = run(workbench.analyze(model, policies=policies))
-    recipes = _recipes(model, [m.name for m in methods], list(policies), _numbers(removed, "--removed"))
-    # The forecast of a method under its own policy, and under the one that knows the loss.
-    probed = tuple(Recipe(model, m.name, p) for m in methods for p in sorted({m.own_policy, "fisher"}))
-    forecasts = tuple(run(workbench.forecast(recipe)) for recipe in probed)
-    comparison = run(workbench.compare(recipes, "sotu-evaluation", predict=None))
+    fractions = _numbers(removed, "--removed")
+    forecasts = tuple(run(workbench.forecast(Recipe(model, m.name, m.own_policy))) for m in methods)
+    recipes = tuple(
+        Recipe(model, m.name, policy, fraction)
+        for fraction in fractions
+        for m in methods
+        for policy in gallery_policies(m)
+    )
+    comparison = run(workbench.compare(recipes, "sotu-evaluation", predict="stored"))
     middle = info.model.blocks[len(info.model.blocks) // 2]
     sites = [info.model.site_at(middle, projection) for projection in info.model.projections]
     recipe = Recipe(model, "compot", "uniform", 0.2)

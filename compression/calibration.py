@@ -32,8 +32,12 @@ from compression.types import CalibrationSettings, LinearSite, Progress
 
 BATCH_SEQUENCES = 2
 """Sequences a forward pass; larger batches are not faster on two cores."""
-OUTPUT_DAMPING = 0.01
-"""Damping of an output-gradient Gram matrix, as a fraction of its mean diagonal."""
+OUTPUT_DAMPING = 0.3
+"""Damping of an output-gradient Gram matrix, share of its mean diagonal: shrinkage towards minding every output.
+
+Measured at 0.2 removed, on text of other subjects, with 4000 gradient tokens: 0.01 forgets outputs that the text
+happened not to need (compot-fisher + 0.39 nats, svd-fisher + 0.55), 0.3 less (+ 0.25, + 0.43); with 8000 tokens of
+twice as many places in the text it makes no difference."""
 MAX_FULL_OUTPUT = 4096
 """Largest out_features whose output-gradient Gram matrix is kept whole; above it only the diagonal is."""
 GRADIENT_LENGTH = 256

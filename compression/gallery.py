@@ -52,6 +52,11 @@ def registered_policies() -> tuple[str, ...]:
     return tuple(POLICIES)
 
 
+def gallery_policies(method: MethodInfo) -> tuple[str, ...]:
+    """The policies a method is measured under: the same share everywhere, its own, and the one that knows the loss."""
+    return tuple(dict.fromkeys(("uniform", method.own_policy, "fisher")))
+
+
 def load_gallery(directory: Path) -> Gallery:
     """Read a gallery.
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache, wraps
 from itertools import chain
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -105,6 +105,9 @@ class StatisticsMeta:
 
 
 Steps = Generator[Progress, None, T]
+Predict = Literal["never", "stored", "loss-aware", "always"]
+"""For which runs of a comparison a forecast is made: none; those whose probes are in the cache; also those of a method
+or policy that looks at the loss, whose statistics are there anyway; all."""
 
 
 def exclusive(method: Callable[P, Steps[T]]) -> Callable[P, Steps[T]]:
@@ -527,7 +530,7 @@ class Workbench:
         return fitted
 
     def _predicted(
-        self, dense: DenseModel, recipe: Recipe, report: CompressionReport, dense_loss: float, wanted: bool | None
+        self, dense: DenseModel, recipe: Recipe, report: CompressionReport, dense_loss: float, predict: Predict
     ) -> Steps[dict[str, Any]]:
         """The fields of a `ComparisonRun` that hold its forecast.
 
@@ -536,16 +539,14 @@ class Workbench:
             recipe: resolved.
             report: of the compressed model.
             dense_loss: of the dense model on the text that is measured on, in nats.
-            wanted: True makes probes where there are none, False makes no forecast, None makes probes only for a method
-                or policy that looks at the loss anyway.
+            predict: for which runs probes are made where there are none.
         """
-        if wanted is False:
-            return {}
         looks_at_loss = recipe.build_method().uses_gradients or POLICIES[recipe.policy].uses_curves
+        wanted = predict == "always" or (predict == "loss-aware" and looks_at_loss)
         made_before = (yield from self._forecast_file(dense, recipe)).is_file()
-        if not (wanted or looks_at_loss or made_before):
+        if predict == "never" or not (wanted or made_before):
             return {}
-        if wanted is None and (yield from self._split(dense, recipe)).probes is None:
+        if predict != "always" and (yield from self._split(dense, recipe)).probes is None:
             return {"forecast_problem": "the calibration text is too short to keep a probe apart"}
         fitted = yield from self._forecast(dense, recipe)
         curves = yield from self._error_curves(dense, recipe)
@@ -645,7 +646,7 @@ class Workbench:
         text: str,
         window: int = 1024,
         max_windows: int | None = 4,
-        predict: bool | None = False,
+        predict: Predict = "stored",
     ) -> Steps[Comparison]:
         """Measure the dense model and every recipe on one text; all recipes share model and calibration.
 
@@ -654,7 +655,7 @@ class Workbench:
             text: name of a text or a file.
             window: tokens a window.
             max_windows: number of windows.
-            predict: whether to set the forecast beside the measurement; None: where the loss is looked at anyway.
+            predict: for which runs the forecast is set beside the measurement.
 
         Yields:
             Among others, an event of stage ``run`` after every recipe, whose `partial` is its `ComparisonRun`.

@@ -9,8 +9,9 @@ from tiny import finish
 
 from compression import models
 from compression.__main__ import comparison_markdown
-from compression.gallery import Gallery, load_gallery, registered_methods, registered_policies
-from compression.workbench import SLIDER, Recipe, Workbench
+from compression.gallery import Gallery, gallery_policies, load_gallery, registered_methods, registered_policies
+from compression.recipe import Recipe
+from compression.workbench import CURVE_METHOD, SLIDER, Workbench
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,7 +30,7 @@ def test_it_was_made_from_the_weights_that_the_catalogue_names(gallery, real_cac
 def test_its_allocations_are_those_the_engine_makes_now(gallery, real_cache):
     bench = Workbench()
     for policy in registered_policies():
-        _, allocation = finish(bench.allocation(Recipe(models.DEFAULT_MODEL, "svd", policy, 0.37)))
+        _, allocation = finish(bench.allocation(Recipe(models.DEFAULT_MODEL, CURVE_METHOD, policy, 0.37)))
         tabulated = gallery.analysis.allocation_at(policy, 0.37).removed_fractions
         assert tabulated == pytest.approx(allocation.removed_fractions, abs=1e-3)
 
@@ -40,7 +41,8 @@ def test_it_covers_every_method_policy_and_slider_position(gallery):
     assert gallery.policies == registered_policies()
     assert gallery.analysis.slider == SLIDER
     measured = {(run.method, run.policy) for run in gallery.comparison.runs}
-    assert measured == {(method.name, policy) for method in gallery.methods for policy in gallery.policies}
+    assert measured == {(m.name, policy) for m in gallery.methods for policy in gallery_policies(m)}
+    assert [(f.method, f.policy) for f in gallery.forecasts] == [(m.name, m.own_policy) for m in gallery.methods]
     projections = {pattern.site.split("layers.")[1].split(".", 1)[1] for pattern in gallery.patterns}
     assert projections == set(gallery.analysis.model.projections)
 
@@ -48,3 +50,13 @@ def test_it_covers_every_method_policy_and_slider_position(gallery):
 def test_the_readme_shows_these_results(gallery):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert comparison_markdown(gallery.comparison) in readme
+
+
+def test_forecasts_are_given_where_they_hold_and_withheld_where_they_do_not(gallery):
+    """What the page says before anything runs, against what the comparison measured on another text."""
+    given = {report.method for report in gallery.forecasts if not report.problem}
+    assert "compot-fisher" in given and "svd" not in given
+    for run in gallery.comparison.runs:
+        own = next(method.own_policy for method in gallery.methods if method.name == run.method)
+        if run.method in given and run.policy == own:
+            assert run.predicted_low <= run.perplexity <= run.predicted_high, f"{run.method} at {run.removed_fraction}"

@@ -359,11 +359,11 @@ def test_a_comparison_sets_the_forecast_beside_the_measurement(recipe, monkeypat
     monkeypatch.setattr(forecast, "make_forecast", fake_probe)
     aware = dataclasses.replace(recipe, **LOSS_AWARE)
     plain = dataclasses.replace(recipe, method="svd-llm", policy="uniform")
-    comparison = finish(Workbench().compare((aware, plain), recipe.calibration_text, 32, 3, predict=None))
+    comparison = finish(Workbench().compare((aware, plain), recipe.calibration_text, 32, 3, "loss-aware"))
     loss_aware, low_rank = comparison.runs
     assert made and low_rank.predicted_perplexity is None and not low_rank.forecast_problem
     assert loss_aware.predicted_low < loss_aware.predicted_perplexity < loss_aware.predicted_high
     ratio = loss_aware.predicted_perplexity / comparison.dense.perplexity
     assert 1 < ratio < 1.2
-    without = finish(Workbench().compare((aware,), recipe.calibration_text, 32, 3))
+    without = finish(Workbench().compare((aware,), recipe.calibration_text, 32, 3, "never"))
     assert without.runs[0].predicted_perplexity is None

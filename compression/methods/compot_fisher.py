@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from compression import accounting
-from compression.calibration import SiteStatistics
+from compression.calibration import OUTPUT_DAMPING, SiteStatistics
 from compression.linalg import INITIAL_DAMPING
 from compression.methods.base import CompressionMethod, SiteResult, damping_notes, register, setting
 from compression.methods.compot import SparseFactors, factorise
@@ -54,9 +54,7 @@ class COMPOTFisher(CompressionMethod):
     iterations: int = setting(5, "Alternations", 0, 200)
     atoms_per_nonzero: float = setting(2.0, "Atoms per nonzero (k/s)", 1.0, 8.0)
     damping: float = setting(INITIAL_DAMPING, "Damping of the input Gram matrix", 1e-12, 1.0)
-    # Measured: with few gradients, 0.01 forgets outputs that the text happened not to need (0.2 removed, another text:
-    # loss + 0.39 nats, against + 0.25); with many it makes no difference.
-    output_damping: float = setting(0.3, "Damping of the output weights", 1e-6, 10.0)
+    output_damping: float = setting(OUTPUT_DAMPING, "Damping of the output weights", 1e-6, 10.0)
     ridge: float = setting(1e-3, "Ridge of the dictionary refit", 1e-9, 1.0)
     recalibrate: int = setting(0, "Collect inputs again behind compressed blocks (1: yes)", 0, 1)
 
