@@ -6,10 +6,13 @@ import dataclasses
 
 import architectures
 import pytest
+from tiny import SENTENCES, finish, write_tiny_llama
 
-from compression.benchmarks.memory import LIMIT, llama_1b
+from compression.benchmarks.memory import LIMIT, benchmark_memory, llama_1b
 from compression.memory import MemoryNeed, memory_need
+from compression.recipe import Recipe
 from compression.sites import shape_of
+from compression.workbench import Workbench
 
 
 @pytest.mark.parametrize("architecture", architectures.CONFIGS)
@@ -36,3 +39,15 @@ def test_a_model_of_1_2_billion_parameters_fits_in_16_gib():
     assert shape.num_parameters == pytest.approx(1.236e9, rel=1e-3)
     need = memory_need(shape, 32 * 512, 8 * 512)
     assert isinstance(need, MemoryNeed) and 4 * shape.num_parameters < need.peak <= LIMIT
+
+
+def test_the_benchmark_measures_every_phase(tmp_path, cache):
+    write_tiny_llama(tmp_path / "tiny")
+    text = tmp_path / "text.txt"
+    text.write_text(" ".join(SENTENCES) * 40, encoding="utf-8")
+    recipe = Recipe(str(tmp_path / "tiny"), "compot-fisher", "fisher", 0.2, str(text), 8, 32, gradient_sequences=8)
+    result = finish(benchmark_memory(Workbench(), recipe, str(text)))
+    assert [phase.name for phase in result.phases] == ["calibrate", "gradients", "compress", "evaluate"]
+    measured = [phase.measured_bytes for phase in result.phases]
+    assert measured == sorted(measured) and measured[0] > 100 * 2**20, "a process with torch is larger than 100 MiB"
+    assert all(phase.predicted_bytes > 0 for phase in result.phases)

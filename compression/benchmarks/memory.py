@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from compression.benchmarks.memory_report import Extrapolation, MemoryBenchmark, Phase
-from compression.calibration import GRADIENT_LENGTH, MAX_FULL_OUTPUT
+from compression.calibration import BATCH_SEQUENCES, GRADIENT_LENGTH, MAX_FULL_OUTPUT
 from compression.environment import describe_environment
 from compression.memory import MemoryNeed, ModelShape, memory_need
 from compression.recipe import Recipe
@@ -59,7 +59,7 @@ def benchmark_memory(workbench: Workbench, recipe: Recipe, text: str) -> Generat
         ("calibrate", lambda: workbench.statistics(recipe, gradients=False)),
         ("gradients", lambda: workbench.statistics(recipe, gradients=True)),
         ("compress", lambda: workbench.compress(recipe)),
-        ("evaluate", lambda: workbench.evaluate(recipe, text, 1024, 1)),
+        ("evaluate", lambda: workbench.evaluate(recipe, text, recipe.sequence_length, 1)),
     ]
     phases: list[Phase] = []
     largest = 0
@@ -85,7 +85,8 @@ def _need(shape: ModelShape, recipe: Recipe) -> MemoryNeed:
         shape,
         recipe.num_sequences * recipe.sequence_length,
         recipe.gradient_sequences * min(recipe.sequence_length, GRADIENT_LENGTH),
-        batch_tokens=2 * recipe.sequence_length,
+        batch_tokens=BATCH_SEQUENCES * recipe.sequence_length,
+        window=recipe.sequence_length,
         workers=torch.get_num_threads(),
         removed_fraction=recipe.removed_fraction,
         full_output_limit=MAX_FULL_OUTPUT,
