@@ -2,19 +2,19 @@
 
 The predicted loss q (second order, Kronecker-factored) ranks allocations well and is off by a factor that drifts
 slowly with the removed fraction. Three *probes*, compressed models measured on calibration text that no statistic has
-seen, fix it: the change of log-perplexity Δ is interpolated over q, both logarithmic, through the probes. The outer two
-probes must foretell the middle one, or there is no forecast, only the measured points.
+seen, fix it: a power law Δ = c·qᵖ for the change of log-perplexity, each probe weighted by how well it is known. A law
+that misses a probe by more than 15 % and by more than that probe's own uncertainty is no law: then there is no
+forecast, only the measured points.
 
 Needs neither torch nor a model: `python -m compression predict` answers from a stored table.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import statistics
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from compression import models, store
 from compression.environment import code_version
@@ -24,9 +24,12 @@ from compression.types import Environment, Probe, TextSource
 
 PROBE_FRACTIONS = (0.1, 0.25, 0.45)
 """Where probes are measured: one below and one above most of what people ask for, and one between them to check."""
-MIDDLE = 1
+FIRST = 1
+"""The probe that is measured first: where it is broken, the others would tell nothing."""
 TOLERANCE = 0.15
-"""Largest relative error of the foretold middle probe at which a forecast is given."""
+"""Relative error of the law at a probe that is accepted however well the probe is known."""
+MODEL_ERROR = 0.05
+"""Relative error of the law itself, beside that of the probes: no probe counts as better known than this."""
 MAX_CHANGE = 2.5
 """Change of log-perplexity (a factor of 12) above which a model is broken and nothing is interpolated."""
 LARGEST_FRACTION = 0.6
@@ -37,73 +40,91 @@ EVALUATION_WINDOWS = 8
 
 @dataclass(frozen=True)
 class Forecast:
-    """From predicted loss to perplexity.
+    """From predicted loss to perplexity: ``Δ = coefficient · qᵖ``.
 
     Attributes:
         probes: the measured points, by removed fraction.
         dense_loss: mean negative log-likelihood of the dense model on the probe windows, in nats.
-        band: relative half-width of the 95 % band of Δ.
         convention: perplexity convention of the probes, in words.
+        coefficient: c.
+        exponent: p.
+        bands: relative half-width of the 95 % band of Δ at each probe.
         problem: why there is no forecast; empty if there is one.
     """
 
     probes: tuple[Probe, ...]
     dense_loss: float
-    band: float
     convention: str
+    coefficient: float = 0.0
+    exponent: float = 1.0
+    bands: tuple[float, ...] = ()
     problem: str = ""
 
     def change(self, predicted_loss: float) -> float:
-        """Δ log-perplexity at a predicted loss q: piecewise linear in the logarithms, end slopes continued."""
-        if predicted_loss <= 0:
-            return 0.0
-        points = [(math.log(p.predicted_loss), math.log(p.change)) for p in self.probes]
-        return math.exp(_interpolate(points, math.log(predicted_loss)))
+        """Δ log-perplexity at a predicted loss q."""
+        return self.coefficient * predicted_loss**self.exponent if predicted_loss > 0 else 0.0
+
+    def band(self, predicted_loss: float) -> float:
+        """Relative half-width of the 95 % band at q: between the probes' own, on the scale of log q."""
+        points = [(math.log(p.predicted_loss), band) for p, band in zip(self.probes, self.bands, strict=True)]
+        place = min(max(math.log(max(predicted_loss, 1e-300)), points[0][0]), points[-1][0])
+        return _interpolate(points, place)
 
 
 def make_forecast(probes: tuple[Probe, ...], dense_window_losses: tuple[float, ...], convention: str) -> Forecast:
-    """Validate the probes and derive the band.
+    """Fit the law, hold it against the probes, and derive the band.
 
-    The band adds two things in squares: how much Δ differs between windows of text (Student t, for a mean over
-    `EVALUATION_WINDOWS` other windows given the mean over the probe's), and the error of foretelling the middle probe.
+    The logarithm of Δ is fitted over the logarithm of q by least squares, weighted by each probe's relative standard
+    error over windows and `MODEL_ERROR`. The band adds, in squares, `MODEL_ERROR` and how much Δ differs between
+    windows of text (Student t, for a mean over `EVALUATION_WINDOWS` other windows, given one over the probe's).
 
     Args:
         probes: at `PROBE_FRACTIONS`, or fewer where measuring more was pointless.
         dense_window_losses: of the dense model on the same windows, in nats.
         convention: perplexity convention, in words.
     """
-    dense = statistics.fmean(dense_window_losses)
+    empty = Forecast(probes, statistics.fmean(dense_window_losses), convention)
     broken = next((p for p in probes if not 0 < p.change <= MAX_CHANGE or not p.predicted_loss > 0), None)
     if broken is not None:
         reason = f"at {broken.removed_fraction:.0%} removed the loss changes by {broken.change:.2f} nats a token"
-        limits = f"a forecast needs a change between 0 and {MAX_CHANGE}"
-        return Forecast(probes, dense, 0.0, convention, f"{reason}; {limits}")
+        return replace(empty, problem=f"{reason}; a forecast needs a change between 0 and {MAX_CHANGE}")
     if len(probes) < len(PROBE_FRACTIONS) or not _increasing(probes):
-        return Forecast(probes, dense, 0.0, convention, "the measured change does not grow with the removed fraction")
-    outer = Forecast(probes[:MIDDLE] + probes[MIDDLE + 1 :], dense, 0.0, convention)
-    middle = probes[MIDDLE]
-    error = abs(outer.change(middle.predicted_loss) / middle.change - 1)
-    if error > TOLERANCE:
-        reason = (
-            f"the outer probes foretell the one at {middle.removed_fraction:.0%} removed with an error of {error:.0%}"
-        )
-        return Forecast(probes, dense, 0.0, convention, f"{reason}; at most {TOLERANCE:.0%} is accepted")
-    return Forecast(probes, dense, math.hypot(_window_spread(middle), error), convention)
+        return replace(empty, problem="the measured change does not grow with the removed fraction")
+    from scipy.stats import t as student_t  # slow to import, and only needed when probes are made
+
+    quantile = float(student_t.ppf(0.975, len(dense_window_losses) - 1))
+    spreads = [statistics.stdev(p.window_changes) / p.change for p in probes]
+    errors = [math.hypot(spread / math.sqrt(len(dense_window_losses)), MODEL_ERROR) for spread in spreads]
+    fitted = _fit(empty, errors)
+    for probe, error in zip(probes, errors, strict=True):
+        miss = abs(math.log(fitted.change(probe.predicted_loss) / probe.change))
+        if miss > max(math.log1p(TOLERANCE), quantile * error):
+            reason = f"no power law fits the probes: the one at {probe.removed_fraction:.0%} removed is missed by"
+            return replace(empty, problem=f"{reason} {math.expm1(miss):.0%}")
+    windows = math.sqrt(1 / len(dense_window_losses) + 1 / EVALUATION_WINDOWS)
+    return replace(fitted, bands=tuple(math.hypot(quantile * spread * windows, MODEL_ERROR) for spread in spreads))
+
+
+def _fit(forecast: Forecast, errors: list[float]) -> Forecast:
+    """The weighted least-squares line through the logarithms."""
+    weights = [1 / error**2 for error in errors]
+    x = [math.log(p.predicted_loss) for p in forecast.probes]
+    y = [math.log(p.change) for p in forecast.probes]
+    total = math.fsum(weights)
+    x_mean = _dot(weights, x) / total
+    y_mean = _dot(weights, y) / total
+    spread = math.fsum(w * (a - x_mean) ** 2 for w, a in zip(weights, x, strict=True))
+    exponent = math.fsum(w * (a - x_mean) * b for w, a, b in zip(weights, x, y, strict=True)) / spread
+    return replace(forecast, coefficient=math.exp(y_mean - exponent * x_mean), exponent=exponent)
+
+
+def _dot(a: list[float], b: list[float]) -> float:
+    return math.fsum(u * v for u, v in zip(a, b, strict=True))
 
 
 def _increasing(probes: tuple[Probe, ...]) -> bool:
     pairs = list(zip(probes, probes[1:], strict=False))
     return all(a.change < b.change and a.predicted_loss < b.predicted_loss for a, b in pairs)
-
-
-def _window_spread(probe: Probe) -> float:
-    count = len(probe.window_changes)
-    if count < 2:
-        return 1.0
-    from scipy.stats import t as student_t  # slow to import, and only needed when probes are made
-
-    relative = statistics.stdev(probe.window_changes) / probe.change
-    return float(student_t.ppf(0.975, count - 1)) * relative * math.sqrt(1 / count + 1 / EVALUATION_WINDOWS)
 
 
 @dataclass(frozen=True)
@@ -133,7 +154,8 @@ def predict(forecast: Forecast, removed_fraction: float, predicted_loss: float, 
     if forecast.problem or removed_fraction > LARGEST_FRACTION:
         return None
     change = forecast.change(predicted_loss)
-    low, high = change * max(0.0, 1 - forecast.band), change * (1 + forecast.band)
+    band = forecast.band(predicted_loss)
+    low, high = change * max(0.0, 1 - band), change * (1 + band)
     return Prediction(removed_fraction, *(math.exp(dense_loss + d) for d in (change, low, high)))
 
 
@@ -203,7 +225,7 @@ class ForecastReport:
                     f"A forecast reaches from 0 to {rows[-1].removed_fraction_target} removed, but {fraction} was "
                     "asked for."
                 )
-        return dataclasses.replace(self, predictions=tuple(self._row(fraction) for fraction in removed_fractions))
+        return replace(self, predictions=tuple(self._row(fraction) for fraction in removed_fractions))
 
     def _row(self, fraction: float) -> Prediction:
         def read(name: str) -> float:
@@ -229,7 +251,7 @@ def table_key(recipe: Recipe) -> str | None:
     """
     if not models.is_pinned(recipe.model_id):
         return None
-    asked = dataclasses.replace(recipe, removed_fraction=0.0)
+    asked = replace(recipe, removed_fraction=0.0)
     return store.content_key(
         "table", code_version(), asked, store.stamp(recipe.model_id), store.stamp(recipe.calibration_text)
     )

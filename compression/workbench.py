@@ -512,8 +512,8 @@ class Workbench:
         if reference is None:
             reference = self._results.put(key, (yield from measure(dense.loaded.model)))
         probes: dict[float, Probe] = {}
-        middle = forecast.PROBE_FRACTIONS[forecast.MIDDLE]
-        for fraction in (middle, *(f for f in forecast.PROBE_FRACTIONS if f != middle)):
+        first = forecast.PROBE_FRACTIONS[forecast.FIRST]
+        for fraction in (first, *(f for f in forecast.PROBE_FRACTIONS if f != first)):
             started = time.perf_counter()
             compressed = yield from self._compress(dataclasses.replace(recipe, removed_fraction=fraction, pins=()))
             measured = yield from measure(compressed.model)

@@ -28,31 +28,37 @@ def probes(law, spread=0.0) -> tuple[Probe, ...]:
 @pytest.mark.parametrize(("factor", "power"), [(1.0, 1.0), (2.2, 1.1), (0.7, 0.9)])
 def test_a_power_law_is_followed_exactly_between_and_beyond_the_probes(factor, power):
     made = make_forecast(probes(lambda q: factor * q**power), DENSE, "convention")
-    assert not made.problem and made.band == pytest.approx(0, abs=1e-9)
+    assert not made.problem and made.band(0.1) == pytest.approx(forecast.MODEL_ERROR)
     for loss in (0.001, 0.05, 0.2, 0.5):
         assert made.change(loss) == pytest.approx(factor * loss**power)
     row = predict(made, 0.2, 0.04, 2.5)
-    expected = math.exp(2.5 + factor * 0.04**power)
-    assert (row.perplexity, row.low, row.high) == pytest.approx((expected, expected, expected))
+    changes = [math.log(value) - 2.5 for value in (row.low, row.perplexity, row.high)]
+    expected = factor * 0.04**power
+    assert changes == pytest.approx([0.95 * expected, expected, 1.05 * expected])
     assert predict(made, 0.0, 0.0, 2.5).perplexity == pytest.approx(math.exp(2.5))
 
 
-def test_the_band_grows_with_the_spread_over_windows_and_with_the_error_of_the_law():
+def test_the_band_grows_with_the_spread_over_windows():
     calm, wild = (make_forecast(probes(lambda q: q, spread), DENSE, "") for spread in (0.05, 0.3))
-    assert 0 < calm.band < wild.band
     # Student t with 2 degrees of freedom, standard deviation 0.05, 3 windows measured, 8 to come.
-    assert calm.band == pytest.approx(4.302653 * 0.05 * math.sqrt(1 / 3 + 1 / 8), rel=1e-4)
-    middle = PROBE_FRACTIONS[1] ** 2
-    bent = make_forecast(probes(lambda q: q * (1.1 if q == middle else 1.0)), DENSE, "")
-    assert bent.band == pytest.approx(1 - 1 / 1.1)
-    low, high = (getattr(predict(calm, 0.2, 0.1, 3.0), side) for side in ("low", "high"))
-    assert low < predict(calm, 0.2, 0.1, 3.0).perplexity < high
+    sampling = 4.302653 * 0.05 * math.sqrt(1 / 3 + 1 / 8)
+    assert calm.band(0.1) == pytest.approx(math.hypot(sampling, forecast.MODEL_ERROR), rel=1e-4)
+    assert wild.band(0.1) > calm.band(0.1)
+
+
+def test_a_probe_that_is_badly_known_counts_less():
+    true, noisy = probes(lambda q: 2 * q), probes(lambda q: 2.6 * q, spread=0.5)
+    made = make_forecast((noisy[0], *true[1:]), DENSE, "")
+    assert not made.problem
+    assert made.change(0.05) == pytest.approx(0.1, rel=0.03)
+    assert made.bands[0] > 3 * made.bands[1]
+    assert made.bands[0] > made.band(0.02) > made.band(0.05) > made.bands[1]
 
 
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        (probes(lambda q: q * (1.5 if q == PROBE_FRACTIONS[1] ** 2 else 1.0)), "with an error of 33%; at most 15%"),
+        (probes(lambda q: q * (1.8 if q == PROBE_FRACTIONS[1] ** 2 else 1.0)), "at 25% removed is missed by 4"),
         (probes(lambda q: 12.0)[1:2], "changes by 12.00 nats a token; a forecast needs a change between 0 and 2.5"),
         (probes(lambda q: -0.01), "changes by -0.01 nats"),
         (probes(lambda q: 0.3), "does not grow"),

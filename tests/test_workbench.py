@@ -354,7 +354,7 @@ def test_a_comparison_sets_the_forecast_beside_the_measurement(recipe, monkeypat
     def fake_probe(probes, dense, convention):
         made.append(probes)
         first = dataclasses.replace(probes[0], window_changes=(0.01, 0.02))
-        return forecast.Forecast((first,), 1.0, 0.1, convention)
+        return forecast.Forecast((first,), 1.0, convention, coefficient=0.1, exponent=0.01, bands=(0.1,))
 
     monkeypatch.setattr(forecast, "make_forecast", fake_probe)
     aware = dataclasses.replace(recipe, **LOSS_AWARE)
