@@ -374,6 +374,7 @@ def predict(
         _pins(pin),
     )
     fractions = tuple(_numbers(removed, "--removed"))
+    forecast.check_fractions(fractions)
     check_output(json_file)
     key = forecast.table_key(recipe)
     report = forecast.stored_report(key) if key else None

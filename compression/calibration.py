@@ -69,8 +69,8 @@ class TextSplit:
 def split_text(tokens: Tensor, settings: CalibrationSettings, context: int | None = None) -> TextSplit:
     """Spread the sequences evenly over the whole text, so that they see as many of its subjects as possible.
 
-    (The first 32 sequences of WikiText-2 hold no article about a woman; a model calibrated on them loses the pronoun
-    *she*, and perplexity on such an article triples.) A text long enough is cut into four equal parts; the last
+    (The first 32 sequences of WikiText-2's validation text never say *she*: a model calibrated on them loses the word,
+    and perplexity on an article about a woman triples.) A text long enough is cut into four equal parts; the last
     quarter of each, or as much as can be spared, is kept for probe windows, and sequences come from the rest. A seed
     other than 0 moves every sequence at random within its stretch of text.
 

@@ -34,8 +34,6 @@ MAX_CHANGE = 2.5
 """Change of log-perplexity (a factor of 12) above which a model is broken and nothing is interpolated."""
 LARGEST_FRACTION = 0.6
 """Beyond it the forecast would run far outside of what was measured."""
-EVALUATION_WINDOWS = 8
-"""Windows, as long as the probe's, of the measurement that the band is for: 4 × 1024 tokens."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +69,21 @@ class Forecast:
         return _interpolate(points, place)
 
 
-def make_forecast(probes: tuple[Probe, ...], dense_window_losses: tuple[float, ...], convention: str) -> Forecast:
+def make_forecast(
+    probes: tuple[Probe, ...], dense_window_losses: tuple[float, ...], convention: str, stretches: int
+) -> Forecast:
     """Fit the law, hold it against the probes, and derive the band.
 
     The logarithm of Δ is fitted over the logarithm of q by least squares, weighted by each probe's relative standard
-    error over windows and `MODEL_ERROR`. The band adds, in squares, `MODEL_ERROR` and how much Δ differs between
-    windows of text (Student t, for a mean over `EVALUATION_WINDOWS` other windows, given one over the probe's).
+    error over windows and `MODEL_ERROR`. The band adds, in squares, `MODEL_ERROR` and how much Δ differs between the
+    probe's stretches of text: what one more stretch, on other subjects, may show (Student t). Windows of one stretch
+    share its subjects; counting each as a text of its own would make the band too narrow.
 
     Args:
         probes: at `PROBE_FRACTIONS`, or fewer where measuring more was pointless.
         dense_window_losses: of the dense model on the same windows, in nats.
         convention: perplexity convention, in words.
+        stretches: the windows come, in equal numbers, from so many stretches of text; at least 2.
     """
     empty = Forecast(probes, statistics.fmean(dense_window_losses), convention)
     broken = next((p for p in probes if not 0 < p.change <= MAX_CHANGE or not p.predicted_loss > 0), None)
@@ -101,8 +103,15 @@ def make_forecast(probes: tuple[Probe, ...], dense_window_losses: tuple[float, .
         if miss > max(math.log1p(TOLERANCE), quantile * error):
             reason = f"no power law fits the probes: the one at {probe.removed_fraction:.0%} removed is missed by"
             return replace(empty, problem=f"{reason} {math.expm1(miss):.0%}")
-    windows = math.sqrt(1 / len(dense_window_losses) + 1 / EVALUATION_WINDOWS)
-    return replace(fitted, bands=tuple(math.hypot(quantile * spread * windows, MODEL_ERROR) for spread in spreads))
+    reach = float(student_t.ppf(0.975, stretches - 1)) * math.sqrt(1 + 1 / stretches)
+    return replace(fitted, bands=tuple(math.hypot(reach * _spread(p, stretches), MODEL_ERROR) for p in probes))
+
+
+def _spread(probe: Probe, stretches: int) -> float:
+    """Standard deviation of Δ between stretches of text, relative to its mean."""
+    size = len(probe.window_changes) // stretches
+    means = [statistics.fmean(probe.window_changes[i * size : (i + 1) * size]) for i in range(stretches)]
+    return statistics.stdev(means) / probe.change
 
 
 def _fit(forecast: Forecast, errors: list[float]) -> Forecast:
@@ -216,15 +225,9 @@ class ForecastReport:
         Raises:
             UserError: for a fraction beyond the table.
         """
+        check_fractions(removed_fractions)
         if self.problem:
             return self
-        rows = self.predictions
-        for fraction in removed_fractions:
-            if not 0 <= fraction <= rows[-1].removed_fraction_target:
-                raise UserError(
-                    f"A forecast reaches from 0 to {rows[-1].removed_fraction_target} removed, but {fraction} was "
-                    "asked for."
-                )
         return replace(self, predictions=tuple(self._row(fraction) for fraction in removed_fractions))
 
     def _row(self, fraction: float) -> Prediction:
@@ -255,6 +258,20 @@ def table_key(recipe: Recipe) -> str | None:
     return store.content_key(
         "table", code_version(), asked, store.stamp(recipe.model_id), store.stamp(recipe.calibration_text)
     )
+
+
+def check_fractions(removed_fractions: tuple[float, ...]) -> None:
+    """Refuse what no forecast reaches, before anything is made.
+
+    Raises:
+        UserError: for a fraction outside of 0 … `LARGEST_FRACTION`.
+    """
+    for fraction in removed_fractions:
+        if not 0 <= fraction <= LARGEST_FRACTION:
+            raise UserError(
+                f"A forecast reaches from 0 to {LARGEST_FRACTION} removed, but {fraction} was asked for: choose a "
+                "smaller one, or measure it with compare."
+            )
 
 
 def stored_report(key: str) -> ForecastReport | None:

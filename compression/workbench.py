@@ -40,7 +40,7 @@ from compression.modules import CompressedLinear, DictionaryLinear
 from compression.parallel import parallel_map
 from compression.pipeline import CompressedModel, finish
 from compression.recent import Recent
-from compression.recipe import DENSE, Recipe
+from compression.recipe import DENSE, OWN, Recipe
 from compression.sites import find_sites, shape_of, site_weight
 from compression.tensors import TensorFolder
 from compression.types import (
@@ -445,9 +445,12 @@ class Workbench:
         The error curves and the probes are made once for a method and a policy, and the table is stored.
         """
         recipe.check()
-        key = forecast.table_key(recipe)
         recipe = recipe.resolved()
         dense = yield from self._load(recipe.model_id)
+        return (yield from self._forecast_table(dense, recipe))
+
+    def _forecast_table(self, dense: DenseModel, recipe: Recipe) -> Steps[ForecastReport]:
+        """The report of a resolved recipe, stored under every name its policy goes by."""
         fitted = yield from self._forecast(dense, recipe)
         curves = yield from self._error_curves(dense, recipe)
         evidence = yield from self._evidence(dense, recipe)
@@ -478,8 +481,11 @@ class Workbench:
             problem=fitted.problem,
             environment=describe_environment(),
         )
-        if key is not None:
-            forecast.store_report(key, report)
+        names = {recipe.policy} | ({OWN} if recipe.policy == recipe.build_method().own_policy else set())
+        for policy in names:
+            key = forecast.table_key(dataclasses.replace(recipe, policy=policy))
+            if key is not None:
+                forecast.store_report(key, report)
         return report
 
     def _forecast_file(self, dense: DenseModel, recipe: Recipe) -> Steps[Path]:
@@ -525,7 +531,7 @@ class Workbench:
             if not 0 < probes[fraction].change <= forecast.MAX_CHANGE:
                 break  # broken already: more points would tell nothing
         ordered = tuple(probes[fraction] for fraction in sorted(probes))
-        fitted = forecast.make_forecast(ordered, reference.window_losses, reference.convention)
+        fitted = forecast.make_forecast(ordered, reference.window_losses, reference.convention, calibration.PROBE_ZONES)
         store.write_json(file, fitted)
         return fitted
 
@@ -549,6 +555,9 @@ class Workbench:
         if predict != "always" and (yield from self._split(dense, recipe)).probes is None:
             return {"forecast_problem": "the calibration text is too short to keep a probe apart"}
         fitted = yield from self._forecast(dense, recipe)
+        key = forecast.table_key(recipe)
+        if key is not None and forecast.stored_report(key) is None:
+            yield from self._forecast_table(dense, recipe)
         curves = yield from self._error_curves(dense, recipe)
         loss = curves.total(report.plan.allocation.removed_fractions)
         prediction = forecast.predict(fitted, recipe.removed_fraction, loss, dense_loss)

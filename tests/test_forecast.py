@@ -27,7 +27,7 @@ def probes(law, spread=0.0) -> tuple[Probe, ...]:
 
 @pytest.mark.parametrize(("factor", "power"), [(1.0, 1.0), (2.2, 1.1), (0.7, 0.9)])
 def test_a_power_law_is_followed_exactly_between_and_beyond_the_probes(factor, power):
-    made = make_forecast(probes(lambda q: factor * q**power), DENSE, "convention")
+    made = make_forecast(probes(lambda q: factor * q**power), DENSE, "convention", 3)
     assert not made.problem and made.band(0.1) == pytest.approx(forecast.MODEL_ERROR)
     for loss in (0.001, 0.05, 0.2, 0.5):
         assert made.change(loss) == pytest.approx(factor * loss**power)
@@ -38,17 +38,17 @@ def test_a_power_law_is_followed_exactly_between_and_beyond_the_probes(factor, p
     assert predict(made, 0.0, 0.0, 2.5).perplexity == pytest.approx(math.exp(2.5))
 
 
-def test_the_band_grows_with_the_spread_over_windows():
-    calm, wild = (make_forecast(probes(lambda q: q, spread), DENSE, "") for spread in (0.05, 0.3))
-    # Student t with 2 degrees of freedom, standard deviation 0.05, 3 windows measured, 8 to come.
-    sampling = 4.302653 * 0.05 * math.sqrt(1 / 3 + 1 / 8)
+def test_the_band_grows_with_the_spread_over_stretches_of_text():
+    calm, wild = (make_forecast(probes(lambda q: q, spread), DENSE, "", 3) for spread in (0.05, 0.3))
+    # Student t with 2 degrees of freedom, standard deviation 0.05, 3 stretches measured, one to come.
+    sampling = 4.302653 * 0.05 * math.sqrt(1 + 1 / 3)
     assert calm.band(0.1) == pytest.approx(math.hypot(sampling, forecast.MODEL_ERROR), rel=1e-4)
     assert wild.band(0.1) > calm.band(0.1)
 
 
 def test_a_probe_that_is_badly_known_counts_less():
     true, noisy = probes(lambda q: 2 * q), probes(lambda q: 2.6 * q, spread=0.5)
-    made = make_forecast((noisy[0], *true[1:]), DENSE, "")
+    made = make_forecast((noisy[0], *true[1:]), DENSE, "", 3)
     assert not made.problem
     assert made.change(0.05) == pytest.approx(0.1, rel=0.03)
     assert made.bands[0] > 3 * made.bands[1]
@@ -67,14 +67,14 @@ def test_a_probe_that_is_badly_known_counts_less():
     ids=["no law", "broken", "better than dense", "flat", "too few"],
 )
 def test_where_validation_fails_there_is_no_forecast(made, reason):
-    result = make_forecast(made, DENSE, "")
+    result = make_forecast(made, DENSE, "", 3)
     assert reason in result.problem
     assert result.probes == made
     assert predict(result, 0.2, 0.1, 3.0) is None
 
 
 def test_there_is_no_forecast_far_beyond_the_probes():
-    made = make_forecast(probes(lambda q: q), DENSE, "")
+    made = make_forecast(probes(lambda q: q), DENSE, "", 3)
     assert predict(made, forecast.LARGEST_FRACTION, 0.3, 3.0) is not None
     assert predict(made, forecast.LARGEST_FRACTION + 0.01, 0.3, 3.0) is None
 
@@ -104,7 +104,7 @@ def test_a_table_is_read_at_any_fraction_and_says_where_it_ends():
     assert [row.perplexity for row in found.predictions] == pytest.approx(expected)
     with pytest.raises(UserError, match=r"reaches from 0 to 0\.6 removed, but 0\.7 was asked for"):
         report().at((0.7,))
-    assert report("why").at((0.7,)).predictions == ()
+    assert report("why").at((0.3,)).predictions == ()
 
 
 def test_a_stored_table_comes_back_and_a_damaged_one_does_not(cache):

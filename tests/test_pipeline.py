@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from compression import export, pipeline
 from compression.allocation import Evidence, allocate
 from compression.calibration import collect, collect_gradients
 from compression.errors import UserError
-from compression.methods import METHODS
+from compression.methods import METHODS, create_method
 from compression.modules import CompressedLinear
 from compression.pipeline import finish
 from compression.sites import find_sites
@@ -193,3 +194,29 @@ def test_an_unsupported_architecture_is_refused():
     model.config.model_type = "mamba"
     with pytest.raises(UserError, match="architecture 'mamba' is not supported: expected one of llama"):
         find_sites(model)
+
+
+@pytest.mark.parametrize("architecture", architectures.CONFIGS)
+@pytest.mark.parametrize("name", ["svd-llm", "compot-fisher"])
+def test_fisher_predicts_less_loss_than_any_other_policy_on_every_architecture(architecture, name):
+    source = architectures.loaded(architecture)
+    sites = find_sites(source.model)
+    inputs, outputs = (finish(make(source.model, sites, TOKENS)) for make in (collect, collect_gradients))
+    curves = finish(pipeline.measure_curves(source.model, sites, create_method(name), inputs, outputs))
+    evidence = Evidence(finish(pipeline.measure_spectra(source.model, sites)), curves)
+    predicted = {
+        policy: curves.total(allocate(policy, sites, evidence, 0.3).removed_fractions)
+        for policy in ("uniform", "pooled", "fisher")
+    }
+    assert predicted["fisher"] <= 1.001 * min(predicted.values())
+    assert predicted["fisher"] < predicted["uniform"]
+
+
+def test_a_site_whose_gradients_vanish_is_named():
+    source = architectures.loaded("llama")
+    sites = find_sites(source.model)
+    inputs, outputs = (finish(make(source.model, sites, TOKENS)) for make in (collect, collect_gradients))
+    silent = dict(outputs.output_grams) | {sites[3].name: torch.zeros(sites[3].out_features, sites[3].out_features)}
+    outputs = dataclasses.replace(outputs, output_grams=silent)
+    with pytest.raises(UserError, match=f"{sites[3].name}: .* all zero"):
+        finish(pipeline.measure_curves(source.model, sites, create_method("svd-fisher"), inputs, outputs))

@@ -351,7 +351,7 @@ def test_a_comparison_sets_the_forecast_beside_the_measurement(recipe, monkeypat
     monkeypatch.setattr(forecast, "_increasing", lambda probes: True)
     made = []
 
-    def fake_probe(probes, dense, convention):
+    def fake_probe(probes, dense, convention, stretches):
         made.append(probes)
         first = dataclasses.replace(probes[0], window_changes=(0.01, 0.02))
         return forecast.Forecast((first,), 1.0, convention, coefficient=0.1, exponent=0.01, bands=(0.1,))
@@ -365,5 +365,7 @@ def test_a_comparison_sets_the_forecast_beside_the_measurement(recipe, monkeypat
     assert loss_aware.predicted_low < loss_aware.predicted_perplexity < loss_aware.predicted_high
     ratio = loss_aware.predicted_perplexity / comparison.dense.perplexity
     assert 1 < ratio < 1.2
+    tables = [dataclasses.replace(aware, policy=policy) for policy in ("own", "fisher")]
+    assert all(forecast.stored_report(forecast.table_key(each)) for each in tables), "predict answers at once now"
     without = finish(Workbench().compare((aware,), recipe.calibration_text, 32, 3, "never"))
     assert without.runs[0].predicted_perplexity is None

@@ -9,10 +9,10 @@ import reference
 import torch
 
 from compression import accounting
-from compression.calibration import SiteStatistics
+from compression.calibration import OUTPUT_DAMPING, SiteStatistics
 from compression.errors import UserError
-from compression.methods import METHODS, compot, create_method
-from compression.methods.base import CompressionMethod, register, setting
+from compression.methods import METHODS, compot, compot_fisher, create_method
+from compression.methods.base import CompressionMethod, WhitenedLowRank, register, second_order_loss, setting
 from compression.modules import DictionaryLinear
 from compression.pipeline import relative_output_error
 
@@ -236,3 +236,86 @@ def test_registration_refuses_duplicates_and_nameless_methods():
     with pytest.raises(ValueError, match="taken by SVD"):
         register(Twin)
     assert setting(1, "x", 0, 2).metadata["title"] == "x"
+
+
+FRACTIONS = (0.1, 0.3, 0.5, 0.8)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_error_curves_grow_and_start_small(name):
+    weight, _, statistics = problem((40, 72))
+    curve = create_method(name).predicted_losses(weight, statistics, FRACTIONS).tolist()
+    assert curve == sorted(curve) and 0 < curve[0] < curve[-1]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if issubclass(method, WhitenedLowRank)])
+def test_curves_of_low_rank_methods_equal_compressing_at_every_fraction(name, shape):
+    weight, _, statistics = problem(shape)
+    method = create_method(name)
+    short = method.predicted_losses(weight, statistics, FRACTIONS)
+    slow = CompressionMethod.predicted_losses(method, weight, statistics, FRACTIONS)
+    reference.assert_close(short, slow, rtol=0.02, atol=float(slow[-1]) * 1e-4)  # stored in 16 bits
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_curves_of_dictionary_methods_equal_coding_once(shape):
+    weight, _, statistics = problem(shape)
+    equal = dataclasses.replace(statistics, output_gram=torch.full((shape[0],), 2e-6))
+    once = create_method("compot", iterations=0)
+    curve = once.predicted_losses(weight, equal, FRACTIONS)
+    slow = CompressionMethod.predicted_losses(once, weight, equal, FRACTIONS)
+    # The curve shrinks H towards its mean, which for equal outputs is a factor.
+    reference.assert_close(curve, slow * (1 + OUTPUT_DAMPING), rtol=0.02, atol=float(slow[-1]) * 1e-4)
+
+
+def test_svd_fisher_has_the_least_predicted_loss_of_its_rank():
+    weight, _, statistics = problem((40, 72))
+    approximations = {
+        name: create_method(name, **settings).compress(weight, None, statistics, 0.4).layer.dense_weight()
+        for name, settings in (("svd", {}), ("svd-llm", {}), ("svd-fisher", {"output_damping": 1e-6}))
+    }
+    losses = {name: second_order_loss(weight - value, statistics) for name, value in approximations.items()}
+    assert losses["svd-fisher"] < 0.9 * losses["svd-llm"] < losses["svd"]
+
+
+def test_svd_fisher_with_equal_outputs_is_svd_llm():
+    weight, _, statistics = problem((24, 40))
+    equal = dataclasses.replace(statistics, output_gram=torch.eye(24))
+    first, second = (
+        create_method(name).compress(weight, None, equal, 0.3).layer.dense_weight()
+        for name in ("svd-fisher", "svd-llm")
+    )
+    reference.assert_close(first, second, rtol=0, atol=5e-3)
+
+
+def test_compot_fisher_minds_the_outputs_that_the_loss_minds():
+    weight, _, statistics = problem((40, 72))
+    losses = {
+        name: second_order_loss(
+            weight - create_method(name, iterations=10).compress(weight, None, statistics, 0.4).layer.dense_weight(),
+            dataclasses.replace(statistics, output_gram=statistics.output_gram.diagonal()),
+        )
+        for name in ("compot", "compot-fisher")
+    }
+    assert losses["compot-fisher"] < 0.9 * losses["compot"]
+
+
+def test_the_refit_never_hurts_and_equals_least_squares():
+    target = torch.randn(24, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
+    factors = compot.factorise(target, 12, 5, 3)
+    refitted = compot_fisher.refit_dictionary(target, factors, 1e-12)
+    expected = torch.linalg.lstsq(factors.codes, target.T).solution.T
+    reference.assert_close(refitted, expected, rtol=1e-6, atol=1e-8)
+    before, after = ((target - d @ factors.codes.T).square().sum() for d in (factors.dictionary, refitted))
+    assert after < before
+
+
+def test_second_order_loss_equals_the_sum_over_samples():
+    """½ Σ over all pairs of an input and an output gradient of (gᵀ ΔW x)², a token."""
+    g = torch.Generator().manual_seed(1)
+    inputs, gradients = torch.randn(30, 6, generator=g), torch.randn(20, 4, generator=g)
+    difference = torch.randn(4, 6, generator=g)
+    statistics = SiteStatistics(inputs.T @ inputs, 30, gradients.T @ gradients, 20)
+    expected = 0.5 * (gradients @ difference @ inputs.T).square().sum() / (30 * 20)
+    assert second_order_loss(difference, statistics) == pytest.approx(float(expected), rel=1e-5)

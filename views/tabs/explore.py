@@ -186,7 +186,7 @@ def build(context: Context) -> None:
         def show(progress: Progress) -> list[Any]:
             return [progress_html(progress), *(gr.skip() for _ in [context.model_id, site, *drawn])]
 
-        result = yield from engine.relay(engine.workbench().analyze(name.strip()), show)
+        result = yield from engine.relay(engine.workbench().analyze(name.strip(), policies=engine.policy_names()), show)
         engine.keep_analysis(result)
         info = result.model
         names = [each.name for each in info.sites]
