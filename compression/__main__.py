@@ -23,7 +23,7 @@ from rich.table import Table
 from compression import analysis, forecast, models, store, texts, types
 from compression.benchmarks import inference_report, memory_report, solver
 from compression.errors import UserError
-from compression.recipe import Guards, Pins, Recipe
+from compression.recipe import Guards, Pins, Recipe, parse_pin
 
 if TYPE_CHECKING:
     from compression.workbench import Predict
@@ -464,8 +464,6 @@ def _recipes(
 
 
 def _pins(texts_given: list[str] | None) -> Pins:
-    from compression.allocation import parse_pin
-
     return tuple(parse_pin(text) for text in texts_given or ())
 
 

@@ -179,24 +179,6 @@ def check_policy(policy: str) -> None:
         raise UserError(f"There is no allocation policy {policy!r}: expected one of {', '.join(POLICIES)} or {OWN}.")
 
 
-def parse_pin(text: str) -> tuple[str, float]:
-    """``PATTERN=FRACTION`` as a pin.
-
-    Raises:
-        UserError: if the text is no such pair.
-    """
-    pattern, separator, value = text.rpartition("=")
-    try:
-        if not separator or not pattern:
-            raise ValueError
-        return pattern, check_removed_fraction(float(value))
-    except ValueError as error:
-        raise UserError(
-            f"A pin is a site name or pattern and a removed fraction, such as 'model.layers.0.*=0', but {text!r} was "
-            "given."
-        ) from error
-
-
 def pinned_fractions(sites: tuple[LinearSite, ...], pins: Pins) -> dict[str, float]:
     """Which sites the pins hold, and at which fraction.
 

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from compression.accounting import check_removed_fraction
 from compression.errors import UserError
 from compression.types import MAX_REMOVED_FRACTION
 
@@ -18,6 +19,24 @@ OWN = "own"
 """The policy name that stands for the one a method was published with."""
 Pins = tuple[tuple[str, float], ...]
 """Patterns of site names (``*`` matches anything) and the removed fraction each is held at; the last match counts."""
+
+
+def parse_pin(text: str) -> tuple[str, float]:
+    """``PATTERN=FRACTION`` as a pin.
+
+    Raises:
+        UserError: if the text is no such pair.
+    """
+    pattern, separator, value = text.rpartition("=")
+    try:
+        if not separator or not pattern:
+            raise ValueError
+        return pattern, check_removed_fraction(float(value))
+    except ValueError as error:
+        raise UserError(
+            f"A pin is a site name or pattern and a removed fraction, such as 'model.layers.0.*=0', but {text!r} was "
+            "given."
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -128,7 +147,6 @@ class Recipe:
         Raises:
             UserError: for an unknown method or policy, or a number out of range.
         """
-        from compression.accounting import check_removed_fraction
         from compression.allocation import check_policy
 
         check_removed_fraction(self.removed_fraction)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from compression.accounting import average_removed_fraction
-from compression.allocation import CHOICES, CURVE_FRACTIONS, POLICIES, Evidence, LossCurves, allocate, parse_pin
+from compression.allocation import CHOICES, CURVE_FRACTIONS, POLICIES, Evidence, LossCurves, allocate
 from compression.errors import UserError
-from compression.recipe import Guards
+from compression.recipe import Guards, parse_pin
 from compression.types import LinearSite
 
 SHAPES = [(64, 64), (16, 64), (128, 64), (64, 128)]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pydantic
 import pytest
+from tiny import SENTENCES, write_tiny_llama
 
 from compression.__main__ import SCHEMAS, main
 from compression.types import Comparison, CompressionReport, LatencyReport, PerplexityReport
@@ -194,6 +195,15 @@ def test_models_lists_the_catalogue_and_schemas_describe_the_json():
         (("evaluate", MODEL, "--text", sys.executable), "text"),
         (("analyze", MODEL, "--calibration-sequences", "0"), "must be from 1 to 65536"),
         (("schema", "nothing"), "no schema"),
+        (("predict", MODEL, "--removed", "0.2,0.7"), "reaches from 0 to 0.6 removed, but 0.7 was asked for"),
+        (("predict", MODEL, "--method", "dense"), "no method 'dense'"),
+        (("predict", "no-such-model"), "no model 'no-such-model'"),
+        (("predict", MODEL, "--seed", "-1"), "seed must be a whole number from 0"),
+        (("allocate", MODEL, "--pin", "everything"), "A pin is a site name or pattern and a removed fraction"),
+        (("allocate", MODEL, "--pin", "nowhere=0.5"), "No site is called 'nowhere'"),
+        (("allocate", MODEL, "--pin", "*.0.*=0.9", "--removed", "0.01"), "With these pins the removed fraction can be"),
+        (("bench", "inference", MODEL, "--prompt-tokens", "0"), "must be from 1"),
+        (("bench", "solver", "--model", MODEL, "--methods", "magic"), "no method 'magic'"),
     ],
 )
 def test_bad_input_ends_in_one_sentence_and_a_code(arguments, message, refusal):
@@ -217,3 +227,26 @@ def test_a_perplexity_beyond_every_float_is_still_a_report():
     from compression.evaluation.metrics import pooled_perplexity
 
     assert pooled_perplexity([[1e4, 1e4]])["perplexity"] == math.inf
+
+
+def test_predict_answers_again_from_its_table(tmp_path, cache):
+    write_tiny_llama(tmp_path / "tiny")
+    (tmp_path / "text.txt").write_text(" ".join(SENTENCES) * 60, encoding="utf-8")
+    sizes = ("--calibration-sequences", 8, "--sequence-length", 32, "--gradient-sequences", 8)
+    call = (
+        "predict",
+        tmp_path / "tiny",
+        "--calibration",
+        tmp_path / "text.txt",
+        *sizes,
+        "--json",
+        tmp_path / "out.json",
+    )
+    run(*call, COMPRESSION_CACHE=str(cache))
+    first = json.loads((tmp_path / "out.json").read_text())
+    answer = run(*call, COMPRESSION_CACHE=str(cache), PYTHONPROFILEIMPORTTIME="1")
+    assert " torch" not in answer.stderr, "a table needs no torch"
+    second = json.loads((tmp_path / "out.json").read_text())
+    assert second == first
+    assert second["dense"]["perplexity"] > 1 and second["measured"]
+    assert bool(second["predictions"]) != bool(second["problem"])
