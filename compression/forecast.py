@@ -276,14 +276,7 @@ def check_fractions(removed_fractions: tuple[float, ...]) -> None:
 
 def stored_report(key: str) -> ForecastReport | None:
     """A table made earlier under this key, or None; a damaged file counts as absent."""
-    file = store.root() / "forecasts" / f"{key}.json"
-    if not file.is_file():
-        return None
-    try:
-        return store.read_json(file, ForecastReport)
-    except UserError:
-        file.unlink(missing_ok=True)
-        return None
+    return store.cached_json(store.root() / "forecasts" / f"{key}.json", ForecastReport)
 
 
 def store_report(key: str, report: ForecastReport) -> None:

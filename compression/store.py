@@ -246,6 +246,17 @@ def read_json(path: Path, type_: type[T]) -> T:
         ) from error
 
 
+def cached_json(path: Path, type_: type[T]) -> T | None:
+    """What `write_json` left in the cache, or None; a damaged file counts as absent and is removed."""
+    if not path.is_file():
+        return None
+    try:
+        return read_json(path, type_)
+    except UserError:
+        path.unlink(missing_ok=True)
+        return None
+
+
 def content_key(*parts: Any) -> str:
     """Return the SHA-256 (64 hexadecimal digits) of `parts` as canonical JSON: sorted keys, no spaces."""
     plain = pydantic_core.to_jsonable_python(parts, inf_nan_mode="strings")

@@ -260,11 +260,9 @@ class Workbench:
         if known is not None:
             return known
         file = store.root() / "curves" / f"{key}.json"
-        if file.is_file():
-            try:
-                return self._curves.put(key, store.read_json(file, LossCurves))
-            except UserError:
-                file.unlink(missing_ok=True)
+        stored = store.cached_json(file, LossCurves)
+        if stored is not None:
+            return self._curves.put(key, stored)
         inputs, _ = yield from self._calibrate(dense, recipe)
         outputs = yield from self._differentiate(dense, recipe)
         curves = yield from pipeline.measure_curves(dense.loaded.model, dense.sites, method, inputs, outputs)
@@ -498,11 +496,9 @@ class Workbench:
     def _forecast(self, dense: DenseModel, recipe: Recipe) -> Steps[Forecast]:
         """Probes of a method and a policy, from the cache or measured now."""
         file = yield from self._forecast_file(dense, recipe)
-        if file.is_file():
-            try:
-                return store.read_json(file, Forecast)
-            except UserError:
-                file.unlink(missing_ok=True)
+        stored = store.cached_json(file, Forecast)
+        if stored is not None:
+            return stored
         windows = (yield from self._split(dense, recipe)).probes
         if windows is None:
             raise (yield from self._too_short("a probe", dense, recipe))
@@ -536,14 +532,13 @@ class Workbench:
         return fitted
 
     def _predicted(
-        self, dense: DenseModel, recipe: Recipe, report: CompressionReport, dense_loss: float, predict: Predict
+        self, dense: DenseModel, recipe: Recipe, dense_loss: float, predict: Predict
     ) -> Steps[dict[str, Any]]:
         """The fields of a `ComparisonRun` that hold its forecast.
 
         Args:
             dense: the model.
             recipe: resolved.
-            report: of the compressed model.
             dense_loss: of the dense model on the text that is measured on, in nats.
             predict: for which runs probes are made where there are none.
         """
@@ -552,14 +547,14 @@ class Workbench:
         made_before = (yield from self._forecast_file(dense, recipe)).is_file()
         if predict == "never" or not (wanted or made_before):
             return {}
-        if predict != "always" and (yield from self._split(dense, recipe)).probes is None:
+        if predict != "always" and not made_before and (yield from self._split(dense, recipe)).probes is None:
             return {"forecast_problem": "the calibration text is too short to keep a probe apart"}
         fitted = yield from self._forecast(dense, recipe)
         key = forecast.table_key(recipe)
         if key is not None and forecast.stored_report(key) is None:
             yield from self._forecast_table(dense, recipe)
         curves = yield from self._error_curves(dense, recipe)
-        loss = curves.total(report.plan.allocation.removed_fractions)
+        loss = curves.total((yield from self._allocate(dense, recipe)).removed_fractions)
         prediction = forecast.predict(fitted, recipe.removed_fraction, loss, dense_loss)
         if prediction is None:
             return {"forecast_problem": fitted.problem or f"beyond {forecast.LARGEST_FRACTION:.0%} removed"}
@@ -682,9 +677,8 @@ class Workbench:
         runs = []
         for index, recipe in enumerate(recipes):
             run = yield from self._run(recipe, scored, window, max_windows)
-            compressed = yield from self._compress(recipe)
             loss = reference.negative_log_likelihood
-            predicted = yield from self._predicted(dense, recipe, compressed.report, loss, predict)
+            predicted = yield from self._predicted(dense, recipe, loss, predict)
             run = dataclasses.replace(run, **predicted)
             runs.append(run)
             label = f"{run.method}, {run.policy}, {run.removed_fraction:.1%} removed"
