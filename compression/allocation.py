@@ -6,18 +6,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from compression.accounting import average_removed_fraction, check_removed_fraction
+from compression.accounting import check_removed_fraction
 from compression.errors import UserError
 from compression.recipe import OWN, Guards, Pins
 from compression.types import MAX_REMOVED_FRACTION, Allocation, LinearSite
 
-Spectra = dict[str, Tensor]
+Spectra = dict[str, np.ndarray]
 """Site name → singular values of the original weight, descending, float64."""
+SLIDER = tuple(step / 100 for step in range(96))
+"""Removed fractions at which allocations are tabulated: 0 to 0.95 in steps of 0.01."""
 
 CURVE_FRACTIONS = (0.02, 0.05, *(round(0.05 * step, 2) for step in range(2, 20)))
 """Removed fractions at which error curves are computed: 0.02, 0.05, 0.10 … 0.95."""
@@ -38,9 +39,12 @@ class LossCurves:
 
     def at(self, site: str, removed_fraction: float) -> float:
         """Predicted loss of removing a fraction of one site: 0 at 0, else interpolated linearly."""
-        if removed_fraction <= 0:
-            return 0.0
-        return float(np.interp(removed_fraction, CURVE_FRACTIONS, self.losses[site]))
+        return float(self.along(site, np.asarray(removed_fraction)))
+
+    def along(self, site: str, removed_fractions: np.ndarray) -> np.ndarray:
+        """`at` for many fractions."""
+        losses = np.interp(removed_fractions, CURVE_FRACTIONS, self.losses[site])
+        return np.where(removed_fractions <= 0, 0.0, losses)
 
     def total(self, removed_fractions: dict[str, float]) -> float:
         """Predicted loss of an allocation, in nats a token."""
@@ -58,6 +62,27 @@ class Evidence:
 
     spectra: Spectra = field(default_factory=dict)
     curves: LossCurves | None = None
+
+    @cached_property
+    def pool(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """All singular values over their site's Frobenius norm, ascending.
+
+        Returns:
+            The values, the index of each one's site in `spectra`, and its place among that site's values from below.
+        """
+        normalised = [_normalised(values) for values in self.spectra.values()]
+        lengths = [len(values) for values in normalised]
+        values = np.concatenate(normalised)
+        order = values.argsort(kind="stable")
+        owners = np.repeat(np.arange(len(lengths)), lengths)
+        places = np.concatenate([np.arange(length) for length in lengths])
+        return values[order], owners[order], places[order]
+
+
+def _normalised(values: np.ndarray) -> np.ndarray:
+    """Singular values over their Frobenius norm, ascending."""
+    values = np.asarray(values, dtype=np.float64)
+    return (values / max(float(np.linalg.norm(values)), 1e-300))[::-1]
 
 
 Split = Callable[[tuple[LinearSite, ...], Evidence, float, Guards], dict[str, float]]
@@ -99,22 +124,23 @@ def pooled(
     """
     most = max(guards.most, removed_fraction)
     least = min(guards.least, removed_fraction)
-    spectra = evidence.spectra
-    normalised = [(spectra[site.name] / spectra[site.name].norm().clamp_min(1e-300)).flip(0) for site in sites]
-    candidates = torch.cat([*normalised, torch.tensor([torch.inf], dtype=torch.float64)]).unique()
-
-    def fractions_at(threshold: Tensor) -> dict[str, float]:
-        counts = (int(torch.searchsorted(values, threshold)) / len(values) for values in normalised)
-        return {site.name: min(max(count, least), most) for site, count in zip(sites, counts, strict=True)}
-
-    low, high = 0, len(candidates) - 1
-    while low < high:
-        middle = (low + high) // 2
-        if average_removed_fraction(sites, fractions_at(candidates[middle])) >= removed_fraction - 1e-12:
-            high = middle
-        else:
-            low = middle + 1
-    return fractions_at(candidates[low])
+    total = sum(site.num_weights for site in sites)
+    values, owners, places = evidence.pool
+    names = {name: index for index, name in enumerate(evidence.spectra)}
+    lengths = np.array([len(spectrum) for spectrum in evidence.spectra.values()])
+    weights = np.zeros(len(names))
+    for site in sites:
+        weights[names[site.name]] = site.num_weights / total
+    length = lengths[owners]
+    # What each value adds to the share removed when the threshold passes it: its site's count grows by one.
+    added = weights[owners] * (np.clip((places + 1) / length, least, most) - np.clip(places / length, least, most))
+    ours = weights[owners] > 0
+    removed = least + np.cumsum(added)
+    last_of_ties = np.append(values[1:] > values[:-1], True)
+    passed = -1 if least >= removed_fraction else int(np.argmax(last_of_ties & (removed >= removed_fraction - 1e-10)))
+    counts = np.bincount(owners[: passed + 1][ours[: passed + 1]], minlength=len(names))
+    shares = np.clip(counts / lengths, least, most)
+    return {site.name: float(shares[names[site.name]]) for site in sites}
 
 
 def fisher(
@@ -133,7 +159,7 @@ def fisher(
     most = max(guards.most, removed_fraction)
     least = min(guards.least, removed_fraction)
     choices = np.array(sorted({c for c in CHOICES if least <= c <= most} | {least, most}))
-    loss = np.array([[evidence.curves.at(site.name, choice) for choice in choices] for site in sites])
+    loss = np.array([evidence.curves.along(site.name, choices) for site in sites])
     weights = np.array([site.num_weights for site in sites], dtype=float)
     removed = weights[:, None] * choices
     budget = removed_fraction * weights.sum()
@@ -194,6 +220,14 @@ def pinned_fractions(sites: tuple[LinearSite, ...], pins: Pins) -> dict[str, flo
     return held
 
 
+def feasible_fractions(sites: tuple[LinearSite, ...], held: dict[str, float]) -> tuple[float, float]:
+    """Smallest and largest removed fraction over all sites that pinned sites leave possible."""
+    total = sum(site.num_weights for site in sites)
+    gone = sum(site.num_weights * held[site.name] for site in sites if site.name in held)
+    room = sum(site.num_weights for site in sites if site.name not in held)
+    return gone / total, (gone + MAX_REMOVED_FRACTION * room) / total
+
+
 def allocate(
     policy: str,
     sites: tuple[LinearSite, ...],
@@ -225,16 +259,15 @@ def allocate(
     gone = sum(site.num_weights * held[site.name] for site in sites if site.name in held)
     left = target * total - gone
     room = sum(site.num_weights for site in free)
-    if held:
-        smallest, largest = gone / total, (gone + MAX_REMOVED_FRACTION * room) / total
-        if not smallest - 1e-4 <= target <= largest + 1e-4:
-            feasible = f"{smallest:.4f} and nothing else"
-            if room:
-                feasible = f"from {math.ceil(smallest * 1e4) / 1e4:.4f} to {math.floor(largest * 1e4) / 1e4:.4f}"
-            raise UserError(
-                f"With these pins the removed fraction can be {feasible}, but {target} was asked for: change the "
-                "target or the pins."
-            )
+    smallest, largest = feasible_fractions(sites, held)
+    if not smallest - 1e-4 <= target <= largest + 1e-4:
+        feasible = f"{smallest:.4f} and nothing else"
+        if room:
+            feasible = f"from {math.ceil(smallest * 1e4) / 1e4:.4f} to {math.floor(largest * 1e4) / 1e4:.4f}"
+        raise UserError(
+            f"With these pins the removed fraction can be {feasible}, but {target} was asked for: change the "
+            "target or the pins."
+        )
     share = min(max(left / room, 0.0), MAX_REMOVED_FRACTION) if room else 0.0
     if share <= 1e-12:
         solved = {site.name: 0.0 for site in free}
@@ -242,3 +275,18 @@ def allocate(
         solved = POLICIES[policy].split(free, evidence, share, guards)
     fractions = held | solved
     return Allocation(policy, target, {site.name: fractions[site.name] for site in sites})
+
+
+Table = tuple[tuple[float, ...] | None, ...]
+"""For each position of `SLIDER`, the removed fraction of each site in site order; None where pins leave no way."""
+
+
+def tabulate(policy: str, sites: tuple[LinearSite, ...], evidence: Evidence, pins: Pins = ()) -> Table:
+    """`allocate` at every slider position, to four digits."""
+    smallest, largest = feasible_fractions(sites, pinned_fractions(sites, pins))
+    return tuple(
+        tuple(round(f, 4) for f in allocate(policy, sites, evidence, target, pins=pins).removed_fractions.values())
+        if smallest - 1e-4 <= target <= largest + 1e-4
+        else None
+        for target in SLIDER
+    )

@@ -61,7 +61,7 @@ def measure_spectra(model: nn.Module, sites: tuple[LinearSite, ...]) -> Generato
     spectra = {}
     with closing(parallel_map(lambda site: singular_values(site_weight(model, site)), sites)) as results:
         for index, (site, values) in enumerate(zip(sites, results, strict=True)):
-            spectra[site.name] = values
+            spectra[site.name] = values.numpy()
             yield Progress("spectra", index + 1, len(sites), f"spectrum of {site.name}")
     return spectra
 

@@ -21,10 +21,10 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.numpy import load_file, save_file
 
 from compression import analysis, calibration, costs, export, forecast, models, pipeline, store, texts
-from compression.allocation import CURVE_FRACTIONS, POLICIES, Evidence, LossCurves, Spectra, allocate
+from compression.allocation import CURVE_FRACTIONS, POLICIES, SLIDER, Evidence, LossCurves, Spectra, allocate, tabulate
 from compression.calibration import Calibration, Gradients, TextSplit, collect, collect_gradients, split_text
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
@@ -64,8 +64,6 @@ P = ParamSpec("P")
 MAX_CALIBRATION_CACHE_BYTES = 16 * 2**30
 CURVE_METHOD = "compot-fisher"
 """Whose error curves the policy ``fisher`` uses where no method is named."""
-SLIDER = tuple(step / 100 for step in range(96))
-"""Removed fractions at which allocations are tabulated: 0 to 0.95 in steps of 0.01."""
 
 
 @dataclass(frozen=True)
@@ -333,13 +331,7 @@ class Workbench:
                 whitened[name] = values
                 yield Progress("analyze", len(whitened), len(dense.sites), f"whitened spectrum of {name}")
         spectra = [analysis.spectrum_info(s, plain[s.name].tolist(), whitened[s.name].tolist()) for s in dense.sites]
-        allocations = {
-            policy: tuple(
-                tuple(round(f, 4) for f in allocate(policy, dense.sites, evidence, target).removed_fractions.values())
-                for target in SLIDER
-            )
-            for policy in policies
-        }
+        allocations = {policy: tabulate(policy, dense.sites, evidence) for policy in policies}
         return analysis.AnalysisInfo(
             model=self._info(dense),
             calibration=settings,
