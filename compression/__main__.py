@@ -579,7 +579,8 @@ def gallery(
     sites = [info.model.site_at(middle, projection) for projection in info.model.projections]
     recipe = Recipe(model, "compot", "uniform", 0.2)
     patterns = tuple(run(workbench.pattern(recipe, site.name)) for site in sites if site is not None)
-    save_gallery(out, Gallery(info, comparison, patterns, methods, forecasts))
+    evidence = run(workbench.evidence(model))
+    save_gallery(out, Gallery(info, comparison, patterns, methods, forecasts, evidence))
     show_comparison(comparison, markdown=True)
     write(comparison, json_file)
 

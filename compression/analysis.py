@@ -97,7 +97,8 @@ class AnalysisInfo:
         calibration: what the whitened spectra were computed on.
         spectra: one a site, in site order.
         slider: the removed fractions of the slider.
-        allocations: policy → for each slider position, the removed fraction of each site in site order.
+        allocations: policy → for each slider position, the removed fraction of each site in site order; without pins
+            there is none that cannot be met.
     """
 
     model: ModelInfo

@@ -8,10 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
 from compression import store
+from compression.allocation import Evidence, LossCurves
 from compression.analysis import AnalysisInfo, PatternInfo
+from compression.errors import UserError
 from compression.forecast import ForecastReport
 from compression.types import Comparison, MethodInfo
+
+EVIDENCE_FILE = "evidence.safetensors"
 
 
 @dataclass(frozen=True)
@@ -24,13 +32,15 @@ class Gallery:
         patterns: one site of each projection as low rank and as dictionary.
         methods: the registered methods, as they describe themselves.
         forecasts: one for each method and policy that was probed; some hold only measured points.
+        evidence: what the allocations were made from, so that they can be solved again around pinned sites.
     """
 
     analysis: AnalysisInfo
     comparison: Comparison
     patterns: tuple[PatternInfo, ...]
     methods: tuple[MethodInfo, ...]
-    forecasts: tuple[ForecastReport, ...] = ()
+    forecasts: tuple[ForecastReport, ...]
+    evidence: Evidence
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -69,6 +79,7 @@ def load_gallery(directory: Path) -> Gallery:
         patterns=store.read_json(directory / "patterns.json", tuple[PatternInfo, ...]),
         methods=store.read_json(directory / "methods.json", tuple[MethodInfo, ...]),
         forecasts=store.read_json(directory / "forecasts.json", tuple[ForecastReport, ...]),
+        evidence=load_evidence(directory / EVIDENCE_FILE),
     )
 
 
@@ -79,3 +90,30 @@ def save_gallery(directory: Path, gallery: Gallery) -> None:
     store.write_json(directory / "patterns.json", gallery.patterns)
     store.write_json(directory / "methods.json", gallery.methods)
     store.write_json(directory / "forecasts.json", gallery.forecasts)
+    save_evidence(directory / EVIDENCE_FILE, gallery.evidence)
+
+
+def load_evidence(file: Path) -> Evidence:
+    """Read what `save_evidence` wrote.
+
+    Raises:
+        UserError: if the file is missing or damaged.
+    """
+    try:
+        tensors = load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{file} cannot be read: make it again with python -m compression gallery.") from error
+    spectra = {name.removeprefix("spectrum."): v for name, v in tensors.items() if name.startswith("spectrum.")}
+    curves = {
+        name.removeprefix("curve."): tuple(v.tolist()) for name, v in tensors.items() if name.startswith("curve.")
+    }
+    return Evidence(spectra, LossCurves(curves) if curves else None)
+
+
+def save_evidence(file: Path, evidence: Evidence) -> None:
+    """Write spectra and loss curves as float64 tensors, one a site."""
+    curves = evidence.curves.losses if evidence.curves else {}
+    tensors = {f"spectrum.{site}": np.asarray(values) for site, values in evidence.spectra.items()}
+    tensors |= {f"curve.{site}": np.asarray(losses, dtype=np.float64) for site, losses in curves.items()}
+    with store.atomic_file(file) as temporary:
+        save_file(tensors, temporary)

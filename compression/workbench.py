@@ -331,7 +331,10 @@ class Workbench:
                 whitened[name] = values
                 yield Progress("analyze", len(whitened), len(dense.sites), f"whitened spectrum of {name}")
         spectra = [analysis.spectrum_info(s, plain[s.name].tolist(), whitened[s.name].tolist()) for s in dense.sites]
-        allocations = {policy: tabulate(policy, dense.sites, evidence) for policy in policies}
+        allocations = {
+            policy: tuple(row for row in tabulate(policy, dense.sites, evidence) if row is not None)
+            for policy in policies
+        }
         return analysis.AnalysisInfo(
             model=self._info(dense),
             calibration=settings,
@@ -347,6 +350,13 @@ class Workbench:
         recipe = recipe.resolved()
         dense = yield from self._load(recipe.model_id)
         return self._info(dense), (yield from self._allocate(dense, recipe))
+
+    @exclusive
+    def evidence(self, model_id: str) -> Steps[Evidence]:
+        """What `analyze` made its allocations from: spectra, and the error curves of `CURVE_METHOD`."""
+        dense = yield from self._load(model_id)
+        spectra = yield from self._singular_values(dense)
+        return Evidence(spectra, (yield from self._error_curves(dense, Recipe(model_id))))
 
     def _evidence(self, dense: DenseModel, recipe: Recipe) -> Steps[Evidence]:
         policy = POLICIES[recipe.policy]

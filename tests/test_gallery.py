@@ -9,9 +9,10 @@ from tiny import finish
 
 from compression import models
 from compression.__main__ import comparison_markdown
+from compression.allocation import SLIDER, tabulate
 from compression.gallery import Gallery, gallery_policies, load_gallery, registered_methods, registered_policies
 from compression.recipe import Recipe
-from compression.workbench import CURVE_METHOD, SLIDER, Workbench
+from compression.workbench import CURVE_METHOD, Workbench
 
 ROOT = Path(__file__).parent.parent
 
@@ -33,6 +34,11 @@ def test_its_allocations_are_those_the_engine_makes_now(gallery, real_cache):
         _, allocation = finish(bench.allocation(Recipe(models.DEFAULT_MODEL, CURVE_METHOD, policy, 0.37)))
         tabulated = gallery.analysis.allocation_at(policy, 0.37).removed_fractions
         assert tabulated == pytest.approx(allocation.removed_fractions, abs=1e-3)
+
+
+def test_its_allocations_can_be_solved_again_from_its_evidence(gallery):
+    for policy, table in gallery.analysis.allocations.items():
+        assert tabulate(policy, gallery.analysis.model.sites, gallery.evidence) == table
 
 
 def test_it_covers_every_method_policy_and_slider_position(gallery):

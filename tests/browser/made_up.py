@@ -11,7 +11,7 @@ from pathlib import Path
 from compression import store
 from compression.analysis import AnalysisInfo, PatternInfo
 from compression.forecast import DensePerplexity, ForecastReport, MeasuredPoint, Prediction
-from compression.gallery import Gallery, registered_methods, save_gallery
+from compression.gallery import EVIDENCE_FILE, Gallery, load_evidence, registered_methods, save_gallery
 from compression.types import Comparison, ComparisonRun, Environment, TextSource
 
 DENSE = 20.0
@@ -101,6 +101,7 @@ def write(example: Path, folder: Path) -> Path:
         patterns,
         registered_methods(),
         made,
+        load_evidence(example / EVIDENCE_FILE),
     )
     folder.mkdir(exist_ok=True)
     save_gallery(folder, gallery)
