@@ -9,10 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from views.texts.english import ENGLISH
+from views.texts.russian import RUSSIAN
 
-TABLES: Mapping[str, Mapping[str, str]] = {"en": ENGLISH}
+TABLES: Mapping[str, Mapping[str, str]] = {"en": ENGLISH, "ru": RUSSIAN}
+
+LANGUAGES: Mapping[str, str] = {"en": "English", "ru": "Русский"}
+"""Each language's name for itself."""
 
 NARROW_SPACE = "\u202f"
+"""Thin and without a line break: between thousands in every language, and before a Russian per cent sign."""
+
+
+@dataclass(frozen=True)
+class _Notation:
+    """What differs between the languages in how a number is written.
+
+    Attributes:
+        decimal: between the units and the decimals.
+        per_cent: what follows a number of per cent.
+    """
+
+    decimal: str
+    per_cent: str
+
+
+_NOTATIONS: Mapping[str, _Notation] = {"en": _Notation(".", "%"), "ru": _Notation(",", f"{NARROW_SPACE}%")}
 
 
 @dataclass(frozen=True)
@@ -38,20 +59,29 @@ class Words:
         """A method's or policy's name for people; an unknown one keeps its own."""
         return TABLES[self.language].get(f"{kind}.{value}", value)
 
+    @property
+    def decimal_separators(self) -> str:
+        """The decimal mark and the mark between thousands, as Plotly's ``layout.separators`` wants them."""
+        return _NOTATIONS[self.language].decimal + NARROW_SPACE
+
     def percent(self, share: float, digits: int = 1) -> str:
-        """A share in per cent, without a trailing zero digit: ``20%``, ``33.3%``."""
-        text = f"{share:.{digits}%}"
-        return text.replace(".00%", "%").replace(".0%", "%")
+        """A share in per cent, without decimals that are all zero: ``20%``, ``33.3%``; in Russian ``33,3 %``."""
+        text = f"{share:,.{digits}%}".replace(".00%", "%").replace(".0%", "%")
+        return self._written(text.removesuffix("%")) + _NOTATIONS[self.language].per_cent
 
     def number(self, value: float, digits: int = 1) -> str:
         """A number with thin spaces between thousands; large ones lose their decimals."""
         if abs(value) >= 1000:
             digits = 0
-        return f"{value:,.{digits}f}".replace(",", NARROW_SPACE)
+        return self._written(f"{value:,.{digits}f}")
 
     def significant(self, value: float, digits: int = 3) -> str:
         """A number to so many significant digits."""
-        return f"{value:.{digits}g}"
+        return self._written(f"{value:,.{digits}g}")
+
+    def _written(self, number: str) -> str:
+        """A number as Python writes it, with commas between thousands, as this language writes it."""
+        return number.translate(str.maketrans(",.", NARROW_SPACE + _NOTATIONS[self.language].decimal))
 
     def shape(self, shape: tuple[int, int]) -> str:
         """A weight's shape, out × in."""
@@ -60,8 +90,8 @@ class Words:
     def duration(self, seconds: float) -> str:
         """A duration a person would say."""
         if seconds < 90:
-            return self("time.seconds", value=max(1, round(seconds)))
-        return self("time.minutes", value=round(seconds / 60))
+            return self("time.seconds", value=self.number(max(1, round(seconds)), 0))
+        return self("time.minutes", value=self.number(round(seconds / 60), 0))
 
 
 def words(language: str = "en") -> Words:

@@ -1,0 +1,374 @@
+"""The Russian texts: the same keys as the English ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from views.texts.english import ENGLISH
+
+# Glossary: English term -> the Russian one, everywhere.
+#
+#   site, layer             слой (a linear layer: one weight matrix, a projection inside a block)
+#   block                   блок (of the transformer; a block of cells of the mask is a группа)
+#   projection              проекция
+#   weight (one matrix)     матрица весов; weights: веса
+#   dense                   без сжатия («остаётся без сжатия», «модель без сжатия»); always dense: не сжимается
+#   compressed              со сжатием; the compressed model: сжатая модель
+#   removed                 удалено; удалённые веса (a result), удаляемые веса (a control); kept: остаётся
+#   at 20% removed          при удалении 20 % весов
+#   share                   доля
+#   budget                  бюджет (the share removed from all sites together)
+#   compression ratio       степень сжатия; compression factor: коэффициент сжатия
+#   allocation policy       политика распределения, short: политика; its name in a sentence: политика «{policy}»
+#   uniform, pooled, Fisher равномерная, общий пул, по Фишеру
+#   Fisher-weighted X       X с весами Фишера
+#   method                  метод; its name stays as it is after the noun: метод {method}, для метода {method}
+#   setting                 вариант (method and policy together)
+#   run                     запуск; live: на этой машине, измерено здесь
+#   perplexity              перплексия; log axis: лог. шкала
+#   forecast, predicted     прогноз; measured: измерено, измерение
+#   95% band                полоса 95 %; interval: интервал; low, high: нижняя, верхняя граница
+#   rank, break-even        ранг, «окупается до»; factor (of a product): множитель; low-rank: низкоранговый
+#   dictionary, atom        словарь, атом; sparsity: разреженность
+#   nonzeros a column       ненулевых в столбце
+#   singular value          сингулярное число; spectrum: спектр; index: номер
+#   whitened                отбелённый, с отбеливанием; plain: сами веса
+#   relative output error   относительная ошибка выхода; energy lost: потеря энергии
+#   alternation             итерация; convergence: сходимость
+#   loss                    потери, функция потерь
+#   stored bits             хранимые биты; storage picture: схема хранения
+#   calibration, cache      калибровка, кэш
+#   scored tokens           оценённые токены; window: окно
+#   prompt, completion      промпт, продолжение
+#   latency                 задержка; prefill: обработка промпта; decode: генерация
+#   embeddings, norms       эмбеддинги, нормализации; biases: смещения
+#   threads                 потоки; remark: примечание
+#
+# A number never governs a noun («слоёв: {count}», not «{count} слоёв»): that is right for every number. A per cent
+# may («{removed} весов»). Before a unit stands a no-break space (\u00a0), before % a narrow one (\u202f).
+
+RUSSIAN: Mapping[str, str] = {
+    # page
+    "page.title": "Compression Cost Explorer",
+    "page.tagline": ("Чего стоит сжатие трансформера? Двигайте ползунок и смотрите на размер, ошибку и перплексию."),
+    "page.theme": "Сменить тему",
+    "page.footer": (
+        "Compression Cost Explorer {version} · Gradio {gradio} · Plotly {plotly} · PyTorch {torch} · "
+        "Transformers {transformers} · потоков CPU: {threads} · Apache-2.0"
+    ),
+    "page.provenance": "Пример измерен {date} · коммит {commit} · {processor} · потоков: {threads}",
+    "page.generic_error": "На сервере произошла ошибка; она записана в журнал, а страница продолжает работать.",
+    "page.model_line": "**Модель:** {title}",
+    "page.model_line_note": "**Модель:** {title} — {note}",
+    "page.empty": "Пока показывать нечего. Нажмите «{button}», чтобы проанализировать модель на этой машине.",
+    # words shared by several places
+    "word.dense": "без сжатия",
+    "word.compressed": "со сжатием",
+    "word.stays_dense": "остаётся без сжатия",
+    "word.site": "Слой",
+    "word.block": "Блок",
+    "word.projection": "Проекция",
+    "word.method": "Метод",
+    "word.policy": "Политика",
+    "word.rank": "Ранг",
+    "word.atoms": "Атомы",
+    "word.nonzeros": "Ненулевых в столбце",
+    "word.removed": "Удалено",
+    "word.shape": "Размер (вых. × вх.)",
+    "table.open": "Таблица и CSV",
+    "table.download": "Скачать CSV",
+    "chart.loading": "Строится график…",
+    "chart.empty": "Измерений пока нет",
+    "method.dense": "без сжатия",
+    "method.svd": "SVD",
+    "method.svd-llm": "SVD-LLM",
+    "method.compot": "COMPOT",
+    # The one ordinary space is where a chart breaks the name into two lines.
+    "method.compot-fisher": "COMPOT\u00a0с\u00a0весами Фишера",
+    "method.svd-fisher": "SVD\u00a0с\u00a0весами Фишера",
+    "policy.uniform": "равномерная",
+    "policy.pooled": "общий пул",
+    "policy.fisher": "по Фишеру",
+    "policy_choice.uniform": "равномерная",
+    "policy_choice.pooled": "общий пул",
+    "policy_choice.fisher": "по Фишеру (минимум потерь)",
+    # durations and progress
+    "time.instant": "ответ сразу, из кэша",
+    "time.seconds": "около {value}\u00a0с",
+    "time.minutes": "около {value}\u00a0мин",
+    "cost.line": "Время на этой машине: {cost}.",
+    "cost.unknown": "Время на этой машине: пока неизвестно.",
+    "progress.waiting": "Ожидание вычислений…",
+    "progress.line": "{message}",
+    "progress.cancelled": "Отменено. Ничего не изменилось.",
+    "progress.done": "Готово, это заняло {duration}.",
+    "button.cancel": "Отмена",
+    # Explore
+    "explore.tab": "Обзор",
+    "explore.model": "Модель",
+    "explore.model_info": "Имя из каталога, имя на Hub или локальная папка.",
+    "explore.ratio": "Степень сжатия (доля удаляемых весов)",
+    "explore.ratio_info": (
+        "0,2 — удалить пятую часть весов сжимаемых линейных слоёв (проекций внутри блоков); "
+        "эмбеддинги и нормализации остаются без сжатия."
+    ),
+    "explore.policy": "Политика распределения",
+    "explore.policy_info": (
+        "Равномерная: из каждого слоя одинаковая доля. Общий пул: больше из слоёв, которые сжимаются легче. "
+        "По Фишеру: то, от чего функция потерь вырастет меньше всего."
+    ),
+    "explore.site": "Слой (или нажмите на ячейку карты)",
+    "explore.load": "Загрузить для анализа",
+    "explore.load_hint": "Читает веса, собирает активации на тексте {calibration} и вычисляет спектры.",
+    "explore.loaded": "Модель {title} загружена: слоёв — {sites}, параметров — {parameters}\u00a0млн.",
+    "explore.example": "Перед вами готовый анализ ({calibration}).",
+    # cards
+    "card.removed": "Удалено весов",
+    "card.removed_detail": "{value} от всей модели",
+    "card.size": "Вся модель",
+    "card.size_value": "{before} → {after}\u00a0МиБ",
+    "card.size_detail": "по плану, 16\u00a0бит на хранимое значение",
+    "card.bits": "Хранимые биты",
+    "card.bits_detail": "для всей модели",
+    "card.factor": "Коэффициент сжатия",
+    "card.factor_detail": "вся модель, до ÷ после",
+    "card.perplexity": "Измеренная перплексия",
+    "card.perplexity_detail": "{method}, {policy}, удалено {removed} · без сжатия {dense}",
+    "card.perplexity_none": "для этой политики измерений нет",
+    "card.none": "—",
+    # forecast; {removed}, {perplexity}, {low} and {high} are filled in by the browser
+    "forecast.title": "Прогноз: какую перплексию покажет измерение",
+    "forecast.choice": "Выбор прогноза",
+    "forecast.choice_measured": "{setting} (только измерения)",
+    "forecast.setting": "{method} · {policy}",
+    "forecast.sentence": (
+        "При удалении {removed} весов (метод {method}, политика «{policy}») прогноз перплексии — {perplexity} "
+        "(от {low} до {high}); без сжатия — {dense}."
+    ),
+    "forecast.note": (
+        "Перплексия на той части текста {text}, которая не участвует в калибровке ({convention}); "
+        "в скобках — полоса 95\u202f%."
+    ),
+    "forecast.note_measured": (
+        "Перплексия на той части текста {text}, которая не участвует в калибровке ({convention})."
+    ),
+    "forecast.beyond": (
+        "Прогноз (метод {method}, политика «{policy}») доходит до {largest} удалённых весов; "
+        "для {removed} прогноза нет."
+    ),
+    "forecast.problem": (
+        "Прогноза нет (метод {method}, политика «{policy}»): {problem}. "
+        "На графике показаны измеренные точки; без сжатия — {dense}."
+    ),
+    "forecast.none": (
+        "Для модели {model} прогноза пока нет. Чтобы его построить, выполните на этой машине команду "
+        "«python -m compression predict {model}», затем нажмите «{button}»."
+    ),
+    "forecast.x": "доля удалённых весов",
+    "forecast.y": "перплексия (лог. шкала)",
+    "forecast.band": "полоса 95\u202f%",
+    "forecast.measured": "{setting} (измерено)",
+    "forecast.dense": "без сжатия {value}",
+    "forecast.hover": "<b>{setting}</b><br>удалено %{{x:.0%}}<br>прогноз перплексии %{{y:,.4~g}}",
+    "forecast.hover_measured": "<b>{setting}</b><br>удалено %{{x:.0%}}<br>измеренная перплексия %{{y:,.4~g}}",
+    "forecast.summary": (
+        "При удалении {removed} весов (прогнозов: {count}) самый низкий прогноз — {best} ({best_policy}), "
+        "перплексия {best_value}; самый высокий — {worst} ({worst_policy}), {worst_value}."
+    ),
+    "forecast.summary_one": (
+        "При удалении {removed} весов прогноз для метода {best} ({best_policy}) — перплексия {best_value}."
+    ),
+    "forecast.summary_none": "Ни для одного из этих вариантов прогноза нет: на графике показаны только измерения.",
+    "forecast.summary_problem": "Без прогноза, только измеренные точки: {settings}.",
+    "forecast.summary_far": "Намного выше шкалы, появляются на графике только при выборе: {settings}.",
+    "forecast.column.kind": "Вид",
+    "forecast.column.perplexity": "Перплексия",
+    "forecast.column.low": "Нижняя граница полосы",
+    "forecast.column.high": "Верхняя граница полосы",
+    "forecast.column.remark": "Примечание",
+    "forecast.kind_predicted": "прогноз",
+    "forecast.kind_measured": "измерение",
+    "forecast.kind_problem": "прогноза нет",
+    # heatmap
+    "heatmap.title": "Из каких слоёв удаляются веса",
+    "heatmap.x": "блок (номер)",
+    "heatmap.y": "проекция",
+    "heatmap.scale": "доля удалённых весов",
+    "heatmap.hover": (
+        "<b>блок {block} · {projection}</b><br>размер {shape}<br>удалено {removed}<br>"
+        "ранг {rank}<br>или атомов: {atoms}, ненулевых в столбце: {nonzeros}"
+    ),
+    "heatmap.hover_dense": "<b>блок {block} · {projection}</b><br>размер {shape}<br>остаётся без сжатия",
+    "heatmap.chosen": "выбранный слой",
+    "heatmap.summary": (
+        "Политика «{policy}» удаляет из слоя от {least} до {most} весов, больше всего — из {site}; "
+        "слоёв без сжатия: {dense} из {count}."
+    ),
+    "heatmap.summary_even": "Политика «{policy}» удаляет из каждого слоя {most} весов (слоёв: {count}).",
+    # spectrum
+    "spectrum.title": "Выбранный слой: {site}",
+    "spectrum.title_any": "Спектр выбранного слоя",
+    "spectrum.x": "сингулярное число (номер i)",
+    "spectrum.y": "σᵢ ÷ σ₁ (безразм.)",
+    "spectrum.y_lost": "потеря энергии (доля)",
+    "spectrum.plain": "сами веса",
+    "spectrum.whitened": "отбелённые по входам",
+    "spectrum.rank": "ранг {rank}",
+    "spectrum.break_even": "окупается до {rank}",
+    "spectrum.summary": (
+        "При удалении {removed} весов слой {site} сохраняет ранг {rank} из {full} и теряет {lost} энергии выхода; "
+        "при ранге выше {break_even} два множителя больше самой матрицы весов."
+    ),
+    "spectrum.summary_dense": (
+        "Слой {site} здесь остаётся без сжатия; два множителя экономят место только при ранге до {break_even} "
+        "включительно (полный ранг — {full})."
+    ),
+    "spectrum.column.index": "Номер",
+    "spectrum.column.plain": "σᵢ/σ₁, сами веса",
+    "spectrum.column.whitened": "σᵢ/σ₁, отбелённые",
+    "spectrum.column.plain_lost": "Потеря энергии, сами веса",
+    "spectrum.column.whitened_lost": "Потеря энергии, отбелённые",
+    # budget
+    "budget.title": "Что остаётся, что удаляется",
+    "budget.x": "размер (МиБ, 16\u00a0бит на значение)",
+    "budget.kept": "остаётся",
+    "budget.removed": "удаляется",
+    "budget.rest": "не сжимается",
+    "budget.summary": (
+        "Если удалить {removed} сжимаемых весов, вся модель уменьшится с {before} до {after}\u00a0МиБ (на {whole}), "
+        "потому что эмбеддинги, нормализации и смещения остаются без сжатия."
+    ),
+    "budget.column.part": "Часть модели",
+    "budget.column.kept": "Остаётся (МиБ)",
+    "budget.column.removed": "Удаляется (МиБ)",
+    # Compare
+    "compare.tab": "Сравнение",
+    "compare.budget": "Бюджет (доля удалённых весов)",
+    "compare.budget_live": "{removed}, {policy} (измерено здесь)",
+    "compare.budget_unfinished": "{removed}, {policy} (измерены не все методы)",
+    "compare.intro": "Все методы при одном бюджете и одной калибровке модели {model}. {text}.",
+    "compare.runs": "Запуски при этом бюджете",
+    "compare.live_title": "Измерить на этой машине",
+    "compare.live_ratio": "Доля удаляемых весов для новых запусков",
+    "compare.live_policy": "Политика для новых запусков",
+    "compare.button": "Сравнить",
+    "compare.run": "Запуск",
+    "compare.site": "Слой для схемы хранения",
+    "compare.pattern_button": "Рассчитать слой",
+    "compare.pattern_missing": "Для слоя {site} готовой схемы нет; её построит кнопка «{button}».",
+    "compare.pattern_no_site": (
+        "Сначала выберите слой: список заполнится, когда модель будет проанализирована на вкладке «Обзор»."
+    ),
+    "compare.none": "Для этой модели сравнение ещё не измерено; нажмите «{button}».",
+    "compare.finished": "Все методы измерены.",
+    "runs.column.removed": "Удалено (фактически)",
+    "runs.column.whole": "От всей модели",
+    "runs.column.stored": "Хранимые биты",
+    "runs.column.perplexity": "Перплексия",
+    "runs.column.stderr": "± стандартная ошибка",
+    "runs.column.seconds": "Сжатие (с)",
+    "runs.column.tokens": "Оценённые токены",
+    "runs.column.predicted": "Прогноз",
+    "runs.column.low": "Нижняя граница полосы",
+    "runs.column.high": "Верхняя граница полосы",
+    "runs.column.remark": "Примечание",
+    "runs.no_forecast": "прогноза нет: {problem}",
+    "runs.remarks": "{first}; {second}",
+    "perplexity.title": "Перплексия при этом бюджете",
+    "perplexity.x": "перплексия (лог. шкала)",
+    "perplexity.dense": "без сжатия {value}",
+    "perplexity.lesson": "провал: вот и урок",
+    "perplexity.hover": "<b>{run}</b><br>перплексия {value} ± {stderr}<br>удалено {removed}",
+    "perplexity.hover_predicted": "<b>{run}</b><br>прогноз перплексии {value}<br>полоса 95\u202f%: от {low} до {high}",
+    "perplexity.legend_measured": "измерено (± станд. ошибка)",
+    "perplexity.legend_predicted": "прогноз (полоса 95\u202f%)",
+    "perplexity.summary": (
+        "При удалении {removed} весов лучшая перплексия — у метода {best} ({best_policy}): {best_value} "
+        "против {dense} без сжатия; худшая — у метода {worst} ({worst_policy}): {worst_value}."
+    ),
+    "perplexity.summary_one": "Метод {best} ({best_policy}): перплексия {best_value} против {dense} без сжатия.",
+    "errors.title": "Относительная ошибка выхода по слоям",
+    "errors.scale": "ошибка выхода (пусто: без сжатия)",
+    "errors.hover": ("<b>блок {block} · {projection}</b><br>относительная ошибка выхода {error}<br>удалено {removed}"),
+    "errors.hover_dense": "<b>блок {block} · {projection}</b><br>остаётся без сжатия",
+    "errors.summary": (
+        "{method} ({policy}): наибольшая относительная ошибка выхода — {most} (слой {site}), наименьшая — {least}."
+    ),
+    "errors.summary_none": "{method} ({policy}): ошибки выхода не измерены.",
+    "errors.column.error": "Относительная ошибка выхода",
+    "pattern.title": "Ранг или разреженность: как хранится одна матрица весов",
+    "pattern.mask": "Где стоят ненулевые коэффициенты",
+    "pattern.mask_x": "выход (группа столбцов)",
+    "pattern.mask_y": "атом (группа)",
+    "pattern.mask_scale": "доля ненулевых",
+    "pattern.mask_summary": (
+        "При удалении {removed} весов относительная ошибка выхода слоя {site} при ранге {rank} — {low_rank}; "
+        "в виде словаря (атомов: {atoms}, ненулевых в столбце: {nonzeros}) — {dictionary}."
+    ),
+    "pattern.use": "Как часто используются атомы",
+    "pattern.use_x": "атом (по убыванию частоты)",
+    "pattern.use_y": "доля выходов с этим атомом",
+    "pattern.use_summary": (
+        "Атомов: {atoms}. Самый востребованный участвует в {most} выходов, самый редкий — в {least}; "
+        "столбец низкорангового множителя участвовал бы во всех."
+    ),
+    "pattern.convergence": "Сходимость COMPOT",
+    "pattern.convergence_x": "итерация (номер)",
+    "pattern.convergence_y": "квадрат ошибки, отбел. (доля)",
+    "pattern.convergence_summary": "Итераций: {count}; квадрат ошибки меняется с {first} до {last}.",
+    "pattern.convergence_none": "Для этого запуска сходимость не записана.",
+    # Test live
+    "live.tab": "Проверка",
+    "live.text": "Ваш текст",
+    "live.text_info": (
+        "Чем больше текста, тем уже интервал. Образец — из книги Дарвина «Происхождение видов» (1859), "
+        "на языке оригинала."
+    ),
+    "live.method": "Метод",
+    "live.policy": "Политика",
+    "live.ratio": "Доля удаляемых весов",
+    "live.prompt": "Промпт",
+    "live.prompt_value": ENGLISH["live.prompt_value"],  # input of an English model: not translated
+    "live.perplexity_title": "Перплексия на вашем тексте",
+    "live.perplexity": "Измерить перплексию",
+    "live.generate_title": "Продолжения рядом",
+    "live.generate": "Сгенерировать",
+    "live.latency_title": "Задержка",
+    "live.latency": "Измерить задержку",
+    "live.perplexity_x": "оценённые токены (число)",
+    "live.perplexity_y": "перплексия (лог. шкала)",
+    "live.perplexity_hint": "Нажмите «{button}»: сначала модель без сжатия, затем сжатая, окно за окном.",
+    "live.perplexity_running": "Без сжатия: {dense}; со сжатием: {compressed}.",
+    "live.perplexity_value": "{value} (от {low} до {high})",
+    "live.perplexity_pending": "ещё не измерено",
+    "live.perplexity_summary": (
+        "Перплексия на вашем тексте без сжатия — {dense}, со сжатием — {compressed}; "
+        "оценено токенов: {tokens} ({convention})."
+    ),
+    "live.column.model": "Модель",
+    "live.column.tokens": "Оценённые токены",
+    "live.column.perplexity": "Перплексия",
+    "live.column.low": "Нижняя граница интервала",
+    "live.column.high": "Верхняя граница интервала",
+    "live.generate_empty": "Здесь появится продолжение.",
+    "live.generate_hint": "Нажмите «{button}», и обе модели продолжат промпт.",
+    "live.latency_hint": "Нажмите «{button}»: модели работают по очереди, чтобы условия для обеих были одинаковы.",
+    "live.latency_x_prefill": "обработка промпта, токенов: {tokens} (мс)",
+    "live.latency_x_decode": "генерация (мс на токен)",
+    "live.latency_column.phase": "Этап",
+    "live.latency_column.median": "Медиана (мс)",
+    "live.latency_column.iqr": "Межквартильный размах (мс)",
+    "live.latency_column.repeats": "Повторы",
+    "live.latency_prefill": "обработка промпта",
+    "live.latency_decode": "генерация, на токен",
+    "live.latency_slower": (
+        "Меньше, но здесь не быстрее: генерация занимает {compressed}\u00a0мс на токен против {dense}\u00a0мс "
+        "без сжатия (потоков: {threads}, {device})."
+    ),
+    "live.latency_faster": (
+        "Меньше, и здесь быстрее: генерация занимает {compressed}\u00a0мс на токен против {dense}\u00a0мс "
+        "без сжатия (потоков: {threads}, {device})."
+    ),
+    "live.recipe": "{method}, {policy}, удалено {removed}",
+    "live.sample": ENGLISH["live.sample"],  # input of an English model: not translated
+}
