@@ -208,11 +208,12 @@ def allocate(
     check_output(json_file)
     info, allocation = run(get_workbench().allocation(recipe))
     describe_model(info)
-    heatmap = analysis.heatmap_info(info, allocation)
-    table = Table("projection", *(str(block) for block in heatmap.blocks)) if len(heatmap.blocks) <= 12 else None
-    if table is not None:
-        for projection, row in zip(heatmap.projections, heatmap.values, strict=True):
-            table.add_row(projection, *("" if value is None else f"{value:.2f}" for value in row))
+    if len(info.blocks) <= 12:
+        table = Table("projection", *map(str, info.blocks))
+        for projection in info.projections:
+            sites = [info.site_at(block, projection) for block in info.blocks]
+            shares = ("" if site is None else f"{allocation.removed_fractions[site.name]:.2f}" for site in sites)
+            table.add_row(projection, *shares)
     else:
         table = Table("site", "removed")
         for name, fraction in allocation.removed_fractions.items():

@@ -228,6 +228,24 @@ def feasible_fractions(sites: tuple[LinearSite, ...], held: dict[str, float]) ->
     return gone / total, (gone + MAX_REMOVED_FRACTION * room) / total
 
 
+def feasible_pin(
+    sites: tuple[LinearSite, ...], pins: Pins, pattern: str, removed_fraction: float
+) -> tuple[float, float]:
+    """Between which fractions one pin may lie, beside the other pins, so that the target can still be met.
+
+    The range is empty (its smallest value above its largest) where no value of this pin helps.
+    """
+    held = pinned_fractions(sites, pins)
+    chosen = {site.name for site in sites if fnmatchcase(site.name, pattern)}
+    total = sum(site.num_weights for site in sites)
+    ours = sum(site.num_weights for site in sites if site.name in chosen)
+    gone = sum(site.num_weights * held[site.name] for site in sites if site.name in held and site.name not in chosen)
+    room = sum(site.num_weights for site in sites if site.name not in held and site.name not in chosen)
+    smallest = (removed_fraction * total - gone - MAX_REMOVED_FRACTION * room) / ours
+    largest = (removed_fraction * total - gone) / ours
+    return max(0.0, smallest), min(MAX_REMOVED_FRACTION, largest)
+
+
 def allocate(
     policy: str,
     sites: tuple[LinearSite, ...],

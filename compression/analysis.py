@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 from compression import accounting
-from compression.errors import UserError
 from compression.types import Allocation, CalibrationSettings, Comparison, ComparisonRun, LinearSite, SiteReport
 
 SPECTRUM_POINTS = 96
@@ -120,56 +119,6 @@ class AnalysisInfo:
 
 
 @dataclass(frozen=True)
-class CellInfo:
-    """What a removed fraction means for one site; sizes are None where it stays dense or where nothing fits.
-
-    Attributes:
-        site: the site's name.
-        shape: (out, in).
-        removed_fraction: in [0, 0.95].
-        rank: rank of a low-rank layer of that size.
-        num_atoms: atoms k of a dictionary layer of that size.
-        nonzeros_per_column: its nonzeros s a column.
-    """
-
-    site: str
-    shape: tuple[int, int]
-    removed_fraction: float
-    rank: int | None
-    num_atoms: int | None
-    nonzeros_per_column: int | None
-
-
-@dataclass(frozen=True)
-class HeatmapInfo:
-    """A block × projection matrix; None where the model has no such layer.
-
-    Attributes:
-        blocks: rows (drawn on the x axis).
-        projections: columns.
-        values: [projection][block], share of weights removed.
-        cells: the same layout, what the share means there; None where there is no such layer.
-        policy: the policy that decided.
-        least: smallest removed fraction.
-        most: largest removed fraction.
-        most_site: where the largest is.
-        dense_sites: how many sites stay dense.
-        num_sites: how many sites there are.
-    """
-
-    blocks: tuple[int, ...]
-    projections: tuple[str, ...]
-    values: tuple[tuple[float | None, ...], ...]
-    cells: tuple[tuple[CellInfo | None, ...], ...]
-    policy: str
-    least: float
-    most: float
-    most_site: str
-    dense_sites: int
-    num_sites: int
-
-
-@dataclass(frozen=True)
 class BudgetBar:
     """One projection's share of the budget over all blocks, in mebibytes (2²⁰ bytes)."""
 
@@ -190,6 +139,7 @@ class BudgetInfo:
         whole_model_removed_fraction: over everything.
         compression_factor: original ÷ stored, whole model.
         stored_bits: whole model.
+        original_bits: whole model before, at 16 bits a value.
     """
 
     bars: tuple[BudgetBar, ...]
@@ -199,23 +149,7 @@ class BudgetInfo:
     whole_model_removed_fraction: float
     compression_factor: float
     stored_bits: int
-
-
-@dataclass(frozen=True)
-class SiteViewInfo:
-    """The spectrum of the chosen site with what the present setting means for it.
-
-    Attributes:
-        site: the site.
-        spectrum: its spectrum.
-        cell: what the allocation means there.
-        lost_energy: whitened energy lost at the cell's rank, interpolated; None where it stays dense.
-    """
-
-    site: LinearSite
-    spectrum: SpectrumInfo
-    cell: CellInfo
-    lost_energy: float | None
+    original_bits: int
 
 
 @dataclass(frozen=True)
@@ -334,39 +268,6 @@ def _lost_energy(values: list[float], indices: tuple[int, ...]) -> tuple[float, 
     return tuple(float(f"{tail[i] / total:.4g}") for i in indices)
 
 
-def cell_info(site: LinearSite, removed_fraction: float) -> CellInfo:
-    """What removing that share means for one site."""
-    shape = (site.out_features, site.in_features)
-    if removed_fraction <= 0:
-        return CellInfo(site.name, shape, 0.0, None, None, None)
-    rank = accounting.rank_for(*shape, removed_fraction)
-    try:
-        size = accounting.dictionary_size_for(*shape, removed_fraction)
-    except UserError:  # not one atom fits: a low-rank layer still may
-        return CellInfo(site.name, shape, removed_fraction, rank, None, None)
-    return CellInfo(site.name, shape, removed_fraction, rank, size.num_atoms, size.nonzeros_per_column)
-
-
-def heatmap_info(model: ModelInfo, allocation: Allocation) -> HeatmapInfo:
-    """Removed fraction of every site under an allocation."""
-    removed = allocation.removed_fractions
-    grid = [[model.site_at(block, projection) for block in model.blocks] for projection in model.projections]
-    cells = tuple(tuple(None if s is None else cell_info(s, removed[s.name]) for s in row) for row in grid)
-    most_site = max(removed, key=lambda name: removed[name])
-    return HeatmapInfo(
-        blocks=model.blocks,
-        projections=model.projections,
-        values=tuple(tuple(None if c is None else round(c.removed_fraction, 4) for c in row) for row in cells),
-        cells=cells,
-        policy=allocation.policy,
-        least=min(removed.values()),
-        most=removed[most_site],
-        most_site=most_site,
-        dense_sites=sum(fraction <= 0 for fraction in removed.values()),
-        num_sites=len(removed),
-    )
-
-
 def budget_info(model: ModelInfo, allocation: Allocation) -> BudgetInfo:
     """Planned bits under an allocation (a run's report has the exact ones, from the saved tensors)."""
     mib = 8 * 2**20
@@ -394,21 +295,11 @@ def budget_info(model: ModelInfo, allocation: Allocation) -> BudgetInfo:
         whole_model_removed_fraction=whole_removed,
         compression_factor=original_bits / stored_bits,
         stored_bits=stored_bits,
+        original_bits=original_bits,
     )
 
 
-def site_view_info(analysis: AnalysisInfo, allocation: Allocation, site_name: str) -> SiteViewInfo:
-    """What the allocation means for one site."""
-    site = next(site for site in analysis.model.sites if site.name == site_name)
-    spectrum = analysis.spectrum_of(site_name)
-    cell = cell_info(site, allocation.removed_fractions[site_name])
-    lost = None
-    if cell.rank is not None:
-        lost = _interpolate_log(spectrum.indices, spectrum.whitened_lost_energy, cell.rank)
-    return SiteViewInfo(site, spectrum, cell, lost)
-
-
-def _interpolate_log(indices: tuple[int, ...], values: tuple[float, ...], at: int) -> float:
+def interpolate_log(indices: tuple[int, ...], values: tuple[float, ...], at: int) -> float:
     """Interpolate `values` over `indices`, linear in the index and in the logarithm of the value."""
     for i in range(1, len(indices)):
         if indices[i] >= at:

@@ -39,6 +39,20 @@ def parse_pin(text: str) -> tuple[str, float]:
         ) from error
 
 
+def parse_pins(text: str) -> Pins:
+    """Comma-separated pins; an empty text holds none.
+
+    Raises:
+        UserError: if one of them is no pin.
+    """
+    return tuple(parse_pin(part) for part in text.split(",") if part.strip())
+
+
+def pin_text(pins: Pins) -> str:
+    """What `parse_pins` reads back."""
+    return ",".join(f"{pattern}={fraction:g}" for pattern, fraction in pins)
+
+
 @dataclass(frozen=True)
 class Guards:
     """Bounds on what a single site may lose.

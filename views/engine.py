@@ -19,7 +19,8 @@ from compression.errors import UserError
 from compression.forecast import ForecastReport
 from compression.gallery import load_gallery, registered_methods, registered_policies
 from compression.recent import Recent
-from compression.recipe import OWN, Recipe
+from compression.recipe import OWN, Pins, Recipe
+from compression.slider import SLIDER, Evidence, SliderView, pinned_view, slider_view
 from compression.types import (
     CalibrationSettings,
     Comparison,
@@ -49,6 +50,8 @@ Result = TypeVar("Result")
 _analyses: Recent[AnalysisInfo] = Recent(8)
 _comparisons: Recent[Comparison] = Recent(32)
 _patterns: Recent[PatternInfo] = Recent(256)
+_evidence: Recent[Evidence] = Recent(8)
+_views: Recent[tuple[AnalysisInfo, Comparison | None, SliderView]] = Recent(8)
 
 
 @lru_cache(maxsize=1)
@@ -89,6 +92,49 @@ def analysis_of(model_id: str) -> AnalysisInfo | None:
 def keep_analysis(analysis: AnalysisInfo) -> None:
     """Keep a live analysis for every session."""
     _analyses.put(analysis.model.model_id, analysis)
+
+
+def evidence_of(model_id: str) -> Evidence | None:
+    """What the allocations of an analysed model were made from."""
+    live = _evidence.get(model_id)
+    example = gallery()
+    if live is None and example is not None and example.analysis.model.model_id == model_id:
+        return example.evidence
+    return live
+
+
+def keep_evidence(model_id: str, evidence: Evidence) -> None:
+    """Keep the evidence behind a live analysis."""
+    _evidence.put(model_id, evidence)
+
+
+def view_of(model_id: str) -> SliderView | None:
+    """The slider's tables of a model, without pins; None where it has not been analysed."""
+    analysis = analysis_of(model_id)
+    if analysis is None:
+        return None
+    comparison = comparison_of(model_id)
+    known = _views.get(model_id)
+    if known is not None and known[0] is analysis and known[1] is comparison:
+        return known[2]
+    return _views.put(model_id, (analysis, comparison, slider_view(analysis, comparison)))[2]
+
+
+def pinned_view_of(model_id: str, pins: Pins, policy: str, removed_fraction: float) -> SliderView | None:
+    """The slider's tables with pins; raises a UserError where they leave no way."""
+    analysis, evidence = analysis_of(model_id), evidence_of(model_id)
+    if not pins or analysis is None or evidence is None:
+        return view_of(model_id)
+    return pinned_view(analysis, evidence, pins, policy, removed_fraction, comparison_of(model_id))
+
+
+def slider_position(text: str) -> float | None:
+    """A removed fraction as a link says it, if the slider can stand there."""
+    try:
+        value = round(float(text), 2)
+    except ValueError:
+        return None
+    return value if value in SLIDER else None
 
 
 def comparison_of(key: str) -> Comparison | None:

@@ -13,52 +13,76 @@ import gradio as gr
 import plotly
 import plotly.graph_objects as go
 
+from views.texts import Words
 from views.theme import plotly_templates
 
 PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
+STATIC = Path(__file__).resolve().parent / "static"
+SCRIPTS = ("core", "chart", "table", "slider", "address")
+"""Our own scripts, in the order they build on each other."""
 
 PLOTLY_URL = f"/gradio_api/file={PLOTLY_JS}"
-PRELOAD = f'<link rel="preload" as="script" href="{PLOTLY_URL}">'
-"""For the page's head: Plotly arrives while Gradio's own script is still being read."""
 
 EMPTY_HEIGHT = 150
 """Pixels that a chart takes while there is nothing to draw."""
 
-_DRAW = (Path(__file__).parent / "live_chart.js").read_text(encoding="utf-8")
+
+def page_head() -> str:
+    """For the page's head: our scripts, ready before any component is; Plotly arrives while Gradio's is being read."""
+    scripts = "".join(
+        f'<script src="/gradio_api/file={STATIC / name}.js?{_version(STATIC / f"{name}.js")}"></script>'
+        for name in SCRIPTS
+    )
+    return f'<link rel="preload" as="script" href="{PLOTLY_URL}">{scripts}'
+
+
+def _version(file: Path) -> int:
+    """Changes with the file, so that a browser does not keep an old one."""
+    return int(file.stat().st_mtime)
 
 
 def register_static_files() -> None:
-    """Let the server hand out Plotly's JavaScript, and only that folder."""
-    gr.set_static_paths([PLOTLY_JS.parent])
+    """Let the server hand out Plotly's JavaScript and ours, and only these folders."""
+    gr.set_static_paths([PLOTLY_JS.parent, STATIC])
 
 
 def live_chart(
-    figure: go.Figure | None, height: int, loading: str = "", elem_id: str | None = None, empty: str = ""
+    figure: go.Figure | None,
+    height: int,
+    words: Words,
+    elem_id: str | None = None,
+    keyboard: str = "",
 ) -> gr.HTML:
     """A chart component whose value is a Plotly figure's JSON (see `figure_value`).
 
-    Its ``click`` event carries ``picked`` (the point's customdata), ``x`` and ``y``.
+    Its ``click`` event carries ``picked``, the point's customdata. What `static/slider.js` has registered under the
+    chart's id fills the figure in before it is drawn.
 
     Args:
         figure: the first picture, if there is one already.
         height: height in pixels; its place is kept from the start, so nothing jumps, unless it is empty.
-        loading: what is written there until the first picture is drawn.
+        words: the language.
         elem_id: id in the page.
-        empty: what is written there when the picture is taken away.
+        keyboard: what the chart is for somebody who reaches it by keyboard; empty if it cannot be reached.
     """
     place = height if figure is not None else min(height, EMPTY_HEIGHT)
+    focus = f' tabindex="0" role="application" aria-roledescription="{keyboard}"' if keyboard else ""
+    waiting = words("chart.loading" if figure else "chart.empty")
     return gr.HTML(
         value="" if figure is None else figure_value(figure),
         html_template=(
-            f'<div class="live-chart" style="min-height:{place}px"><div class="plot" style="min-height:{place}px">'
-            f'</div><div class="loading">{loading}</div></div>'
+            f'<div class="live-chart" style="min-height:{place}px">'
+            f'<div class="plot" style="min-height:{place}px"{focus}></div>'
+            f'<div class="loading{" busy" if figure else ""}">{waiting}</div></div>'
         ),
-        js_on_load=_DRAW,
+        js_on_load="explorer.chart(element, props, trigger, watch);",
         head=f'<script src="{PLOTLY_URL}"></script>',
         elem_id=elem_id,
         apply_default_css=False,
         templates=plotly_templates(),
-        empty=empty,
+        empty=words("chart.empty"),
+        separators=words.decimal_separators,
+        name=elem_id,
     )
 
 

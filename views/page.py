@@ -11,7 +11,7 @@ import gradio as gr
 import compression
 from views import engine
 from views.context import Context
-from views.live_chart import PRELOAD, register_static_files
+from views.live_chart import page_head, register_static_files
 from views.tabs import TABS
 from views.texts import Words, words
 from views.theme import CSS, theme
@@ -46,7 +46,7 @@ def launch_options() -> dict[str, Any]:
         "server_port": int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
         "theme": theme(),
         "css": CSS,
-        "head": PRELOAD,
+        "head": page_head(),
         "ssr_mode": False,
         "show_error": False,
         "max_file_size": "4mb",

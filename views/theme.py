@@ -30,6 +30,10 @@ NEUTRAL = "#7b8794"
 """Grey that is seen on both pages: marks that belong to no method."""
 
 SCALE = "Cividis"
+DIVERGING = [[0, "#8a3d00"], [0.25, "#e39a5c"], [0.5, "#f4f4f2"], [0.75, "#5fa6d0"], [1, "#00507f"]]
+"""Vermillion to blue through a light middle: differences only."""
+PINNED = "#ffffff"
+"""Inside of the mark on a pinned cell; its outline is vermillion."""
 
 _PRIMARY = gr.themes.Color(
     c50="#eff7fc",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -14,6 +13,7 @@ import plotly.graph_objects as go
 
 from compression.types import Progress
 from views.live_chart import figure_value, live_chart
+from views.slider_data import live_text
 from views.texts import Words
 
 
@@ -35,14 +35,6 @@ class Table:
     wide: int | None = None
     shares: frozenset[int] = frozenset()
 
-    def csv(self) -> str:
-        """The table as comma-separated values with unrounded numbers."""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, lineterminator="\n")
-        writer.writerow(self.headers)
-        writer.writerows(self.rows)
-        return buffer.getvalue()
-
 
 @dataclass(frozen=True)
 class View:
@@ -50,66 +42,46 @@ class View:
 
     figure: go.Figure
     summary: str
-    table: Table
+    table: Table | None
 
 
-_DOWNLOAD = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('button.csv');
-  if (!button) return;
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([button.dataset.csv], {type: 'text/csv;charset=utf-8'}));
-  link.download = button.dataset.name + '.csv';
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-});
-"""
+def table_value(table: Table | None) -> str:
+    """The table as the component's value; `static/table.js` renders it and writes the CSV."""
+    if table is None:
+        return ""
+    shown = {
+        "name": table.name,
+        "headers": table.headers,
+        "rows": [[_finite(cell) for cell in row] for row in table.rows],
+        "wide": table.wide,
+        "shares": sorted(table.shares),
+    }
+    return json.dumps(shown, ensure_ascii=False, separators=(",", ":"))
 
 
-def table_html(table: Table, words: Words) -> str:
-    """The table with a button that downloads it as CSV."""
-    numeric = [
-        any(isinstance(row[i], int | float) for row in table.rows)
-        and all(not isinstance(row[i], str) for row in table.rows)
-        for i in range(len(table.headers))
-    ]
-    head = "".join(
-        f'<th scope="col"{" class=num" if number else ""}>{escape(text)}</th>'
-        for text, number in zip(table.headers, numeric, strict=True)
+def _finite(cell: str | float | int | None) -> str | float | int | None:
+    return "∞" if cell == float("inf") else cell
+
+
+def data_table(table: Table | None, words: Words, live: str = "") -> gr.HTML:
+    """A component that shows a table, with a button that downloads it as CSV.
+
+    Args:
+        table: what it shows at first.
+        words: the language.
+        live: name of a table that follows the slider in the page; then it takes no value.
+    """
+    return gr.HTML(
+        value=table_value(table),
+        html_template=(
+            '<div class="data-table">'
+            f'<div class="scroll" tabindex="0" role="region" aria-label="{words("table.open")}"></div>'
+            f'<button type="button" class="csv">{escape(words("table.download"))}</button></div>'
+        ),
+        js_on_load="explorer.table(element, props, watch);",
+        apply_default_css=False,
+        live=live,
     )
-    body = []
-    for row in table.rows:
-        cells = []
-        for i, cell in enumerate(row):
-            kind = ' class="remark"' if i == table.wide else ' class="num"' if numeric[i] else ""
-            cells.append(f"<td{kind}>{escape(_cell(cell, i in table.shares, words))}</td>")
-        body.append(f"<tr>{''.join(cells)}</tr>")
-    button = (
-        f'<button type="button" class="csv" data-name="{escape(table.name, quote=True)}" '
-        f'data-csv="{escape(table.csv(), quote=True)}">{escape(words("table.download"))}</button>'
-    )
-    return (
-        f'<div class="data-table"><div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>{button}</div>"
-    )
-
-
-def _cell(cell: str | float | int | None, share: bool, words: Words) -> str:
-    if cell is None:
-        return words("card.none")
-    if isinstance(cell, str):
-        return cell
-    if share:
-        return words.percent(cell, 2)
-    if isinstance(cell, int):
-        return words.number(cell, 0)
-    return words.number(cell, 1) if abs(cell) >= 100 else words.significant(cell, 4)
-
-
-def data_table(table: Table | None, words: Words) -> gr.HTML:
-    """A component that shows `table_html`."""
-    value = "" if table is None else table_html(table, words)
-    return gr.HTML(value=value, js_on_load=_DOWNLOAD, apply_default_css=False)
 
 
 @dataclass
@@ -126,6 +98,9 @@ class ChartPanel:
         elem_id: id of the chart.
         hint: what stands in the summary's place until there is a view.
         inside: whether it lies inside a sheet with a heading of its own.
+        live_summary: name of the sentence under it that follows the slider in the page.
+        live_table: name of its table that does so.
+        keyboard: what it is for somebody who moves in it by keyboard; empty if nobody can.
     """
 
     words: Words
@@ -135,8 +110,11 @@ class ChartPanel:
     elem_id: str | None = None
     hint: str = ""
     inside: bool = False
+    live_summary: str = ""
+    live_table: str = ""
+    keyboard: str = ""
     chart: gr.HTML = field(init=False)
-    summary: gr.Markdown = field(init=False)
+    summary: gr.Markdown | gr.HTML = field(init=False)
     table: gr.HTML = field(init=False)
 
     def __post_init__(self) -> None:
@@ -144,40 +122,40 @@ class ChartPanel:
         with gr.Column(elem_classes=[] if self.inside else ["sheet"], min_width=280):
             if not self.inside:
                 gr.Markdown(f"## {self.title}", elem_classes=["figure-title"])
-            waiting = self.words("chart.loading" if self.view else "chart.empty")
             self.chart = live_chart(
-                self.view.figure if self.view else None, self.height, waiting, self.elem_id, self.words("chart.empty")
+                self.view.figure if self.view else None, self.height, self.words, self.elem_id, self.keyboard
             )
-            self.summary = gr.Markdown(
-                self.view.summary if self.view else self.hint,
-                elem_classes=["summary"],
-                elem_id=f"{self.elem_id}-summary" if self.elem_id else None,
-            )
-            with gr.Accordion(self.words("table.open"), open=False) as fold:
-                self.table = data_table(None, self.words)
-        if self.view is not None:
-            # The first table comes when it is asked for: hundreds of rows would hold up the first picture.
-            first = table_html(self.view.table, self.words)
-            fold.expand(
-                lambda shown: gr.skip() if shown else first,
-                self.table,
-                self.table,
-                show_progress="hidden",
-                api_visibility="private",
-            )
+            summary_id = f"{self.elem_id}-summary" if self.elem_id else None
+            if self.live_summary:
+                self.summary = live_text(self.live_summary, elem_id=summary_id)
+            else:
+                self.summary = gr.Markdown(
+                    self.view.summary if self.view else self.hint, elem_classes=["summary"], elem_id=summary_id
+                )
+            with gr.Accordion(self.words("table.open"), open=False):
+                self.table = data_table(self.view.table if self.view else None, self.words, self.live_table)
 
     @property
     def outputs(self) -> list[Any]:
         """Components that `updates` feeds, in order."""
-        return [self.chart, self.summary, self.table]
+        return self._chosen(self.chart, self.summary, self.table)
 
     def updates(self, view: View) -> list[Any]:
         """New values for `outputs`."""
-        return [figure_value(view.figure), view.summary, table_html(view.table, self.words)]
+        return self._chosen(figure_value(view.figure), view.summary, table_value(view.table))
+
+    def _chosen(self, chart: Any, summary: Any, table: Any) -> list[Any]:
+        """Of the three, those that the server fills."""
+        kept = [chart]
+        if not self.live_summary:
+            kept.append(summary)
+        if not self.live_table:
+            kept.append(table)
+        return kept
 
     def cleared(self) -> list[Any]:
         """Empty `outputs`: what they showed belongs to another model."""
-        return ["", self.hint, ""]
+        return self._chosen("", self.hint, "")
 
     def unchanged(self) -> list[Any]:
         """Leave `outputs` as they are."""

@@ -1,6 +1,6 @@
 """Predicted perplexity over the removed fraction: a line for each forecast, the measured points it rests on, a band.
 
-The picture is drawn for one chosen forecast and one slider position. Both move in the browser alone: `live_forecast.js`
+The picture is drawn for one chosen forecast and one slider position. Both move in the browser alone: `static/slider.js`
 finds the traces by their ``meta`` and the marks by their names, and fills in the rows of the table it holds.
 """
 
@@ -73,7 +73,7 @@ def _figure(reports: Sequence[ForecastReport], chosen: int, ratio: float, words:
         line = {"color": colour, "dash": dash, "width": WIDTHS[index == chosen]}
         for trace in _traces(report, line, f"{symbol}{outline}", words):
             trace.update(
-                meta={"report": index, "far": far},
+                meta={"report": f"{report.method}|{report.policy}", "far": far},
                 visible=index == chosen or not far,
             )
             figure.add_trace(trace)
@@ -89,7 +89,9 @@ def _figure(reports: Sequence[ForecastReport], chosen: int, ratio: float, words:
         "traceorder": "normal",
     }
     figure.update_layout(hovermode="closest", uirevision=shown.model_id, legend=legend)
-    return finish(figure, HEIGHT, words("forecast.title"))
+    finish(figure, HEIGHT, words("forecast.title"))
+    figure.layout.meta |= {"widths": WIDTHS}
+    return figure
 
 
 def _band(report: ForecastReport, words: Words) -> Iterator[go.Scatter]:
@@ -237,3 +239,12 @@ def _table(reports: Sequence[ForecastReport], words: Words) -> Table:
             for row in report.predictions
         ]
     return Table("forecast", headers, tuple(rows), wide=len(headers) - 1, shares=frozenset({3}))
+
+
+DEFAULT = ("compot-fisher", "fisher")
+"""Method and policy of the forecast that is drawn first."""
+
+
+def ordered(reports: Sequence[ForecastReport]) -> list[ForecastReport]:
+    """As they are shown: the one that is chosen at first, then the other forecasts, then what has only points."""
+    return sorted(reports, key=lambda each: ((each.method, each.policy) != DEFAULT, bool(each.problem)))

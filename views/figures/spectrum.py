@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from compression.analysis import SiteViewInfo
+from compression.analysis import SpectrumInfo
+from compression.slider import LossRow
 from views.figures.common import finish
 from views.texts import Words
 from views.theme import BLUE, GREEN, PURPLE, VERMILLION
@@ -14,13 +17,18 @@ from views.widgets import Table, View
 HEIGHT = 470
 
 
-def view(info: SiteViewInfo, words: Words) -> View:
-    """The two panels, their sentence and their table."""
-    return View(_figure(info, words), _summary(info, words), _table(info, words))
+def view(spectrum: SpectrumInfo, losses: Sequence[LossRow], words: Words) -> View:
+    """The two panels and their table; the page says and marks what the slider's position means for the site.
+
+    Args:
+        spectrum: of the site.
+        losses: what each rank would lose; they travel with the figure.
+        words: the language.
+    """
+    return View(_figure(spectrum, losses, words), "", _table(spectrum, words))
 
 
-def _figure(info: SiteViewInfo, words: Words) -> go.Figure:
-    spectrum = info.spectrum
+def _figure(spectrum: SpectrumInfo, losses: Sequence[LossRow], words: Words) -> go.Figure:
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.09)
     curves = (
         (1, spectrum.plain, "plain", True),
@@ -53,21 +61,31 @@ def _figure(info: SiteViewInfo, words: Words) -> go.Figure:
         "left",
         words("spectrum.break_even", rank=spectrum.break_even_rank),
     )
-    if info.cell.rank is not None:
-        _mark(figure, info.cell.rank, VERMILLION, "solid", "right", words("spectrum.rank", rank=info.cell.rank))
+    _mark(figure, 1, VERMILLION, "solid", "right", "", name="rank")
     axis = {"type": "log", "exponentformat": "power", "dtick": 1}
     figure.update_yaxes(title_text=words("spectrum.y"), row=1, col=1, **axis)
     figure.update_yaxes(title_text=words("spectrum.y_lost"), row=2, col=1, **axis)
     figure.update_xaxes(title_text=words("spectrum.x"), row=2, col=1)
-    figure.update_layout(margin={"t": 56}, legend={"y": 1.06}, hovermode="x", uirevision=info.site.name)
-    return finish(figure, HEIGHT, words("spectrum.title", site=info.site.name))
+    figure.update_layout(margin={"t": 56}, legend={"y": 1.06}, hovermode="x", uirevision=spectrum.site)
+    finish(figure, HEIGHT, words("spectrum.title", site=spectrum.site))
+    figure.layout.meta |= {
+        "site": spectrum.site,
+        "full": spectrum.full_rank,
+        "break_even": spectrum.break_even_rank,
+        "effective": spectrum.effective_rank,
+        "lost": {row.rank: row.lost_energy for row in losses},
+    }
+    return figure
 
 
-def _mark(figure: go.Figure, rank: int, colour: str, dash: str, anchor: str, label: str) -> None:
+def _mark(
+    figure: go.Figure, rank: int, colour: str, dash: str, anchor: str, label: str, name: str = "break-even"
+) -> None:
     """A vertical line through both panels with its label at the top of the first."""
     for axis in ("", "2"):
         figure.add_shape(
             type="line",
+            name=name,
             x0=rank,
             x1=rank,
             y0=0,
@@ -77,6 +95,7 @@ def _mark(figure: go.Figure, rank: int, colour: str, dash: str, anchor: str, lab
             line={"color": colour, "dash": dash, "width": 2},
         )
     figure.add_annotation(
+        name=name,
         x=rank,
         y=1,
         xref="x",
@@ -89,24 +108,7 @@ def _mark(figure: go.Figure, rank: int, colour: str, dash: str, anchor: str, lab
     )
 
 
-def _summary(info: SiteViewInfo, words: Words) -> str:
-    spectrum, cell = info.spectrum, info.cell
-    site = f"`{info.site.name}`"
-    if cell.rank is None or info.lost_energy is None:
-        return words("spectrum.summary_dense", site=site, break_even=spectrum.break_even_rank, full=spectrum.full_rank)
-    return words(
-        "spectrum.summary",
-        removed=words.percent(cell.removed_fraction),
-        site=site,
-        rank=cell.rank,
-        full=spectrum.full_rank,
-        lost=words.percent(info.lost_energy, 2),
-        break_even=spectrum.break_even_rank,
-    )
-
-
-def _table(info: SiteViewInfo, words: Words) -> Table:
-    spectrum = info.spectrum
+def _table(spectrum: SpectrumInfo, words: Words) -> Table:
     keys = ("index", "plain", "whitened", "plain_lost", "whitened_lost")
     rows = tuple(
         zip(
@@ -118,4 +120,4 @@ def _table(info: SiteViewInfo, words: Words) -> Table:
             strict=True,
         )
     )
-    return Table(f"spectrum-{info.site.name}", tuple(words(f"spectrum.column.{key}") for key in keys), rows)
+    return Table(f"spectrum-{spectrum.site}", tuple(words(f"spectrum.column.{key}") for key in keys), rows)

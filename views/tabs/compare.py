@@ -22,7 +22,7 @@ from views.widgets import (
     progress_html,
     status_area,
     status_html,
-    table_html,
+    table_value,
 )
 
 DEFAULT_BUDGET = 0.2
@@ -140,7 +140,7 @@ def build(context: Context) -> None:
     def show_info(info: CompareInfo) -> list[Any]:
         return [
             _intro(info, words),
-            table_html(perplexity.table(info, words), words),
+            table_value(perplexity.table(info, words)),
             *points.updates(perplexity.view(info, words)),
             gr.update(choices=_run_choices(info, words), value=info.best),
             *errors.updates(site_errors.view(info.rows[info.best], words)),

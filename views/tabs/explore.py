@@ -1,120 +1,172 @@
-"""Explore: choose a share to remove and see where it is taken from, site by site."""
+"""Explore: choose a share to remove and see where it is taken from, site by site.
+
+The slider, the policy, the method and the unit are followed by the page itself (`static/slider.js`); the server is
+asked for another model, another site, and for allocations around pinned sites.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from compression.analysis import AnalysisInfo, budget_info, compare_info, heatmap_info, site_view_info
-from compression.forecast import ForecastReport
-from compression.types import Comparison, ComparisonRun, Progress
+from compression.errors import UserError
+from compression.recipe import Pins
+from compression.slider import SliderView, check_pin, lost_energies
+from compression.types import LinearSite, Progress
 from views import engine
+from views.address import read_address
 from views.context import Context
 from views.figures import budget, forecast, heatmap, spectrum
-from views.live_forecast import CHOOSE, choices, forecast_value, live_forecast, ordered
+from views.pins import PinHistory
+from views.slider_data import UNITS, live_text, slider_tables, slider_value
 from views.texts import Words
-from views.widgets import (
-    Card,
-    ChartPanel,
-    View,
-    cards_html,
-    progress_html,
-    status_area,
-    status_html,
-)
+from views.widgets import ChartPanel, View, alert_html, progress_html, status_area, status_html
 
 DEFAULT_RATIO = 0.2
+DEFAULT_METHOD, DEFAULT_POLICY = forecast.DEFAULT
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+FOLLOW = "(value) => {{ explorer.set({{{name}: {value}}}); }}"
+"""An event that only the page hears."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """Everything the tab shows for one setting."""
+class Controls:
+    """What the visitor sets."""
 
-    cards: str
-    heatmap: View
-    spectrum: View
-    budget: View
-    site: str
-
-
-def picture(
-    analysis: AnalysisInfo, comparison: Comparison | None, ratio: float, policy: str, site: str | None, words: Words
-) -> Picture:
-    """Lay out one setting. An unknown policy or site falls back to the first there is."""
-    if policy not in analysis.allocations:
-        policy = next(iter(analysis.allocations))
-    names = [each.name for each in analysis.model.sites]
-    chosen = site if site in names else names[0]
-    allocation = analysis.allocation_at(policy, ratio)
-    budget_shown = budget_info(analysis.model, allocation)
-    nearest = None if comparison is None else _nearest_run(comparison, ratio, policy)
-    return Picture(
-        cards=cards_html(
-            [
-                Card(
-                    words("card.removed"),
-                    words.percent(budget_shown.site_removed_fraction),
-                    words("card.removed_detail", value=words.percent(budget_shown.whole_model_removed_fraction)),
-                ),
-                Card(
-                    words("card.size"),
-                    words(
-                        "card.size_value",
-                        before=words.number(budget_shown.original_mib, 0),
-                        after=words.number(budget_shown.stored_mib, 0),
-                    ),
-                    words("card.size_detail"),
-                ),
-                Card(words("card.bits"), words.number(budget_shown.stored_bits, 0), words("card.bits_detail")),
-                Card(
-                    words("card.factor"),
-                    f"{words.number(budget_shown.compression_factor, 2)} ×",
-                    words("card.factor_detail"),
-                ),
-                _perplexity_card(comparison, nearest, words),
-            ]
-        ),
-        heatmap=heatmap.view(heatmap_info(analysis.model, allocation), chosen, words),
-        spectrum=spectrum.view(site_view_info(analysis, allocation, chosen), words),
-        budget=budget.view(budget_shown, words),
-        site=chosen,
-    )
+    ratio: gr.Slider
+    method: gr.Dropdown
+    policy: gr.Dropdown
+    site: gr.Dropdown
+    model: gr.Dropdown
 
 
-def _nearest_run(comparison: Comparison, ratio: float, policy: str) -> ComparisonRun | None:
-    """The best measured run of the policy at the measured budget nearest to `ratio`."""
-    rows = [run for run in compare_info(comparison, ratio).rows if run.policy == policy]
-    return min(rows, key=lambda run: run.perplexity, default=None)
+@dataclass(frozen=True)
+class Pictures:
+    """What a model fills."""
+
+    tables: gr.HTML
+    heat: ChartPanel
+    spec: ChartPanel
+    bars: ChartPanel
+    forecasts: ChartPanel
+
+    @property
+    def panels(self) -> tuple[ChartPanel, ...]:
+        """The charts, in the order of `views_of`."""
+        return self.heat, self.spec, self.bars, self.forecasts
+
+    @property
+    def outputs(self) -> list[Any]:
+        """All components."""
+        return [self.tables, *(output for panel in self.panels for output in panel.outputs)]
 
 
-def _perplexity_card(comparison: Comparison | None, run: ComparisonRun | None, words: Words) -> Card:
-    if comparison is None or run is None:
-        return Card(words("card.perplexity"), words("card.none"), words("card.perplexity_none"))
-    detail = words(
-        "card.perplexity_detail",
-        method=words.name("method", run.method),
-        policy=words.name("policy", run.policy),
-        removed=words.percent(run.removed_fraction_target),
-        dense=words.number(comparison.dense.perplexity),
-    )
-    return Card(words("card.perplexity"), words.number(run.perplexity), detail)
+def data_of(model_id: str, view: SliderView | None, words: Words) -> str:
+    """The value of the component that carries the tables."""
+    names = {"method": engine.method_names(), "policy": engine.policy_names()}
+    return slider_value(view, engine.forecasts_of(model_id), model_id, names, words)
+
+
+def site_view(model_id: str, site: str | None, words: Words) -> View | None:
+    """Spectrum of a site; of the first one if it is not there."""
+    analysis = engine.analysis_of(model_id)
+    if analysis is None:
+        return None
+    sites = analysis.model.sites
+    chosen = next((each for each in sites if each.name == site), sites[0])
+    return spectrum.view(analysis.spectrum_of(chosen.name), lost_energies(analysis, chosen), words)
+
+
+def views_of(model_id: str, site: str | None, words: Words) -> tuple[View | None, ...]:
+    """Heatmap, spectrum, budget and forecasts of a model; None where there is nothing to show."""
+    analysis = engine.analysis_of(model_id)
+    reports = forecast.ordered(engine.forecasts_of(model_id))
+    foretold = forecast.view(reports, 0, DEFAULT_RATIO, words) if reports else None
+    if analysis is None:
+        return None, None, None, foretold
+    heat = View(heatmap.figure(analysis.model, words), "", None)
+    return heat, site_view(model_id, site, words), View(budget.figure(words), "", None), foretold
 
 
 def build(context: Context) -> None:
     """Fill the tab."""
     words = context.words
     model_id = engine.default_model_id()
-    analysis = engine.analysis_of(model_id)
-    shown = None
-    sites: list[str] = []
-    if analysis is not None:
-        sites = [site.name for site in analysis.model.sites]
-        shown = picture(analysis, engine.comparison_of(model_id), DEFAULT_RATIO, "pooled", None, words)
+    view = engine.view_of(model_id)
+    sites = [] if view is None else [site.name for site in view.model.sites]
+    heat_view, spec_view, bars_view, forecast_view = views_of(model_id, None, words)
 
-    line = context.model_line()
+    context.model_line()
+    controls, load, cancel, status = _controls(context, sites)
+    if view is None:
+        gr.Markdown(words("page.empty", button=words("explore.load")), elem_classes=["hint"])
+    tables = slider_tables(data_of(model_id, view, words), DEFAULT_METHOD, DEFAULT_POLICY, DEFAULT_RATIO)
+    with gr.Column(elem_classes=["sheet"]):
+        with gr.Column(elem_id="forecast", elem_classes=["forecast"]):
+            live_text("forecast", spoken=True)
+            live_text("forecast-note")
+        unit = gr.Radio(
+            [(words(f"unit.{name}"), name) for name in UNITS],
+            value=UNITS[0],
+            label=words("explore.unit"),
+            elem_id="unit",
+        )
+        live_text("meaning", elem_id="meaning")
+    live_text("cards", "div", elem_id="cards")
+    with gr.Column(elem_classes=["sheet"]):
+        gr.Markdown(f"## {words('heatmap.title')}", elem_classes=["figure-title"])
+        difference = gr.Radio(
+            [(words("heatmap.scale"), "share"), (words("heatmap.scale_difference"), "difference")],
+            value="share",
+            label=words("heatmap.show"),
+            elem_id="difference",
+        )
+        heat = ChartPanel(
+            words,
+            words("heatmap.title"),
+            heatmap.HEIGHT,
+            heat_view,
+            "heatmap",
+            inside=True,
+            live_summary="heatmap",
+            live_table="heatmap",
+            keyboard=words("heatmap.keyboard"),
+        )
+        live_text("uniform")
+        live_text("heatmap-cell", spoken=True)
+        pins = _Pins(context)
+    with gr.Row(equal_height=True):
+        spec = ChartPanel(
+            words, words("spectrum.title_any"), spectrum.HEIGHT, spec_view, "spectrum", live_summary="spectrum"
+        )
+        bars = ChartPanel(
+            words,
+            words("budget.title"),
+            budget.HEIGHT,
+            bars_view,
+            "budget",
+            live_summary="budget",
+            live_table="budget",
+        )
+    foretold = ChartPanel(words, words("forecast.title"), forecast.HEIGHT, forecast_view, "forecast-chart")
+    pictures = Pictures(tables, heat, spec, bars, foretold)
+
+    for component, name in ((controls.method, "method"), (controls.policy, "policy"), (controls.site, "site")):
+        component.change(None, component, None, js=FOLLOW.format(name=name, value="value"))
+    controls.ratio.change(None, controls.ratio, None, js=FOLLOW.format(name="ratio", value="String(value)"))
+    unit.input(None, unit, None, js=FOLLOW.format(name="unit", value="value"))
+    difference.input(None, difference, None, js=FOLLOW.format(name="difference", value="value === 'difference'"))
+    pins.wire(controls, tables)
+    _wire_sites(context, controls, pictures)
+    _wire_models(context, controls, pictures, pins, load, cancel, status)
+    _wire_address(context, controls, pictures, pins, status)
+
+
+def _controls(context: Context, sites: list[str]) -> tuple[Controls, gr.Button, gr.Button, gr.HTML]:
+    words = context.words
     with gr.Column(elem_classes=["sheet"]):
         with gr.Row(elem_classes=["controls"]):
             ratio = gr.Slider(
@@ -128,21 +180,29 @@ def build(context: Context) -> None:
                 min_width=280,
                 scale=2,
             )
+            method = gr.Dropdown(
+                [(words.name("method", name), name) for name in engine.method_names()],
+                value=DEFAULT_METHOD,
+                label=words("explore.method"),
+                info=words("explore.method_info"),
+                elem_id="method",
+                min_width=200,
+            )
             policy = gr.Dropdown(
                 [(words.name("policy_choice", name), name) for name in engine.policy_names()],
-                value="pooled",
+                value=DEFAULT_POLICY,
                 label=words("explore.policy"),
                 info=words("explore.policy_info"),
                 elem_id="policy",
-                min_width=220,
+                min_width=200,
             )
         with gr.Row(elem_classes=["controls"]):
             site = gr.Dropdown(
-                sites, value=shown.site if shown else None, label=words("explore.site"), elem_id="site", min_width=280
+                sites, value=sites[0] if sites else None, label=words("explore.site"), elem_id="site", min_width=280
             )
             model = gr.Dropdown(
                 list(engine.catalogue()),
-                value=model_id,
+                value=engine.default_model_id(),
                 allow_custom_value=True,
                 label=words("explore.model"),
                 info=words("explore.model_info"),
@@ -155,121 +215,222 @@ def build(context: Context) -> None:
             with gr.Column(min_width=240, elem_classes=["tight"]):
                 context.cost_line([model], lambda name: [engine.seconds_for(name, "dense", "uniform", 0.0, "analyze")])
                 status = status_area("explore-status")
-    if shown is None:
-        gr.Markdown(words("page.empty", button=words("explore.load")), elem_classes=["hint"])
+    return Controls(ratio, method, policy, site, model), load, cancel, status
 
-    new_forecast, foretold = _forecast(context)
-    cards = gr.HTML(shown.cards if shown else "", elem_id="cards", js_on_load=None, apply_default_css=False)
-    heat = ChartPanel(words, words("heatmap.title"), heatmap.HEIGHT, shown.heatmap if shown else None, "heatmap")
-    with gr.Row(equal_height=True):
-        spec = ChartPanel(
-            words, words("spectrum.title_any"), spectrum.HEIGHT, shown.spectrum if shown else None, "spectrum"
-        )
-        bars = ChartPanel(words, words("budget.title"), budget.HEIGHT, shown.budget if shown else None, "budget")
 
-    drawn = [cards, *heat.outputs, *spec.outputs, *bars.outputs]
+class _Pins:
+    """Hold a site or a block at a share; everything else is solved again."""
 
-    def updates(model_id: str, ratio: float, policy: str, site: str | None) -> list[Any]:
-        analysis = engine.analysis_of(model_id)
-        if analysis is None:
-            return [gr.skip() for _ in drawn]
-        new = picture(analysis, engine.comparison_of(model_id), ratio, policy, site, words)
-        return [new.cards, *heat.updates(new.heatmap), *spec.updates(new.spectrum), *bars.updates(new.budget)]
+    def __init__(self, context: Context) -> None:
+        """Lay the controls out."""
+        words = context.words
+        self.context = context
+        self.history = gr.State(PinHistory())
+        with gr.Accordion(words("pins.title"), open=False, elem_id="pins"):
+            gr.Markdown(words("pins.hint"), elem_classes=["hint"])
+            with gr.Row(elem_classes=["controls"]):
+                self.value = gr.Number(
+                    0,
+                    minimum=0,
+                    maximum=0.95,
+                    step=0.05,
+                    label=words("pins.value"),
+                    elem_id="pin-value",
+                    min_width=160,
+                    scale=0,
+                )
+                self.site = gr.Button(words("pins.site"), size="md", min_width=130, scale=0)
+                self.block = gr.Button(words("pins.block"), size="md", min_width=130, scale=0)
+                self.undo = gr.Button(words("pins.undo"), size="md", min_width=90, scale=0, interactive=False)
+                self.redo = gr.Button(words("pins.redo"), size="md", min_width=90, scale=0, interactive=False)
+                self.clear = gr.Button(words("pins.clear"), size="md", min_width=90, scale=0, interactive=False)
+            self.shown = gr.Markdown(words("pins.none"), elem_id="pins-shown", elem_classes=["hint"])
+            self.status = status_area("pins-status")
 
-    def pick(model_id: str, ratio: float, policy: str, event: gr.EventData) -> list[Any]:
+    @property
+    def outputs(self) -> list[Any]:
+        """What `updates` fills."""
+        return [self.history, self.shown, self.undo, self.redo, self.clear, self.status]
+
+    def updates(self, history: PinHistory) -> list[Any]:
+        """The controls for a state of the pins."""
+        words = self.context.words
+        listed = "\n".join(f"- `{pattern}` = {words.percent(value)}" for pattern, value in history.pins)
+        return [
+            history,
+            listed or words("pins.none"),
+            gr.update(interactive=history.can_undo),
+            gr.update(interactive=history.can_redo),
+            gr.update(interactive=bool(history.pins)),
+            status_html(),
+        ]
+
+    def wire(self, controls: Controls, tables: gr.HTML) -> None:
+        """Connect the buttons."""
+        words = self.context.words
+        filled = [tables, *self.outputs]
+
+        def attempt(
+            model_id: str, policy: str, ratio: float, history: PinHistory, change: Callable[[PinHistory], PinHistory]
+        ) -> list[Any]:
+            """Solve for the changed pins, or leave everything as it is and say why."""
+            try:
+                changed = change(history)
+                view = engine.pinned_view_of(model_id, changed.pins, policy, ratio)
+            except UserError as error:
+                return [*(gr.skip() for _ in filled[:-1]), alert_html(words.sentence(str(error)))]
+            return [data_of(model_id, view, words), *self.updates(changed)]
+
+        def pin(whole_block: bool) -> Callable[..., list[Any]]:
+            def handler(model_id: str, policy: str, ratio: float, history: PinHistory, name: Any, value: Any) -> Any:
+                def change(history: PinHistory) -> PinHistory:
+                    analysis, site = engine.analysis_of(model_id), _site_called(model_id, name)
+                    if analysis is None or site is None:
+                        raise UserError(words("pins.no_site"))
+                    if value is None:
+                        raise UserError(words("pins.no_value"))
+                    pattern = site.name.removesuffix(site.projection) + "*" if whole_block else site.name
+                    others: Pins = tuple(each for each in history.pins if each[0] != pattern)
+                    check_pin(analysis.model, others, (pattern, float(value)), ratio)
+                    return history.with_pins((*others, (pattern, float(value))))
+
+                return attempt(model_id, policy, ratio, history, change)
+
+            return handler
+
+        def move(change: Callable[[PinHistory], PinHistory]) -> Callable[..., list[Any]]:
+            def handler(model_id: str, policy: str, ratio: float, history: PinHistory) -> list[Any]:
+                return attempt(model_id, policy, ratio, history, change)
+
+            return handler
+
+        setting = [self.context.model_id, controls.policy, controls.ratio, self.history]
+        for button, whole_block in ((self.site, False), (self.block, True)):
+            button.click(pin(whole_block), [*setting, controls.site, self.value], filled, **QUIET)
+        self.undo.click(move(lambda history: history.moved(-1)), setting, filled, **QUIET)
+        self.redo.click(move(lambda history: history.moved(1)), setting, filled, **QUIET)
+        self.clear.click(move(lambda history: history.with_pins(())), setting, filled, **QUIET)
+
+
+def _site_called(model_id: str, name: Any) -> LinearSite | None:
+    analysis = engine.analysis_of(model_id)
+    return None if analysis is None else next((site for site in analysis.model.sites if site.name == name), None)
+
+
+def _wire_sites(context: Context, controls: Controls, pictures: Pictures) -> None:
+    """A click on a cell and the list of sites open a site."""
+
+    def opened(model_id: str, site: str | None) -> list[Any]:
+        view = site_view(model_id, site, context.words)
+        return [gr.skip() for _ in pictures.spec.outputs] if view is None else pictures.spec.updates(view)
+
+    def pick(model_id: str, event: gr.EventData) -> list[Any]:
         picked = getattr(event, "picked", None)
-        if not picked:
-            return [gr.skip() for _ in [site, *drawn]]
-        return [picked, *updates(model_id, ratio, policy, picked)]
+        if _site_called(model_id, picked) is None:
+            return [gr.skip() for _ in [controls.site, *pictures.spec.outputs]]
+        return [picked, *opened(model_id, picked)]
 
-    def analyse(name: str, ratio: float, policy: str) -> Generator[list[Any], None, None]:
+    quiet: dict[str, Any] = {**QUIET, "trigger_mode": "always_last", "concurrency_limit": 4}
+    controls.site.input(opened, [context.model_id, controls.site], pictures.spec.outputs, **quiet)
+    pictures.heat.chart.click(pick, context.model_id, [controls.site, *pictures.spec.outputs], **quiet)
+
+
+def _shown(
+    model_id: str, site: str | None, pictures: Pictures, words: Words, view: SliderView | None = None
+) -> list[Any]:
+    """New values for all pictures of a model."""
+    values: list[Any] = [data_of(model_id, view or engine.view_of(model_id), words)]
+    for panel, new in zip(pictures.panels, views_of(model_id, site, words), strict=True):
+        values += panel.updates(new) if new is not None else panel.cleared()
+    return values
+
+
+def _wire_models(
+    context: Context,
+    controls: Controls,
+    pictures: Pictures,
+    pins: _Pins,
+    load: gr.Button,
+    cancel: gr.Button,
+    status: gr.HTML,
+) -> None:
+    """Another model: at once if it was analysed before, else after the button."""
+    words = context.words
+    filled = [context.model_id, controls.site, *pictures.outputs, *pins.outputs]
+
+    def shown(model_id: str) -> list[Any]:
+        analysis = engine.analysis_of(model_id)
+        assert analysis is not None
+        names = [each.name for each in analysis.model.sites]
+        sites = gr.update(choices=names, value=names[0])
+        return [model_id, sites, *_shown(model_id, None, pictures, words), *pins.updates(PinHistory())]
+
+    def analyse(name: str) -> Generator[list[Any], None, None]:
         def show(progress: Progress) -> list[Any]:
-            return [progress_html(progress), *(gr.skip() for _ in [context.model_id, site, *drawn])]
+            return [progress_html(progress), *(gr.skip() for _ in filled)]
 
-        result = yield from engine.relay(engine.workbench().analyze(name.strip(), policies=engine.policy_names()), show)
+        bench, name = engine.workbench(), name.strip()
+        result = yield from engine.relay(bench.analyze(name, policies=engine.policy_names()), show)
+        engine.keep_evidence(result.model.model_id, (yield from engine.relay(bench.evidence(name), show)))
         engine.keep_analysis(result)
         info = result.model
-        names = [each.name for each in info.sites]
         text = words(
             "explore.loaded",
             title=info.title,
-            sites=len(names),
+            sites=words.number(len(info.sites), 0),
             parameters=words.number(info.num_parameters / 1e6, 1),
         )
-        yield [
-            status_html(" ".join([text, *info.notes])),
-            info.model_id,
-            gr.update(choices=names, value=names[0]),
-            *updates(info.model_id, ratio, policy, names[0]),
-        ]
+        yield [status_html(" ".join([text, *map(words.sentence, info.notes)])), *shown(info.model_id)]
 
-    def open_known(name: str, ratio: float, policy: str) -> list[Any]:
-        """A model that was analysed before opens at once; any other waits for the button."""
+    def open_known(name: str) -> list[Any]:
         analysis = engine.analysis_of(name.strip())
-        if analysis is None:
-            return [gr.skip() for _ in [context.model_id, site, *drawn]]
-        names = [each.name for each in analysis.model.sites]
-        shown = updates(analysis.model.model_id, ratio, policy, names[0])
-        return [analysis.model.model_id, gr.update(choices=names, value=names[0]), *shown]
+        return [gr.skip() for _ in filled] if analysis is None else shown(analysis.model.model_id)
 
-    quiet: dict[str, Any] = {
-        "show_progress": "hidden",
-        "trigger_mode": "always_last",
-        "api_visibility": "private",
-        "concurrency_limit": 4,
-    }
-    setting = [context.model_id, ratio, policy, site]
-    gr.on([ratio.input, policy.input, site.input, ratio.release], updates, setting, drawn, **quiet)
-    model.input(open_known, [model, ratio, policy], [context.model_id, site, *drawn], **quiet)
-    heat.chart.click(pick, setting[:3], [site, *drawn], **quiet)
-    loaded = context.heavy(load, cancel, status, analyse, [model, ratio, policy], [context.model_id, site, *drawn])
-    # A model that was loaded again is no change, but its forecast may be new.
-    for event in (context.model_id.change, loaded.then):
-        event(new_forecast, context.model_id, foretold, show_progress="hidden", api_visibility="private")
-    del line
+    controls.model.input(open_known, controls.model, filled, trigger_mode="always_last", **QUIET)
+    context.heavy(load, cancel, status, analyse, [controls.model], filled)
 
 
-def _forecast(context: Context) -> tuple[Callable[[str], list[Any]], list[Any]]:
-    """The forecast of the model: a sentence and a chart that follow the slider without asking the server.
-
-    Returns:
-        What shows the forecast of another model, and the components it fills.
-    """
+def _wire_address(context: Context, controls: Controls, pictures: Pictures, pins: _Pins, status: gr.HTML) -> None:
+    """A shared link opens the view it names; from then on the address follows the page."""
     words = context.words
+    filled = [
+        *(controls.ratio, controls.method, controls.policy, controls.site, controls.model),
+        *(context.model_id, *pictures.outputs, *pins.outputs, status),
+    ]
 
-    def view_of(reports: Sequence[ForecastReport]) -> View | None:
-        return forecast.view(reports, 0, DEFAULT_RATIO, words) if reports else None
-
-    model_id = engine.default_model_id()
-    reports = ordered(engine.forecasts_of(model_id))
-    with gr.Column(elem_classes=["sheet"]):
-        gr.Markdown(f"## {words('forecast.title')}", elem_classes=["figure-title"])
-        with gr.Row(elem_classes=["controls"]):
-            with gr.Column(scale=3, min_width=260):
-                said = live_forecast(forecast_value(reports, model_id, DEFAULT_RATIO, words), "forecast")
-            chooser = gr.Dropdown(
-                choices(reports, words),
-                value=0 if reports else None,
-                label=words("forecast.choice"),
-                visible=bool(reports),
-                elem_id="forecast-choice",
-                scale=2,
-                min_width=260,
-            )
-        with gr.Column(visible=bool(reports)) as place:
-            panel = ChartPanel(
-                words, words("forecast.title"), forecast.HEIGHT, view_of(reports), "forecast-chart", inside=True
-            )
-    chooser.input(None, chooser, None, js=CHOOSE)
-
-    def other_model(model_id: str) -> list[Any]:
-        reports = ordered(engine.forecasts_of(model_id))
-        new = view_of(reports)
+    def open_link(request: gr.Request) -> list[Any]:
+        address = read_address(dict(request.query_params))
+        if address.is_empty:
+            return [gr.skip() for _ in filled]
+        model_id = address.model_id or engine.default_model_id()
+        analysis = engine.analysis_of(model_id)
+        said = [words("address.ignored", names=", ".join(address.ignored))] if address.ignored else []
+        history, view = PinHistory(), None
+        if analysis is None:
+            said.append(words("address.unknown_model", model=model_id, button=words("explore.load")))
+        elif address.pins:
+            ratio = DEFAULT_RATIO if address.removed_fraction is None else address.removed_fraction
+            try:
+                view = engine.pinned_view_of(model_id, address.pins, address.policy or DEFAULT_POLICY, ratio)
+                history = PinHistory().with_pins(address.pins)
+            except UserError as error:
+                said.append(words.sentence(str(error)))
+        site: Any = gr.skip()
+        shown: list[Any] = [gr.skip() for _ in [context.model_id, *pictures.outputs]]
+        if analysis is not None:
+            names = [each.name for each in analysis.model.sites]
+            opened = address.site if address.site in names else names[0]
+            site = gr.update(choices=names, value=opened)
+            shown = [model_id, *_shown(model_id, opened, pictures, words, view)]
+        asked = (address.removed_fraction, address.method, address.policy)
         return [
-            forecast_value(reports, model_id, DEFAULT_RATIO, words),
-            gr.update(choices=choices(reports, words), value=0 if new else None, visible=bool(new)),
-            gr.update(visible=bool(new)),
-            *(panel.updates(new) if new else panel.cleared()),
+            *(gr.skip() if value is None else value for value in asked),
+            site,
+            model_id,
+            *shown,
+            *pins.updates(history),
+            alert_html(" ".join(said)) if said else status_html(),
         ]
 
-    return other_model, [said, chooser, place, *panel.outputs]
+    opened = context.page.load(open_link, None, filled, **QUIET)
+    opened.then(None, None, None, js="() => { explorer.startAddress(); }")

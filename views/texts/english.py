@@ -23,7 +23,6 @@ ENGLISH: Mapping[str, str] = {
     # words shared by several places
     "word.dense": "dense",
     "word.compressed": "compressed",
-    "word.stays_dense": "stays dense",
     "word.site": "Site",
     "word.block": "Block",
     "word.projection": "Projection",
@@ -57,9 +56,7 @@ ENGLISH: Mapping[str, str] = {
     "cost.line": "Cost on this machine: {cost}.",
     "cost.unknown": "Cost on this machine: not known yet.",
     "progress.waiting": "Waiting for the engine…",
-    "progress.line": "{message}",
     "progress.cancelled": "Cancelled. Nothing was changed.",
-    "progress.done": "Done in {duration}.",
     "button.cancel": "Cancel",
     # Explore
     "explore.tab": "Explore",
@@ -75,27 +72,11 @@ ENGLISH: Mapping[str, str] = {
     ),
     "explore.site": "Site (or click a cell of the heatmap)",
     "explore.load": "Load and analyse",
-    "explore.load_hint": "Reads the weights, collects activations on {calibration}, takes the spectra.",
     "explore.loaded": "{title} is loaded: {sites} sites, {parameters} million parameters.",
-    "explore.example": "You are looking at a finished analysis ({calibration}).",
     # cards
-    "card.removed": "Weights removed",
-    "card.removed_detail": "{value} of the whole model",
-    "card.size": "Whole model",
-    "card.size_value": "{before} → {after} MiB",
-    "card.size_detail": "planned, 16 bits a stored value",
-    "card.bits": "Stored bits",
-    "card.bits_detail": "of the whole model",
-    "card.factor": "Compression factor",
-    "card.factor_detail": "whole model, before ÷ after",
-    "card.perplexity": "Measured perplexity",
-    "card.perplexity_detail": "{method}, {policy}, at {removed} removed · dense {dense}",
-    "card.perplexity_none": "no measured run of this policy",
     "card.none": "—",
     # forecast; {removed}, {perplexity}, {low} and {high} are filled in by the browser
     "forecast.title": "Forecast: the perplexity you would measure",
-    "forecast.choice": "Forecast to read",
-    "forecast.choice_measured": "{setting} (measured points only)",
     "forecast.setting": "{method} · {policy}",
     "forecast.sentence": (
         "At {removed} removed, {method} with policy {policy}: predicted perplexity {perplexity} "
@@ -183,7 +164,7 @@ ENGLISH: Mapping[str, str] = {
     "budget.removed": "removed",
     "budget.rest": "always dense",
     "budget.summary": (
-        "Removing {removed} of the compressible weights takes the whole model from {before} to {after} MiB "
+        "Removing {removed} of the compressible weights takes the whole model from {original_mib} to {stored_mib} MiB "
         "({whole} less), because embeddings, norms and biases stay dense."
     ),
     "budget.column.part": "Part of the model",
@@ -222,7 +203,6 @@ ENGLISH: Mapping[str, str] = {
     "runs.remarks": "{first}; {second}",
     "perplexity.title": "Perplexity at this budget",
     "perplexity.x": "perplexity (log axis)",
-    "perplexity.dense": "dense {value}",
     "perplexity.lesson": "terrible: the lesson",
     "perplexity.hover": "<b>{run}</b><br>perplexity {value} ± {stderr}<br>removed {removed}",
     "perplexity.hover_predicted": "<b>{run}</b><br>predicted perplexity {value}<br>95% band {low} to {high}",
@@ -342,5 +322,98 @@ ENGLISH: Mapping[str, str] = {
         "discussed in this volume on which facts cannot be adduced, often apparently leading to conclusions directly "
         "opposite to those at which I have arrived. A fair result can be obtained only by fully stating and balancing "
         "the facts and arguments on both sides of each question; and this cannot possibly be here done."
+    ),
+    # what the page fills in itself
+    "page.language": "Language",
+    "explore.method": "Method",
+    "explore.method_info": "Whose forecast or measurement is shown.",
+    "explore.unit": "What does the ratio mean?",
+    "explore.impossible": (
+        "With these pins the ratio can lie between {smallest} and {largest}; {removed} cannot be met: "
+        "move the slider or take back a pin."
+    ),
+    "unit.weights": "weights",
+    "unit.bits": "bits",
+    "unit.bytes": "bytes on disk",
+    "unit.factor": "factor",
+    "unit.whole": "whole model",
+    "unit.flops": "FLOPs",
+    "unit.weights_sentence": (
+        "{removed} of the compressible weights go: {removed_weights} of {site_weights}. Embeddings, "
+        "norms and biases stay."
+    ),
+    "unit.bits_sentence": (
+        "The whole model is stored in {stored_bits} bits instead of {original_bits}, 16 for each value."
+    ),
+    "unit.bytes_sentence": "On disk the whole model takes {stored_mib} MiB instead of {original_mib} MiB.",
+    "unit.factor_sentence": "The whole model becomes smaller by the factor {factor}.",
+    "unit.whole_sentence": "Of the whole model, embeddings included, {whole} goes.",
+    "unit.flops_sentence": (
+        "For each token the compressible layers need {low_rank_flops} FLOPs as low-rank layers, "
+        "{dictionary_flops} as dictionaries with their zeros skipped, {dense_flops} dense."
+    ),
+    "card.removed": "Weights removed",
+    "card.removed_value": "{removed}",
+    "card.removed_detail": "{whole} of the whole model",
+    "card.size": "Whole model",
+    "card.size_value": "{original_mib} → {stored_mib} MiB",
+    "card.size_detail": "planned, 16 bits a stored value",
+    "card.bits": "Stored bits",
+    "card.bits_value": "{stored_bits}",
+    "card.bits_detail": "of the whole model",
+    "card.factor": "Compression factor",
+    "card.factor_value": "{factor} ×",
+    "card.factor_detail": "whole model, before ÷ after",
+    "card.flops": "FLOPs a token, low rank",
+    "card.flops_value": "{low_rank_flops}",
+    "card.flops_detail": "dense {dense_flops}, compressible layers",
+    "card.perplexity_predicted": "Predicted perplexity",
+    "card.perplexity_predicted_value": "{perplexity}",
+    "card.perplexity_predicted_detail": "{low} to {high} · dense {dense_perplexity}",
+    "card.perplexity_measured": "Measured perplexity",
+    "card.perplexity_measured_value": "{perplexity}",
+    "card.perplexity_measured_detail": "at {at} removed · dense {dense_perplexity}",
+    "card.perplexity_none": "Perplexity",
+    "card.perplexity_none_value": "—",
+    "card.perplexity_none_detail": "neither forecast nor measurement",
+    "measured.sentence": (
+        "No forecast for {method} with policy {policy}. Measured at {at} removed: perplexity "
+        "{perplexity}, dense {dense}."
+    ),
+    "measured.none": (
+        "Neither a forecast nor a measurement for {method} with policy {policy}: measure it on the Compare tab."
+    ),
+    "difference.same": "This is the uniform policy: there is no difference.",
+    "difference.none": ("{method} was not measured under both policies, so the gain over uniform is not known."),
+    "difference.measured": (
+        "Measured at {at} removed with {method}: perplexity {perplexity} under policy {policy}, "
+        "{uniform} under uniform."
+    ),
+    "heatmap.show": "Show",
+    "heatmap.scale_difference": "difference from uniform",
+    "heatmap.keyboard": "heatmap; arrow keys move between sites, Enter opens one",
+    "heatmap.pinned": "pinned",
+    "heatmap.hover_uniform": "uniform: {removed}",
+    "heatmap.hover_pinned": "pinned",
+    "heatmap.cell": "Block {block}, {projection}: {removed} removed.",
+    "heatmap.points": "{value} points",
+    "heatmap.same": "as uniform",
+    "budget.hover": "%{{y}}: %{{x:.1f}} MiB",
+    "pins.title": "Pin sites and solve the rest again",
+    "pins.hint": (
+        "The chosen site or its whole block keeps this share; the policy splits the remaining budget over the others."
+    ),
+    "pins.value": "Share removed there",
+    "pins.site": "Pin site",
+    "pins.block": "Pin block",
+    "pins.undo": "Undo",
+    "pins.redo": "Redo",
+    "pins.clear": "Clear",
+    "pins.none": "Nothing is pinned.",
+    "pins.no_site": "Choose a site first, from the list or with a click on the heatmap.",
+    "pins.no_value": "Type the share to be removed there, from 0 to 0.95.",
+    "address.ignored": "The link holds values that cannot be used and were left out: {names}.",
+    "address.unknown_model": (
+        "The link shows the model {model}, which has not been analysed here yet: press “{button}”."
     ),
 }

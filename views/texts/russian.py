@@ -64,7 +64,6 @@ RUSSIAN: Mapping[str, str] = {
     # words shared by several places
     "word.dense": "без сжатия",
     "word.compressed": "со сжатием",
-    "word.stays_dense": "остаётся без сжатия",
     "word.site": "Слой",
     "word.block": "Блок",
     "word.projection": "Проекция",
@@ -99,9 +98,7 @@ RUSSIAN: Mapping[str, str] = {
     "cost.line": "Время на этой машине: {cost}.",
     "cost.unknown": "Время на этой машине: пока неизвестно.",
     "progress.waiting": "Ожидание вычислений…",
-    "progress.line": "{message}",
     "progress.cancelled": "Отменено. Ничего не изменилось.",
-    "progress.done": "Готово, это заняло {duration}.",
     "button.cancel": "Отмена",
     # Explore
     "explore.tab": "Обзор",
@@ -119,27 +116,11 @@ RUSSIAN: Mapping[str, str] = {
     ),
     "explore.site": "Слой (или нажмите на ячейку карты)",
     "explore.load": "Загрузить для анализа",
-    "explore.load_hint": "Читает веса, собирает активации на тексте {calibration} и вычисляет спектры.",
     "explore.loaded": "Модель {title} загружена: слоёв — {sites}, параметров — {parameters}\u00a0млн.",
-    "explore.example": "Перед вами готовый анализ ({calibration}).",
     # cards
-    "card.removed": "Удалено весов",
-    "card.removed_detail": "{value} от всей модели",
-    "card.size": "Вся модель",
-    "card.size_value": "{before} → {after}\u00a0МиБ",
-    "card.size_detail": "по плану, 16\u00a0бит на хранимое значение",
-    "card.bits": "Хранимые биты",
-    "card.bits_detail": "для всей модели",
-    "card.factor": "Коэффициент сжатия",
-    "card.factor_detail": "вся модель, до ÷ после",
-    "card.perplexity": "Измеренная перплексия",
-    "card.perplexity_detail": "{method}, {policy}, удалено {removed} · без сжатия {dense}",
-    "card.perplexity_none": "для этой политики измерений нет",
     "card.none": "—",
     # forecast; {removed}, {perplexity}, {low} and {high} are filled in by the browser
     "forecast.title": "Прогноз: какую перплексию покажет измерение",
-    "forecast.choice": "Выбор прогноза",
-    "forecast.choice_measured": "{setting} (только измерения)",
     "forecast.setting": "{method} · {policy}",
     "forecast.sentence": (
         "При удалении {removed} весов (метод {method}, политика «{policy}») прогноз перплексии — {perplexity} "
@@ -235,7 +216,7 @@ RUSSIAN: Mapping[str, str] = {
     "budget.removed": "удаляется",
     "budget.rest": "не сжимается",
     "budget.summary": (
-        "Если удалить {removed} сжимаемых весов, вся модель уменьшится с {before} до {after}\u00a0МиБ (на {whole}), "
+        "Если удалить {removed} сжимаемых весов, вся модель уменьшится с {original_mib} до {stored_mib}\u00a0МиБ (на {whole}), "
         "потому что эмбеддинги, нормализации и смещения остаются без сжатия."
     ),
     "budget.column.part": "Часть модели",
@@ -276,7 +257,6 @@ RUSSIAN: Mapping[str, str] = {
     "runs.remarks": "{first}; {second}",
     "perplexity.title": "Перплексия при этом бюджете",
     "perplexity.x": "перплексия (лог. шкала)",
-    "perplexity.dense": "без сжатия {value}",
     "perplexity.lesson": "провал: вот и урок",
     "perplexity.hover": "<b>{run}</b><br>перплексия {value} ± {stderr}<br>удалено {removed}",
     "perplexity.hover_predicted": "<b>{run}</b><br>прогноз перплексии {value}<br>полоса 95\u202f%: от {low} до {high}",
@@ -371,4 +351,93 @@ RUSSIAN: Mapping[str, str] = {
     ),
     "live.recipe": "{method}, {policy}, удалено {removed}",
     "live.sample": ENGLISH["live.sample"],  # input of an English model: not translated
+    # what the page fills in itself
+    "page.language": "Язык",
+    "explore.method": "Метод",
+    "explore.method_info": "Чей прогноз или чьё измерение показать.",
+    "explore.unit": "Что означает степень сжатия?",
+    "explore.impossible": (
+        "С этими закреплениями степень сжатия может быть от {smallest} до {largest}; {removed} "
+        "недостижимо: сдвиньте ползунок или снимите закрепление."
+    ),
+    "unit.weights": "веса",
+    "unit.bits": "биты",
+    "unit.bytes": "байты на диске",
+    "unit.factor": "коэффициент",
+    "unit.whole": "вся модель",
+    "unit.flops": "FLOPs",
+    "unit.weights_sentence": (
+        "Удаляется {removed} сжимаемых весов: {removed_weights} из {site_weights}. Эмбеддинги, "
+        "нормализации и смещения остаются."
+    ),
+    "unit.bits_sentence": "Вся модель хранится в {stored_bits} битах вместо {original_bits}, по 16 на значение.",
+    "unit.bytes_sentence": "На диске вся модель занимает {stored_mib} МиБ вместо {original_mib} МиБ.",
+    "unit.factor_sentence": "Вся модель становится меньше с коэффициентом {factor}.",
+    "unit.whole_sentence": "От всей модели, вместе с эмбеддингами, удаляется {whole}.",
+    "unit.flops_sentence": (
+        "На один токен сжимаемым слоям нужно FLOPs: {low_rank_flops} в низкоранговом виде, "
+        "{dictionary_flops} в виде словарей с пропуском нулей, {dense_flops} без сжатия."
+    ),
+    "card.removed": "Удалено весов",
+    "card.removed_value": "{removed}",
+    "card.removed_detail": "{whole} всей модели",
+    "card.size": "Вся модель",
+    "card.size_value": "{original_mib} → {stored_mib} МиБ",
+    "card.size_detail": "план, 16 бит на значение",
+    "card.bits": "Хранимые биты",
+    "card.bits_value": "{stored_bits}",
+    "card.bits_detail": "вся модель",
+    "card.factor": "Коэффициент сжатия",
+    "card.factor_value": "{factor} ×",
+    "card.factor_detail": "вся модель, было ÷ стало",
+    "card.flops": "FLOPs на токен, низкий ранг",
+    "card.flops_value": "{low_rank_flops}",
+    "card.flops_detail": "без сжатия {dense_flops}, сжимаемые слои",
+    "card.perplexity_predicted": "Прогноз перплексии",
+    "card.perplexity_predicted_value": "{perplexity}",
+    "card.perplexity_predicted_detail": "от {low} до {high} · без сжатия {dense_perplexity}",
+    "card.perplexity_measured": "Измеренная перплексия",
+    "card.perplexity_measured_value": "{perplexity}",
+    "card.perplexity_measured_detail": "при удалении {at} · без сжатия {dense_perplexity}",
+    "card.perplexity_none": "Перплексия",
+    "card.perplexity_none_value": "—",
+    "card.perplexity_none_detail": "нет ни прогноза, ни измерения",
+    "measured.sentence": (
+        "Для метода {method} с политикой «{policy}» прогноза нет. Измерено при удалении {at} весов: "
+        "перплексия {perplexity}, без сжатия {dense}."
+    ),
+    "measured.none": (
+        "Для метода {method} с политикой «{policy}» нет ни прогноза, ни измерения: измерьте на вкладке «Сравнение»."
+    ),
+    "difference.same": "Это и есть равномерная политика: разницы нет.",
+    "difference.none": ("Метод {method} не измерен с обеими политиками, поэтому выигрыш над равномерной неизвестен."),
+    "difference.measured": (
+        "Измерено при удалении {at} весов, метод {method}: перплексия {perplexity} с политикой "
+        "«{policy}», {uniform} с равномерной."
+    ),
+    "heatmap.show": "Показать",
+    "heatmap.scale_difference": "отличие от равномерной",
+    "heatmap.keyboard": "тепловая карта; стрелки переходят между слоями, Enter открывает слой",
+    "heatmap.pinned": "закреплён",
+    "heatmap.hover_uniform": "равномерно: {removed}",
+    "heatmap.hover_pinned": "закреплён",
+    "heatmap.cell": "Блок {block}, {projection}: удалено {removed}.",
+    "heatmap.points": "{value} п. п.",
+    "heatmap.same": "как равномерная",
+    "budget.hover": "%{{y}}: %{{x:.1f}} МиБ",
+    "pins.title": "Закрепить слои и пересчитать остальное",
+    "pins.hint": (
+        "Выбранный слой или весь его блок сохраняет эту долю; политика делит оставшийся бюджет между остальными."
+    ),
+    "pins.value": "Доля удаляемых весов",
+    "pins.site": "Закрепить слой",
+    "pins.block": "Закрепить блок",
+    "pins.undo": "Отменить",
+    "pins.redo": "Вернуть",
+    "pins.clear": "Снять всё",
+    "pins.none": "Ничего не закреплено.",
+    "pins.no_site": "Сначала выберите слой: в списке или щелчком по карте.",
+    "pins.no_value": "Введите долю удаляемых весов от 0 до 0,95.",
+    "address.ignored": "В ссылке есть значения, которые не удалось использовать: {names}.",
+    "address.unknown_model": ("Ссылка показывает модель {model}, которая здесь ещё не разобрана: нажмите «{button}»."),
 }
