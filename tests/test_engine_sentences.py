@@ -203,22 +203,24 @@ class Source:
         return found or [VALUE]
 
     def _variable(self, node: ast.Name, depth: int) -> list[str]:
-        """What was assigned to a name, looped over under it, or handed in as an argument."""
+        """What was assigned to a name (or added to it), looped over under it, or handed in as an argument."""
         scope = self.scope(node)
-        found = []
+        found, endings = [], [""]
         before = [each for each in ast.walk(scope) if getattr(each, "lineno", node.lineno) < node.lineno]
         for each in sorted(before, key=lambda each: -each.lineno) if isinstance(scope, ast.FunctionDef) else ():
             if isinstance(each, ast.Assign) and any(_name(target) == node.id for target in each.targets):
                 found += self.readings(each.value, depth)
                 if self._is_before(each, node):
                     break
+            elif isinstance(each, ast.AugAssign) and _name(each.target) == node.id:
+                endings += self.readings(each.value, depth)
             elif isinstance(each, ast.For):
                 found += self._looped(each, node.id, depth)
         if isinstance(scope, ast.FunctionDef):
             found += self._handed_in(scope, node.id, depth)
         if not found and node.id in self.constants:
             found = self.readings(self.constants[node.id], depth)
-        return list(dict.fromkeys(found)) or [VALUE]
+        return list(dict.fromkeys(start + end for start in found for end in endings)) or [VALUE]
 
     def _is_before(self, statement: ast.stmt, node: ast.AST) -> bool:
         """Whether a statement always runs before a node: it stands in a block that the node is inside."""
