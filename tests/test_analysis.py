@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from pydantic import TypeAdapter
 
 from compression import accounting, analysis
 from compression.allocation import allocate
@@ -96,3 +97,23 @@ def test_a_standard_error_is_a_factor_on_the_log_scale():
     assert analysis.standard_error_range(20.0, None) is None
     assert analysis.standard_error_range(math.inf, 1.0) is None
     assert replace(SITES[0], block=3).num_weights == 4096
+
+
+def test_a_storage_picture_of_an_older_version_still_reads_and_knows_its_bits():
+    old = {
+        "site": "b.0.q",
+        "shape": (64, 128),
+        "removed_fraction": 0.5,
+        "rank": 16,
+        "num_atoms": 20,
+        "nonzeros_per_column": 10,
+        "mask_density": ((0.5,),),
+        "atom_use": (0.5,),
+        "convergence": (),
+        "low_rank_error": 0.4,
+        "dictionary_error": 0.3,
+    }
+    info = TypeAdapter(analysis.PatternInfo).validate_python(old)
+    assert info.column is None
+    assert info.low_rank_share == 16 * (64 + 128) / (64 * 128)
+    assert info.dictionary_share == (128 * 20 + 64 * 10 + 64 * 20 / 16) / (64 * 128)
