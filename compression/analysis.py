@@ -15,6 +15,8 @@ from compression.errors import UserError
 from compression.types import Allocation, CalibrationSettings, Comparison, ComparisonRun, LinearSite, SiteReport
 
 SPECTRUM_POINTS = 96
+LEAST_LOST = 1e-6
+"""A smaller loss of energy is not told from none: 16-bit values lose about as much."""
 
 
 @dataclass(frozen=True)
@@ -278,8 +280,9 @@ class ColumnInfo:
         ahead: share of them of which the dictionary captures more.
         low_rank_median: median over them of what the low rank captures.
         dictionary_median: the same of the dictionary.
-        edges: of the histogram's bins, ascending, one more than there are bins.
-        low_rank_counts: columns in each bin by what the low rank captures.
+        lost_edges: edges of a histogram's bins over the energy lost (``1 − captured``), ascending, each a fixed factor
+            from the next; losses outside 1e-6 … 1 count as these.
+        low_rank_counts: columns in each bin by what the low rank loses.
         dictionary_counts: the same of the dictionary.
     """
 
@@ -291,9 +294,24 @@ class ColumnInfo:
     ahead: float
     low_rank_median: float
     dictionary_median: float
-    edges: tuple[float, ...]
+    lost_edges: tuple[float, ...]
     low_rank_counts: tuple[int, ...]
     dictionary_counts: tuple[int, ...]
+
+    @property
+    def low_rank_lost(self) -> tuple[float, ...]:
+        """What is lost after 0, 1, …, r terms of the low rank; at least `LEAST_LOST`, so that it has a logarithm."""
+        return _lost((0.0, *self.low_rank))
+
+    @property
+    def dictionary_lost(self) -> tuple[float, ...]:
+        """The same after 0, 1, …, s terms of the dictionary."""
+        return _lost((0.0, *self.dictionary))
+
+    @property
+    def more_atoms_lost(self) -> tuple[float, ...]:
+        """The same after s, s + 1, …, k atoms."""
+        return _lost((self.dictionary_captured, *self.more_atoms))
 
     @property
     def low_rank_captured(self) -> float:
@@ -370,6 +388,10 @@ class PatternInfo:
         """Stored bits of the dictionary form, its mask included, ÷ bits of the weight."""
         stored = accounting.dictionary_bits(*self.shape, self.num_atoms, self.nonzeros_per_column)
         return stored / accounting.dense_bits(*self.shape)
+
+
+def _lost(captured: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(float(f"{max(1 - value, LEAST_LOST):.4g}") for value in captured)
 
 
 def log_spaced_indices(count: int, points: int = SPECTRUM_POINTS) -> tuple[int, ...]:

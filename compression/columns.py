@@ -7,13 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from compression.analysis import ColumnInfo
+from compression.analysis import LEAST_LOST, ColumnInfo
 from compression.linalg import Whitening
 from compression.modules import DictionaryLinear, LowRankLinear
 
-BINS = 32
-EDGE_STEP = 0.02
-"""The histogram begins at a multiple of this share."""
+BINS_PER_DECADE = 16
 
 
 def column_info(
@@ -49,8 +47,8 @@ def column_info(
     atoms = whitening.whiten(dictionary.dictionary)
     used = _descending(atoms[:, mask] * dictionary.codes()[typical, mask].double())
     shared = whitening.whiten(low_rank.input_factor) * low_rank.output_factor[:, typical].double()
-    start = min(by_low_rank.min().item(), by_dictionary.min().item(), 1 - EDGE_STEP)
-    edges = torch.linspace(max(0.0, math.floor(start / EDGE_STEP) * EDGE_STEP), 1, BINS + 1, dtype=torch.float64)
+    logarithms = [(1 - captured).clamp(LEAST_LOST, 1).log10() for captured in (by_low_rank, by_dictionary)]
+    edges = _edges(torch.cat(logarithms))
     return ColumnInfo(
         index=typical,
         low_rank=_rounded(captured_by_terms(column, _descending(shared))),
@@ -60,9 +58,9 @@ def column_info(
         ahead=(gains > 0).double().mean().item(),
         low_rank_median=_rounded(by_low_rank.quantile(0.5))[0],
         dictionary_median=_rounded(by_dictionary.quantile(0.5))[0],
-        edges=_rounded(edges),
-        low_rank_counts=_counts(by_low_rank, edges),
-        dictionary_counts=_counts(by_dictionary, edges),
+        lost_edges=_rounded(10**edges),
+        low_rank_counts=_counts(logarithms[0], edges),
+        dictionary_counts=_counts(logarithms[1], edges),
     )
 
 
@@ -104,9 +102,15 @@ def _descending(terms: Tensor) -> Tensor:
     return terms[:, terms.square().sum(0).argsort(descending=True, stable=True)]
 
 
-def _counts(captured: Tensor, edges: Tensor) -> tuple[int, ...]:
-    counts = torch.histogram(captured.clamp(edges[0].item(), edges[-1].item()), edges).hist
-    return tuple(int(count) for count in counts)
+def _edges(logarithms: Tensor) -> Tensor:
+    """The multiples of a bin's width around all values, float64; at least one bin."""
+    first = math.floor(logarithms.min().item() * BINS_PER_DECADE)
+    last = max(first + 1, math.ceil(logarithms.max().item() * BINS_PER_DECADE))
+    return torch.arange(first, last + 1, dtype=torch.float64) / BINS_PER_DECADE
+
+
+def _counts(logarithms: Tensor, edges: Tensor) -> tuple[int, ...]:
+    return tuple(int(count) for count in torch.histogram(logarithms, edges).hist)
 
 
 def _rounded(values: Tensor) -> tuple[float, ...]:

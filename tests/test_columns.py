@@ -8,6 +8,7 @@ import pytest
 import reference
 import torch
 
+from compression.analysis import LEAST_LOST
 from compression.calibration import SiteStatistics
 from compression.columns import captured_by_more, column_info
 from compression.linalg import Whitening
@@ -55,8 +56,8 @@ def test_captured_is_one_minus_the_squared_error_of_the_output(pair, removed):
     assert info.dictionary_median == pytest.approx(by_dictionary.quantile(0.5).item(), abs=1e-5)
     for counts, values in ((info.low_rank_counts, by_low_rank), (info.dictionary_counts, by_dictionary)):
         expected = [
-            sum(low <= value < high for value in values.tolist())
-            for low, high in zip(info.edges, info.edges[1:], strict=False)
+            sum(low <= 1 - value < high for value in values.tolist())
+            for low, high in zip(info.lost_edges, info.lost_edges[1:], strict=False)
         ]
         assert list(counts) == expected and sum(counts) == OUT
 
@@ -130,4 +131,6 @@ def test_the_better_form_is_ahead_whichever_it_is():
     ahead = column_info(private, whitening, exact, picks)
     assert behind.ahead == 0 and behind.gain < 0 and behind.low_rank_captured == pytest.approx(1, abs=1e-5)
     assert ahead.ahead == 1 and ahead.gain > 0 and ahead.dictionary == (1.0,)
+    assert ahead.lost_edges[0] == LEAST_LOST and ahead.dictionary_counts[0] == OUT, "nothing lost has a bin too"
+    assert ahead.lost_edges[-1] == 1 and ahead.dictionary_lost == (1.0, LEAST_LOST)
     assert all(isinstance(value, float | int | tuple) for value in dataclasses.astuple(ahead)), "plain numbers only"
