@@ -11,7 +11,7 @@ from compression.analysis import LEAST_LOST, ColumnInfo
 from compression.linalg import Whitening
 from compression.modules import DictionaryLinear, LowRankLinear
 
-BINS_PER_DECADE = 16
+BINS_PER_DECADE = 8
 
 
 def column_info(
