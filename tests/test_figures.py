@@ -398,7 +398,7 @@ def test_both_stored_forms_are_shown_with_what_they_take() -> None:
     assert view.table.rows[0] == ("input factor", 128, 16)
     stored = pattern.mask_view(info, WORDS).summary
     assert "128 × 20 atoms, 10 coefficients for each of the 64 outputs" in stored
-    assert "40.0% of the weight's bytes" in stored or "40% of the weight's bytes" in stored
+    assert "for each atom and output: 40% of the weight's bytes. With 50% removed" in stored
 
 
 def test_one_column_is_drawn_by_what_its_terms_capture() -> None:

@@ -89,7 +89,7 @@ def column_view(info: PatternInfo, words: Words) -> View | None:
             )
         )
     # Room to the right, so that the label of the last point stays inside.
-    figure.update_xaxes(title_text=words("column.x"), range=[0, 1.12 * max(info.rank, info.num_atoms)])
+    figure.update_xaxes(title_text=words("column.x"), range=[0, 1.04 * max(info.rank, info.num_atoms)])
     drawn = column.low_rank_lost + column.dictionary_lost + others
     figure.update_yaxes(title_text=words("column.y"), **_captured_axis(drawn, words))
     figure.update_layout(margin={"t": 84, "r": 16})

@@ -30,7 +30,6 @@ def factors_view(info: PatternInfo, words: Words) -> View:
     figure = go.Figure()
     for key, (left, bottom), (width, height), style in boxes:
         right, top = left + width, bottom + height
-        rows, columns = words.number(height, 0), words.number(width, 0)
         figure.add_trace(
             go.Scatter(
                 x=[left, right, right, left, left],
@@ -47,14 +46,14 @@ def factors_view(info: PatternInfo, words: Words) -> View:
         figure.add_annotation(
             x=(left + right) / 2,
             y=(bottom + top) / 2,
-            text=words("pattern.factor_label", part=words(key), rows=rows, columns=columns),
+            text=words("pattern.factor_label", part=words(key), rows=height, columns=width),
             showarrow=False,
             textangle=-90 if height > width else 0,
             font={"size": 12},
         )
     hidden = {"visible": False, "fixedrange": True}
-    figure.update_xaxes(range=[-gap / 4, across + outputs + gap / 4], constrain="domain", **hidden)
-    figure.update_yaxes(range=[-gap / 4, above + rank + gap / 4], scaleanchor="x", constrain="domain", **hidden)
+    figure.update_xaxes(range=[-gap / 4, across + outputs + gap / 4], **hidden)
+    figure.update_yaxes(range=[-gap / 4, above + rank + gap / 4], scaleanchor="x", **hidden)
     figure.update_layout(margin={"t": 8, "l": 8, "r": 8, "b": 8})
     summary = words(
         "pattern.factors_summary",
