@@ -14,6 +14,8 @@ from compression import accounting
 from compression.types import Allocation, CalibrationSettings, Comparison, ComparisonRun, LinearSite, SiteReport
 
 SPECTRUM_POINTS = 96
+LEAST_LOST = 1e-6
+"""A smaller loss of energy is not told from none: 16-bit values lose about as much."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +197,89 @@ class CompareInfo:
 
 
 @dataclass(frozen=True)
+class ColumnInfo:
+    """One column of ``A = Wᵀ``, one output's weights, as two stored layers see it, and how all columns fare.
+
+    Energies are squared norms in the whitened space, ``‖Lᵀa‖²``: what an output's squared error is made of. Captured is
+    ``1 − ‖Lᵀ(a − â)‖² ÷ ‖Lᵀa‖²``, a share, with â from the 16-bit values a layer stores. A term is one rank-one
+    component of a layer in this column: a shared direction, or an atom, times the column's coefficient. The column
+    shown is the one whose gain (captured by the dictionary minus captured by the low rank) is the median of all:
+    typical, not the best case. Columns without energy are left out of everything.
+
+    Attributes:
+        index: which output the column belongs to, from 0.
+        low_rank: captured by the 1, 2, …, r terms of largest energy; r is the rank, and all terms are in use.
+        dictionary: captured by the 1, 2, …, s terms of largest energy; s is the number of nonzeros a column.
+        more_atoms: what s + 1, s + 2, …, k atoms could capture: those in use and the next best ones, by least squares.
+        num_columns: columns with energy.
+        ahead: share of them of which the dictionary captures more.
+        low_rank_median: median over them of what the low rank captures.
+        dictionary_median: the same of the dictionary.
+        lost_edges: edges of a histogram's bins over the energy lost (``1 − captured``), ascending, each a fixed factor
+            from the next; losses outside 1e-6 … 1 count as these.
+        low_rank_counts: columns in each bin by what the low rank loses.
+        dictionary_counts: the same of the dictionary.
+    """
+
+    index: int
+    low_rank: tuple[float, ...]
+    dictionary: tuple[float, ...]
+    more_atoms: tuple[float, ...]
+    num_columns: int
+    ahead: float
+    low_rank_median: float
+    dictionary_median: float
+    lost_edges: tuple[float, ...]
+    low_rank_counts: tuple[int, ...]
+    dictionary_counts: tuple[int, ...]
+
+    @property
+    def low_rank_lost(self) -> tuple[float, ...]:
+        """What is lost after 0, 1, …, r terms of the low rank; at least `LEAST_LOST`, so that it has a logarithm."""
+        return _lost((0.0, *self.low_rank))
+
+    @property
+    def dictionary_lost(self) -> tuple[float, ...]:
+        """The same after 0, 1, …, s terms of the dictionary."""
+        return _lost((0.0, *self.dictionary))
+
+    @property
+    def more_atoms_lost(self) -> tuple[float, ...]:
+        """The same after s, s + 1, …, k atoms."""
+        return _lost((self.dictionary_captured, *self.more_atoms))
+
+    @property
+    def low_rank_captured(self) -> float:
+        """What the low-rank layer captures of the column."""
+        return self.low_rank[-1]
+
+    @property
+    def dictionary_captured(self) -> float:
+        """What the dictionary layer captures of the column."""
+        return self.dictionary[-1]
+
+    @property
+    def gain(self) -> float:
+        """What the dictionary captures more; negative where it captures less."""
+        return self.dictionary_captured - self.low_rank_captured
+
+    @property
+    def all_atoms(self) -> float:
+        """What the column could capture if it used every atom."""
+        return (self.dictionary + self.more_atoms)[-1]
+
+    @property
+    def atoms_gain(self) -> float:
+        """What all atoms could capture more than the low rank's directions."""
+        return self.all_atoms - self.low_rank_captured
+
+    @property
+    def sparsity_cost(self) -> float:
+        """What leaving the other atoms out costs; `gain` is `atoms_gain` less this."""
+        return self.all_atoms - self.dictionary_captured
+
+
+@dataclass(frozen=True)
 class PatternInfo:
     """What one site's weight is stored as under a low-rank and a dictionary method.
 
@@ -212,6 +297,7 @@ class PatternInfo:
         convergence: relative squared whitened error after each alternation.
         low_rank_error: relative output error of the low-rank form.
         dictionary_error: relative output error of the dictionary form.
+        column: a typical column as both forms see it; None in results of older versions, and for a weight of zeros.
     """
 
     site: str
@@ -225,6 +311,22 @@ class PatternInfo:
     convergence: tuple[float, ...]
     low_rank_error: float
     dictionary_error: float
+    column: ColumnInfo | None = None
+
+    @property
+    def low_rank_share(self) -> float:
+        """Stored bits of the low-rank form ÷ bits of the weight."""
+        return accounting.low_rank_bits(*self.shape, self.rank) / accounting.dense_bits(*self.shape)
+
+    @property
+    def dictionary_share(self) -> float:
+        """Stored bits of the dictionary form, its mask included, ÷ bits of the weight."""
+        stored = accounting.dictionary_bits(*self.shape, self.num_atoms, self.nonzeros_per_column)
+        return stored / accounting.dense_bits(*self.shape)
+
+
+def _lost(captured: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(float(f"{max(1 - value, LEAST_LOST):.4g}") for value in captured)
 
 
 def log_spaced_indices(count: int, points: int = SPECTRUM_POINTS) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ from safetensors.numpy import load_file, save_file
 from compression import analysis, calibration, costs, export, forecast, models, pipeline, store, texts
 from compression.allocation import CURVE_FRACTIONS, POLICIES, SLIDER, Evidence, LossCurves, Spectra, allocate, tabulate
 from compression.calibration import Calibration, Gradients, TextSplit, collect, collect_gradients, split_text
+from compression.columns import column_info
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
 from compression.evaluation.generation import generate
@@ -36,7 +37,7 @@ from compression.linalg import singular_values
 from compression.memory import ModelShape
 from compression.methods import METHODS, create_method
 from compression.models import LoadedModel
-from compression.modules import CompressedLinear, DictionaryLinear
+from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear
 from compression.parallel import parallel_map
 from compression.pipeline import CompressedModel, finish
 from compression.recent import Recent
@@ -737,8 +738,8 @@ class Workbench:
             yield Progress("pattern", index, 2, f"{name}: {site_name}")
             result = create_method(name).compress(weight, None, statistics, fraction)
             layers[name], convergence = result.layer, result.convergence
-        dictionary = layers["compot"]
-        assert isinstance(dictionary, DictionaryLinear)
+        low_rank, dictionary = layers["svd-llm"], layers["compot"]
+        assert isinstance(low_rank, LowRankLinear) and isinstance(dictionary, DictionaryLinear)
         errors = {
             name: pipeline.relative_output_error(weight, layer.dense_weight(), statistics.gram)
             for name, layer in layers.items()
@@ -747,7 +748,7 @@ class Workbench:
             site=site_name,
             shape=(site.out_features, site.in_features),
             removed_fraction=fraction,
-            rank=layers["svd-llm"].spec()["rank"],
+            rank=low_rank.rank,
             num_atoms=dictionary.num_atoms,
             nonzeros_per_column=dictionary.nonzeros_per_column,
             mask_density=_block_density(dictionary.mask().T, 48),
@@ -755,6 +756,7 @@ class Workbench:
             convergence=_rounded(torch.tensor(convergence, dtype=torch.float64)),
             low_rank_error=errors["svd-llm"],
             dictionary_error=errors["compot"],
+            column=column_info(weight, statistics.whitening(), low_rank, dictionary),
         )
 
     # --- before the click ---------------------------------------------------------------------------------------

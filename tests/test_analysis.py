@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from pydantic import TypeAdapter
 
 from compression import accounting, analysis
 from compression.allocation import allocate
@@ -96,3 +97,34 @@ def test_a_standard_error_is_a_factor_on_the_log_scale():
     assert analysis.standard_error_range(20.0, None) is None
     assert analysis.standard_error_range(math.inf, 1.0) is None
     assert replace(SITES[0], block=3).num_weights == 4096
+
+
+def test_a_storage_picture_of_an_older_version_still_reads_and_knows_its_bits():
+    old = {
+        "site": "b.0.q",
+        "shape": (64, 128),
+        "removed_fraction": 0.5,
+        "rank": 16,
+        "num_atoms": 20,
+        "nonzeros_per_column": 10,
+        "mask_density": ((0.5,),),
+        "atom_use": (0.5,),
+        "convergence": (),
+        "low_rank_error": 0.4,
+        "dictionary_error": 0.3,
+    }
+    info = TypeAdapter(analysis.PatternInfo).validate_python(old)
+    assert info.column is None
+    assert info.low_rank_share == 16 * (64 + 128) / (64 * 128)
+    assert info.dictionary_share == (128 * 20 + 64 * 10 + 64 * 20 / 16) / (64 * 128)
+
+
+def test_what_all_atoms_add_less_what_sparsity_costs_is_the_gain():
+    column = analysis.ColumnInfo(3, (0.5, 0.7), (0.6, 0.8), (0.9, 1.0), 8, 1.0, 0.7, 0.8, (0.1, 1.0), (8,), (8,))
+    assert (column.low_rank_captured, column.dictionary_captured, column.all_atoms) == (0.7, 0.8, 1.0)
+    assert column.gain == pytest.approx(0.1)
+    assert column.atoms_gain == pytest.approx(0.3) and column.sparsity_cost == pytest.approx(0.2)
+    assert column.low_rank_lost == (1.0, 0.5, 0.3)
+    assert column.more_atoms_lost == (0.2, 0.1, analysis.LEAST_LOST), "from where the dictionary stops"
+    dense = replace(column, more_atoms=())
+    assert dense.all_atoms == 0.8 and dense.sparsity_cost == 0 and dense.more_atoms_lost == (0.2,)

@@ -16,6 +16,7 @@ from compression.analysis import (
     AnalysisInfo,
     BudgetBar,
     BudgetInfo,
+    ColumnInfo,
     CompareInfo,
     ModelInfo,
     PatternInfo,
@@ -40,6 +41,7 @@ from compression.types import (
 from views import engine
 from views.figures import (
     budget,
+    column,
     forecast,
     heatmap,
     latency,
@@ -53,10 +55,12 @@ from views.figures.common import short_projections
 from views.figures.live_perplexity import LiveTrace, Reading
 from views.live_chart import figure_value
 from views.live_forecast import choices, forecast_value, ordered
+from views.tabs.compare import pattern_updates
 from views.tabs.explore import picture
 from views.texts import TABLES, words
 from views.theme import style_of
 from views.widgets import (
+    ChartPanel,
     Table,
     View,
     alert_html,
@@ -78,6 +82,10 @@ SPECTRUM = SpectrumInfo(
 PATTERN = PatternInfo(
     Q.name, (64, 64), 0.5, 16, 20, 10, ((0.5, 1.0), (0.0, 0.25)), (0.9, 0.4), (0.3, 0.2, 0.15), 0.4, 0.3
 )
+COLUMN = ColumnInfo(
+    3, (0.5, 0.7, 0.75), (0.6, 0.8), (0.85, 0.99), 64, 0.875, 0.7, 0.8, (0.01, 0.1, 0.5, 1.0), (4, 50, 10), (9, 55, 0)
+)
+SEEN = replace(PATTERN, rank=3, num_atoms=4, nonzeros_per_column=2, column=COLUMN)
 
 
 def run(method: str, value: float, warning: str | None = None) -> ComparisonRun:
@@ -363,14 +371,98 @@ def test_site_errors_keep_one_range_and_leave_dense_sites_blank() -> None:
 def test_pattern_pictures() -> None:
     (mask,) = data(pattern.mask_view(PATTERN, WORDS))
     assert mask["z"] == [[0.5, 1.0], [0.0, 0.25]]
-    (use,) = data(pattern.use_view(PATTERN, WORDS))
+    use, low_rank = data(pattern.use_view(PATTERN, WORDS))
     assert use["y"] == [0.9, 0.4]
+    assert (low_rank["x"], low_rank["y"]) == ([1, 16, 16], [1, 1, 0]), "every output uses every direction"
+    assert use["line"]["dash"] != low_rank["line"]["dash"]
     converged = pattern.convergence_view(PATTERN, WORDS)
     assert data(converged)[0]["y"] == [0.3, 0.2, 0.15]
     assert converged.summary == "2 alternations take the squared error from 0.3 to 0.15."
     assert data(converged)[0]["x"] == [0, 1, 2], "the start is not an alternation"
     nothing = pattern.convergence_view(replace(PATTERN, convergence=()), WORDS)
     assert nothing.summary == "This run recorded no convergence."
+
+
+def test_both_stored_forms_are_shown_with_what_they_take() -> None:
+    info = replace(PATTERN, shape=(64, 128), rank=16, num_atoms=20, nonzeros_per_column=10)
+    view = pattern.factors_view(info, WORDS)
+    boxes = {trace["name"]: (trace["x"], trace["y"]) for trace in data(view)}
+    sizes = {name: (max(y) - min(y), max(x) - min(x)) for name, (x, y) in boxes.items()}
+    assert sizes == {"input factor": (128, 16), "output factor": (16, 64), "weight, not stored": (128, 64)}
+    left, top, weight = boxes.values()
+    assert left[1] == weight[1] and top[0] == weight[0], "as the product is written"
+    assert max(left[0]) < min(weight[0]) and max(weight[1]) < min(top[1]), "apart"
+    assert layout(view)["yaxis"]["scaleanchor"] == "x", "to scale"
+    assert {trace["name"]: trace["fill"] for trace in data(view)}["weight, not stored"] == "none"
+    assert "128 × 16 and 16 × 64: 37.5% of the weight's bytes" in view.summary
+    assert view.table.rows[0] == ("input factor", 128, 16)
+    stored = pattern.mask_view(info, WORDS).summary
+    assert "128 × 20 atoms, 10 coefficients for each of the 64 outputs" in stored
+    assert "for each atom and output: 40% of the weight's bytes. With 50% removed" in stored
+
+
+def test_one_column_is_drawn_by_what_its_terms_capture() -> None:
+    view = column.column_view(SEEN, WORDS)
+    assert view is not None
+    low_rank, low_rank_end, dictionary, dictionary_end, others = data(view)
+    assert (low_rank["x"], low_rank["customdata"]) == ([0, 1, 2, 3], [0, 0.5, 0.7, 0.75])
+    assert (dictionary["x"], dictionary["customdata"]) == ([0, 1, 2], [0, 0.6, 0.8])
+    assert (others["x"], others["customdata"]) == ([2, 3, 4], [0.8, 0.85, 0.99]), "goes on where the dictionary stops"
+    assert low_rank["y"] == [1, 0.5, 0.3, 0.25] and others["y"] == [0.2, 0.15, 0.01]
+    assert (low_rank_end["x"], low_rank_end["text"]) == ([3], ["r = 3: 75%"])
+    assert (dictionary_end["x"], dictionary_end["text"]) == ([2], ["s = 2: 80%"])
+    assert low_rank_end["marker"]["symbol"] != dictionary_end["marker"]["symbol"]
+    assert len({trace["line"]["dash"] for trace in (low_rank, dictionary, others)}) == 3
+    axes = layout(view)
+    assert (axes["yaxis"]["type"], axes["yaxis"]["autorange"]) == ("log", "reversed"), "more captured is higher"
+    ticks = dict(zip(axes["yaxis"]["tickvals"], axes["yaxis"]["ticktext"], strict=True))
+    assert (ticks[1], ticks[0.05], ticks[0.01]) == ("0%", "95%", "99%") and min(ticks) == 0.01
+    assert (axes["xaxis"]["title"]["text"], axes["yaxis"]["title"]["text"]) == (
+        "terms used (count)",
+        "captured energy (share)",
+    )
+    assert view.table.rows == ((1, 0.5, 0.6, None), (2, 0.7, 0.8, None), (3, 0.75, None, 0.85), (4, None, None, 0.99))
+
+
+def test_the_column_says_why_the_dictionary_is_ahead_or_that_it_is_not() -> None:
+    ahead = column.column_view(SEEN, WORDS)
+    assert ahead is not None
+    assert ahead.summary == (
+        f"**Why is COMPOT ahead here?** Output 3 of `{Q.name}` is a typical column (its gain is the median): 3 shared "
+        "directions capture 75% of its energy, while the same bytes hold 4 atoms that could capture 99%, and using "
+        "only the best 2 for it costs 19%, which leaves 80%."
+    )
+    for captured in (0.75, 0.7):
+        less = replace(COLUMN, dictionary=(0.6, captured))
+        behind = column.column_view(replace(SEEN, column=less), WORDS)
+        assert behind is not None and behind.summary.startswith("**COMPOT is not ahead here.** Output 3 of")
+    assert "costs 29%, which leaves 70%." in behind.summary
+    dense = column.column_view(replace(SEEN, column=replace(COLUMN, more_atoms=())), WORDS)
+    assert dense is not None and len(data(dense)) == 4 and "costs 0%" in dense.summary
+
+
+def test_all_columns_stand_beside_the_one() -> None:
+    view = column.columns_view(SEEN, WORDS)
+    assert view is not None
+    low_rank, dictionary = data(view)
+    assert low_rank["y"] == dictionary["y"] == [0.01, 0.01, 0.1, 0.5, 1]
+    assert (low_rank["x"], dictionary["x"]) == ([0, 4, 50, 10, 0], [0, 9, 55, 0, 0])
+    assert low_rank["line"]["shape"] == "vh", "a count holds from one edge to the next"
+    assert low_rank["line"]["dash"] != dictionary["line"]["dash"]
+    assert view.summary == (
+        "The dictionary captures more in 87.5% of the 64 columns; the median column keeps 80% of its energy as a "
+        "dictionary and 70% at low rank."
+    )
+    assert view.table.rows == ((0.01, 0.1, 4, 9), (0.1, 0.5, 50, 55), (0.5, 1.0, 10, 0))
+
+
+def test_a_picture_without_a_column_leaves_its_place_empty_and_says_what_to_do() -> None:
+    assert column.column_view(PATTERN, WORDS) is None and column.columns_view(PATTERN, WORDS) is None
+    panel = ChartPanel.__new__(ChartPanel)  # its updates, without a page to lie in
+    panel.words, panel.hint = WORDS, "compute it"
+    assert pattern_updates([panel], [column.column_view], PATTERN, WORDS) == ["", "compute it", ""]
+    chart, summary, table = pattern_updates([panel], [column.column_view], SEEN, WORDS)
+    assert json.loads(chart)["data"] and summary.startswith("**Why") and "Download CSV" in table
 
 
 def test_live_perplexity_shows_the_interval_and_what_is_still_to_come() -> None:
@@ -415,8 +507,12 @@ def test_every_figure_speaks_and_brings_its_table() -> None:
         spectrum.view(SiteViewInfo(Q, SPECTRUM, cell_info(Q, 0.5), 0.1), WORDS),
         perplexity.view(COMPARE, WORDS),
         pattern.mask_view(PATTERN, WORDS),
+        pattern.factors_view(PATTERN, WORDS),
+        column.column_view(SEEN, WORDS),
+        column.columns_view(SEEN, WORDS),
     ]
     for view in views:
+        assert view is not None
         assert layout(view)["meta"]["label"]
         assert "template" not in layout(view)
         rows = list(csv.reader(io.StringIO(view.table.csv())))

@@ -51,6 +51,8 @@ def test_it_covers_every_method_policy_and_slider_position(gallery):
     assert [(f.method, f.policy) for f in gallery.forecasts] == [(m.name, m.own_policy) for m in gallery.methods]
     projections = {pattern.site.split("layers.")[1].split(".", 1)[1] for pattern in gallery.patterns}
     assert projections == set(gallery.analysis.model.projections)
+    for pattern in gallery.patterns:
+        assert pattern.column is not None and len(pattern.column.dictionary) == pattern.nonzeros_per_column
 
 
 def test_the_readme_shows_these_results(gallery):

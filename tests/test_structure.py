@@ -53,7 +53,8 @@ def test_views_hold_no_formulas(path):
         ("calibration", {"methods", "pipeline", "analysis", "workbench", "allocation"}),
         ("methods", {"pipeline", "analysis", "workbench", "allocation", "export"}),
         ("pipeline", {"analysis", "workbench", "export"}),
-        ("analysis", {"workbench", "pipeline", "methods"}),
+        ("analysis", {"workbench", "pipeline", "methods", "columns"}),
+        ("columns", {"workbench", "pipeline", "methods"}),
     ],
 )
 def test_imports_point_downwards(lower, higher):

@@ -165,6 +165,14 @@ def test_what_a_site_is_stored_as(recipe):
     average = sum(map(sum, info.mask_density)) / len(info.mask_density) / 48
     assert average == pytest.approx(info.nonzeros_per_column / info.num_atoms, rel=0.05)
     assert list(info.atom_use) == sorted(info.atom_use, reverse=True) and len(info.atom_use) == info.num_atoms
+    column = info.column
+    assert (len(column.low_rank), len(column.dictionary)) == (info.rank, info.nonzeros_per_column)
+    assert len(column.dictionary) + len(column.more_atoms) == info.num_atoms and column.num_columns == 96
+    for captured, error in (
+        (column.low_rank_median, info.low_rank_error),
+        (column.dictionary_median, info.dictionary_error),
+    ):
+        assert captured == pytest.approx(1 - error**2, abs=0.02), "columns of a random weight are much alike"
     with pytest.raises(UserError, match="has no site 'nothing'"):
         finish(bench.pattern(even, "nothing"))
     with pytest.raises(UserError, match="stays dense"):

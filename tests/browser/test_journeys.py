@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
     from compression.forecast import Prediction
 
-TABS = {"Explore": ("heatmap", "spectrum", "budget"), "Compare": ("perplexity", "errors", "mask"), "Test live": ()}
+TABS = {
+    "Explore": ("heatmap", "spectrum", "budget"),
+    "Compare": ("perplexity", "errors", "factors", "mask", "column", "columns"),
+    "Test live": (),
+}
 LIVE_TIMEOUT = 420_000
 """Milliseconds for a first live measurement: the model may have to be converted and calibrated."""
 
@@ -45,6 +49,21 @@ def test_the_first_picture_is_true_and_needs_no_click(open_page: OpenPage) -> No
     measured = page.locator("#cards .card", has_text="Measured perplexity")
     assert re.search(r"\d+\.\d", measured.inner_text())
     assert "210" in page.locator("#heatmap-summary").inner_text()
+
+
+def test_another_site_of_the_storage_picture_is_drawn_and_says_why(open_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page()
+    open_tab(page, "Compare")
+    expect(page.locator("#column-summary")).to_contain_text("self_attn.q_proj")
+    box = page.locator("#pattern-site input")
+    box.fill("model.layers.15.mlp.up_proj")
+    box.press("Enter")
+    expect(page.locator("#column-summary")).to_contain_text("Why is COMPOT ahead here? Output")
+    expect(page.locator("#column-summary")).to_contain_text("mlp.up_proj")
+    expect(page.locator("#columns-summary")).to_contain_text("of the 1\u202f536 columns")
+    expect(page.locator("#factors-summary")).to_contain_text("× 1536")
 
 
 def test_moving_the_slider_changes_heatmap_and_budget(open_page: OpenPage) -> None:

@@ -1,4 +1,4 @@
-"""Rank versus sparsity for one site: the mask of S, how often atoms are used, how COMPOT converges."""
+"""Rank versus sparsity for one site: two factors or a mask, how often atoms are used, how COMPOT converges."""
 
 from __future__ import annotations
 
@@ -7,11 +7,66 @@ import plotly.graph_objects as go
 from compression.analysis import PatternInfo
 from views.figures.common import colour_bar, finish
 from views.texts import Words
-from views.theme import BLUE, GREEN, SCALE
+from views.theme import GREEN, NEUTRAL, SCALE, faded, style_of
 from views.widgets import Table, View
 
 MASK_HEIGHT = 400
 LINE_HEIGHT = 300
+
+
+def factors_view(info: PatternInfo, words: Words) -> View:
+    """The two factors of the low rank around the weight they stand for, to scale, as the product is written."""
+    outputs, inputs = info.shape
+    rank = info.rank
+    gap = max(info.shape) / 16
+    colour, _, dash = style_of("svd-llm")
+    across, above = rank + gap, inputs + gap
+    stored = {"line": {"color": colour, "width": 2}, "fillcolor": faded(colour)}
+    boxes = (
+        ("pattern.factor_in", (0, 0), (rank, inputs), stored),
+        ("pattern.factor_out", (across, above), (outputs, rank), stored),
+        ("pattern.factor_weight", (across, 0), (outputs, inputs), {"line": {"color": NEUTRAL, "dash": dash}}),
+    )
+    figure = go.Figure()
+    for key, (left, bottom), (width, height), style in boxes:
+        right, top = left + width, bottom + height
+        figure.add_trace(
+            go.Scatter(
+                x=[left, right, right, left, left],
+                y=[bottom, bottom, top, top, bottom],
+                mode="lines",
+                name=words(key),
+                fill="toself" if "fillcolor" in style else "none",
+                hoveron="fills" if "fillcolor" in style else "points",
+                hoverinfo="name",
+                showlegend=False,
+                **style,
+            )
+        )
+        figure.add_annotation(
+            x=(left + right) / 2,
+            y=(bottom + top) / 2,
+            text=words("pattern.factor_label", part=words(key), rows=height, columns=width),
+            showarrow=False,
+            textangle=-90 if height > width else 0,
+            font={"size": 12},
+        )
+    hidden = {"visible": False, "fixedrange": True}
+    figure.update_xaxes(range=[-gap / 4, across + outputs + gap / 4], **hidden)
+    figure.update_yaxes(range=[-gap / 4, above + rank + gap / 4], scaleanchor="x", **hidden)
+    figure.update_layout(margin={"t": 8, "l": 8, "r": 8, "b": 8})
+    summary = words(
+        "pattern.factors_summary",
+        inputs=inputs,
+        outputs=outputs,
+        rank=rank,
+        share=words.percent(info.low_rank_share),
+    )
+    headers = tuple(words(f"pattern.column.{key}") for key in ("part", "rows", "columns"))
+    table_rows = tuple((words(key), height, width) for key, _, (width, height), _ in boxes)
+    return View(
+        finish(figure, MASK_HEIGHT, words("pattern.factors")), summary, Table(f"rank-{info.site}", headers, table_rows)
+    )
 
 
 def mask_view(info: PatternInfo, words: Words) -> View:
@@ -39,26 +94,49 @@ def mask_view(info: PatternInfo, words: Words) -> View:
         nonzeros=info.nonzeros_per_column,
         dictionary=words.significant(info.dictionary_error),
     )
+    stored = words(
+        "pattern.mask_stored",
+        inputs=info.shape[1],
+        outputs=info.shape[0],
+        atoms=info.num_atoms,
+        nonzeros=info.nonzeros_per_column,
+        share=words.percent(info.dictionary_share),
+    )
     headers = (words("pattern.mask_y"), words("pattern.mask_x"), words("pattern.mask_scale"))
     rows = tuple((i, j, value) for i, row in enumerate(info.mask_density) for j, value in enumerate(row))
-    return View(finish(figure, MASK_HEIGHT, words("pattern.mask")), summary, Table(f"mask-{info.site}", headers, rows))
+    table = Table(f"mask-{info.site}", headers, rows)
+    return View(finish(figure, MASK_HEIGHT, words("pattern.mask")), f"{stored} {summary}", table)
 
 
 def use_view(info: PatternInfo, words: Words) -> View:
-    """Share of outputs that use each atom, descending."""
+    """Share of outputs that use each atom, descending, beside the low rank, whose directions serve all."""
+    colour, _, dash = style_of("compot")
+    low_colour, _, low_dash = style_of("svd-llm")
     figure = go.Figure(
-        go.Scatter(
-            x=list(range(1, len(info.atom_use) + 1)),
-            y=list(info.atom_use),
-            mode="lines",
-            line={"color": BLUE, "width": 2},
-            fill="tozeroy",
-            fillcolor="rgba(0,114,178,0.15)",
-            hovertemplate="%{x}: %{y:.1%}<extra></extra>",
-        )
+        [
+            go.Scatter(
+                x=list(range(1, len(info.atom_use) + 1)),
+                y=list(info.atom_use),
+                mode="lines",
+                name=words("pattern.use_dictionary", count=info.num_atoms),
+                line={"color": colour, "dash": dash, "width": 2},
+                fill="tozeroy",
+                fillcolor="rgba(0,114,178,0.15)",
+                hovertemplate="%{x}: %{y:.1%}<extra></extra>",
+            ),
+            go.Scatter(
+                x=[1, info.rank, info.rank],
+                y=[1, 1, 0],
+                mode="lines",
+                name=words("pattern.use_low_rank", count=info.rank),
+                line={"color": low_colour, "dash": low_dash, "width": 2},
+                hoverinfo="skip",
+            ),
+        ]
     )
     figure.update_xaxes(title_text=words("pattern.use_x"))
-    figure.update_yaxes(title_text=words("pattern.use_y"), tickformat=".0%", range=[0, 1])
+    figure.update_yaxes(title_text=words("pattern.use_y"), tickformat=".0%", range=[0, 1.02])
+    figure.update_layout(margin={"t": 60})
     summary = words(
         "pattern.use_summary",
         atoms=info.num_atoms,

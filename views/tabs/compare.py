@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from compression.analysis import CompareInfo, compare_info
+from compression.analysis import CompareInfo, PatternInfo, compare_info
 from compression.errors import UserError
 from compression.types import ComparisonRun, PerplexityReport, Progress
 from views import engine
 from views.context import Context
-from views.figures import pattern, perplexity, site_errors
+from views.figures import column, pattern, perplexity, site_errors
 from views.texts import Words
 from views.widgets import (
     ChartPanel,
@@ -201,14 +201,21 @@ def build(context: Context) -> None:
 
 
 def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) -> None:
-    """The lower half: one site's mask, atom use and convergence."""
+    """The lower half: one site as a low rank and as a dictionary, and one column of it as both see it."""
     words = context.words
     model_id = engine.default_model_id()
     analysis = engine.analysis_of(model_id)
     sites = [] if analysis is None else [site.name for site in analysis.model.sites]
     first = next((site for site in sites if engine.pattern_of(model_id, site) is not None), None)
     info = None if first is None else engine.pattern_of(model_id, first)
-    makers = (pattern.mask_view, pattern.use_view, pattern.convergence_view)
+    makers = (
+        pattern.factors_view,
+        pattern.mask_view,
+        pattern.use_view,
+        pattern.convergence_view,
+        column.column_view,
+        column.columns_view,
+    )
     views: list[View | None] = [None if info is None else make(info, words) for make in makers]
 
     with gr.Column(elem_classes=["sheet"]):
@@ -224,11 +231,16 @@ def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) ->
                 )
                 status = status_area("pattern-status")
     with gr.Row(equal_height=False):
-        mask = ChartPanel(words, words("pattern.mask"), pattern.MASK_HEIGHT, views[0], "mask")
-        with gr.Column(min_width=280):
-            use = ChartPanel(words, words("pattern.use"), pattern.LINE_HEIGHT, views[1], "atom-use")
-            convergence = ChartPanel(words, words("pattern.convergence"), pattern.LINE_HEIGHT, views[2], "convergence")
-    panels = (mask, use, convergence)
+        factors = ChartPanel(words, words("pattern.factors"), pattern.MASK_HEIGHT, views[0], "factors")
+        mask = ChartPanel(words, words("pattern.mask"), pattern.MASK_HEIGHT, views[1], "mask")
+    with gr.Row(equal_height=False):
+        use = ChartPanel(words, words("pattern.use"), pattern.LINE_HEIGHT, views[2], "atom-use")
+        convergence = ChartPanel(words, words("pattern.convergence"), pattern.LINE_HEIGHT, views[3], "convergence")
+    hint = words("column.none", button=words("compare.pattern_button"))
+    with gr.Row(equal_height=False):
+        seen = ChartPanel(words, words("column.title"), column.HEIGHT, views[4], "column", hint)
+        everyone = ChartPanel(words, words("columns.title"), column.HEIGHT, views[5], "columns", hint)
+    panels = (factors, mask, use, convergence, seen, everyone)
     outputs = [output for panel in panels for output in panel.outputs]
 
     def drawn(model_id: str, site: str | None) -> list[Any]:
@@ -236,7 +248,7 @@ def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) ->
         if info is None:
             text = words("compare.pattern_missing", site=site, button=words("compare.pattern_button"))
             return [status_html(text), *(gr.skip() for _ in outputs)]
-        return [status_html(), *_pattern_updates(panels, makers, info, words)]
+        return [status_html(), *pattern_updates(panels, makers, info, words)]
 
     def compute(model_id: str, site: str | None, ratio: float, policy: str) -> Generator[list[Any], None, None]:
         if not site:
@@ -248,7 +260,7 @@ def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) ->
         wanted = engine.recipe(model_id, "compot", policy, ratio)
         info = yield from engine.relay(engine.workbench().pattern(wanted, site), show)
         engine.keep_pattern(model_id, info)
-        yield [status_html(), *_pattern_updates(panels, makers, info, words)]
+        yield [status_html(), *pattern_updates(panels, makers, info, words)]
 
     def new_model(model_id: str) -> list[Any]:
         analysis = engine.analysis_of(model_id)
@@ -258,7 +270,7 @@ def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) ->
         info = None if first is None else engine.pattern_of(model_id, first)
         if info is None:
             return [chosen, status_html(), *(value for panel in panels for value in panel.cleared())]
-        return [chosen, status_html(), *_pattern_updates(panels, makers, info, words)]
+        return [chosen, status_html(), *pattern_updates(panels, makers, info, words)]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     site.input(drawn, [context.model_id, site], [status, *outputs], trigger_mode="always_last", **quiet)
@@ -266,8 +278,16 @@ def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) ->
     context.heavy(button, cancel, status, compute, [context.model_id, site, ratio, policy], outputs)
 
 
-def _pattern_updates(panels: Any, makers: Any, info: Any, words: Words) -> list[Any]:
-    return [value for panel, make in zip(panels, makers, strict=True) for value in panel.updates(make(info, words))]
+def pattern_updates(
+    panels: Sequence[ChartPanel],
+    makers: Sequence[Callable[[PatternInfo, Words], View | None]],
+    info: PatternInfo,
+    words: Words,
+) -> list[Any]:
+    """New values for the outputs of all panels; a panel whose picture there is none is emptied."""
+    views = [make(info, words) for make in makers]
+    filled = zip(panels, views, strict=True)
+    return [new for panel, view in filled for new in (panel.cleared() if view is None else panel.updates(view))]
 
 
 def _choice(budget: Budget, live_policy: str | None, words: Words, label: str = "") -> tuple[str, str]:

@@ -223,6 +223,22 @@ ENGLISH: Mapping[str, str] = {
     "errors.summary_none": "{method} ({policy}) has no measured output errors.",
     "errors.column.error": "Relative output error",
     "pattern.title": "Rank versus sparsity: how one weight is stored",
+    "pattern.factors": "The low rank, to scale",
+    "pattern.factor_in": "input factor",
+    "pattern.factor_out": "output factor",
+    "pattern.factor_weight": "weight, not stored",
+    "pattern.factor_label": "{part}<br>{rows} × {columns}",
+    "pattern.factors_summary": (
+        "The low rank stores two dense factors, {inputs} × {rank} and {rank} × {outputs}: {share} of the weight's "
+        "bytes. Every one of the {outputs} outputs is a mixture of all {rank} shared directions."
+    ),
+    "pattern.column.part": "Part",
+    "pattern.column.rows": "Rows",
+    "pattern.column.columns": "Columns",
+    "pattern.mask_stored": (
+        "The dictionary stores {inputs} × {atoms} atoms, {nonzeros} coefficients for each of the {outputs} outputs, "
+        "and a mask of one bit for each atom and output: {share} of the weight's bytes."
+    ),
     "pattern.mask": "Where the dictionary's nonzeros are",
     "pattern.mask_x": "output (block of columns)",
     "pattern.mask_y": "atom (block)",
@@ -234,6 +250,8 @@ ENGLISH: Mapping[str, str] = {
     "pattern.use": "How often atoms are used",
     "pattern.use_x": "atom (sorted by use)",
     "pattern.use_y": "share of outputs using it",
+    "pattern.use_dictionary": "dictionary, {count} atoms",
+    "pattern.use_low_rank": "low rank, {count} directions",
     "pattern.use_summary": (
         "The busiest of {atoms} atoms serves {most} of the outputs, the rarest {least}; "
         "a low-rank factor would serve all."
@@ -243,6 +261,35 @@ ENGLISH: Mapping[str, str] = {
     "pattern.convergence_y": "squared error, whitened (share)",
     "pattern.convergence_summary": "{count} alternations take the squared error from {first} to {last}.",
     "pattern.convergence_none": "This run recorded no convergence.",
+    "column.title": "One column, seen by both",
+    "column.x": "terms used (count)",
+    "column.y": "captured energy (share)",
+    "column.low_rank": "low rank (SVD-LLM)",
+    "column.dictionary": "dictionary (COMPOT)",
+    "column.others": "the {count} atoms left out",
+    "column.table_others": "with more atoms",
+    "column.end_low_rank": "r = {count}: {captured}",
+    "column.end_dictionary": "s = {count}: {captured}",
+    "column.hover": "%{x} terms: %{customdata:.2%}",
+    "column.ahead": (
+        "**Why is COMPOT ahead here?** Output {index} of {site} is a typical column (its gain is the median): {rank} "
+        "shared directions capture {low_rank} of its energy, while the same bytes hold {atoms} atoms that could "
+        "capture {all_atoms}, and using only the best {nonzeros} for it costs {cost}, which leaves {dictionary}."
+    ),
+    "column.behind": (
+        "**COMPOT is not ahead here.** Output {index} of {site} is a typical column (its gain is the median): {rank} "
+        "shared directions capture {low_rank} of its energy, while the same bytes hold {atoms} atoms that could "
+        "capture {all_atoms}, but using only the best {nonzeros} for it costs {cost}, which leaves {dictionary}."
+    ),
+    "column.none": "No column has been computed for this site; “{button}” does it.",
+    "columns.title": "All columns",
+    "columns.x": "columns (count)",
+    "columns.lost_from": "lost energy, from",
+    "columns.lost_to": "lost energy, to",
+    "columns.summary": (
+        "The dictionary captures more in {ahead} of the {columns} columns; the median column keeps {dictionary} of its "
+        "energy as a dictionary and {low_rank} at low rank."
+    ),
     # Test live
     "live.tab": "Test live",
     "live.text": "Your text",
