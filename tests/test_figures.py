@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from views.live_forecast import choices, forecast_value, ordered
 
 from compression.analysis import (
     AnalysisInfo,
@@ -54,7 +55,6 @@ from views.figures import (
 from views.figures.common import short_projections
 from views.figures.live_perplexity import LiveTrace, Reading
 from views.live_chart import figure_value
-from views.live_forecast import choices, forecast_value, ordered
 from views.tabs.compare import pattern_updates
 from views.tabs.explore import picture
 from views.texts import TABLES, words
