@@ -18,8 +18,8 @@ from transformers.modeling_utils import PreTrainedModel
 from compression.errors import UserError
 from compression.sites import output_head
 
-CHUNK_VALUES = 2**22
-"""Logits compared at a time: about four float64 tensors of that size exist at once, 130 MB, whatever the vocabulary."""
+CHUNK_VALUES = 2**21
+"""Logits compared at a time: a few float64 tensors of that size exist at once, about 100 MB whatever the vocabulary."""
 
 
 @dataclass(frozen=True)
