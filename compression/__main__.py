@@ -591,7 +591,7 @@ def gallery(
     removed: Annotated[str, typer.Option(help="Comma-separated removed fractions.")] = "0.1,0.2,0.3,0.4",
     json_file: JsonOption = None,
 ) -> None:
-    """Precompute what the app shows at first paint (about twenty minutes on two cores)."""
+    """Precompute what the app shows at first paint (about half an hour on two cores)."""
     from compression.gallery import Gallery, gallery_recipes, registered_methods, registered_policies, save_gallery
     from compression.workbench import get_workbench
 
