@@ -23,7 +23,7 @@ from rich.table import Table
 from compression import analysis, forecast, models, store, texts, types
 from compression.benchmarks import inference_report, memory_report, solver
 from compression.errors import UserError
-from compression.recipe import Guards, Pins, Recipe, parse_pin
+from compression.recipe import Guards, Pins, Recipe, over_seeds, parse_pin
 
 if TYPE_CHECKING:
     from compression.workbench import Predict
@@ -412,6 +412,7 @@ def compare(
     sequence_length: LengthOption = 512,
     gradient_sequences: GradientsOption = 32,
     seed: SeedOption = 0,
+    seeds: Annotated[int, typer.Option(help="Number of calibration seeds a setting, from --seed on.")] = 1,
     iterations: IterationsOption = None,
     atoms_per_nonzero: RatioOption = None,
     damping: DampingOption = None,
@@ -431,7 +432,7 @@ def compare(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     json_file: JsonOption = None,
 ) -> None:
-    """Measure methods and policies side by side: one model, one calibration, one text."""
+    """Measure methods and policies side by side: one model, one calibration text, one evaluation text."""
     from compression.workbench import get_workbench
 
     recipes = _recipes(
@@ -453,7 +454,7 @@ def compare(
     )
     check_output(json_file)
     predict_for: Predict = "loss-aware" if predicted is None else "always" if predicted else "never"
-    comparison = run(get_workbench().compare(recipes, text, window, max_windows, predict_for))
+    comparison = run(get_workbench().compare(over_seeds(recipes, seeds), text, window, max_windows, predict_for))
     show_comparison(comparison, markdown)
     write(comparison, json_file)
 
@@ -506,10 +507,19 @@ def comparison_markdown(comparison: types.Comparison) -> str:
 
 
 def comparison_rows(comparison: types.Comparison) -> list[tuple[str, ...]]:
-    """The cells of a comparison's table, header first."""
-    header = ("method", "policy", "removed (sites)", "removed (whole model)", "perplexity", "predicted", "compress, s")
+    """The cells of a comparison's table, header first; one row a setting, its seeds side by side in one cell."""
+    settings = analysis.by_setting(comparison.runs)
+    seeds = any(spread is not None for _, spread in settings)
+    divergences = any(run.mean_kl is not None for run, _ in settings)
+    header = (
+        *("method", "policy", "removed (sites)", "removed (whole model)", "perplexity"),
+        *(("over seeds",) if seeds else ()),
+        "predicted",
+        *(("mean KL, nats", "99th percentile KL, nats", "same top-1") if divergences else ()),
+        "compress, s",
+    )
     reference = _perplexity(comparison.dense.perplexity, comparison.dense.perplexity_stderr)
-    dense = ("dense", "", "0", "0", reference, "", "")
+    dense = ("dense", "", "0", "0", reference, *[""] * (len(header) - 5))
     rows = [
         (
             run.method,
@@ -517,10 +527,12 @@ def comparison_rows(comparison: types.Comparison) -> list[tuple[str, ...]]:
             f"{run.removed_fraction:.3f}",
             f"{run.whole_model_removed_fraction:.3f}",
             _perplexity(run.perplexity, run.perplexity_stderr),
+            *((_spread(spread),) if seeds else ()),
             _predicted(run),
+            *(_divergences(run) if divergences else ()),
             f"{run.compress_seconds:.1f}",
         )
-        for run in comparison.runs
+        for run, spread in settings
     ]
     return [header, dense, *rows]
 
@@ -539,6 +551,13 @@ def comparison_captions(comparison: types.Comparison) -> list[str]:
             " Predicted from probes on calibration text that no statistic has seen, before this text was looked at; in "
             "brackets the 95 % band."
         )
+    if any(run.mean_kl is not None for run in comparison.runs):
+        caption += (
+            " KL is that of the compressed from the dense model's distribution over the next token, KL(dense ‖ "
+            "compressed), at every scored token."
+        )
+    if any(spread is not None for _, spread in analysis.by_setting(comparison.runs)):
+        caption += " Over seeds: lowest to highest perplexity with so many other choices of calibration sequences."
     return [caption, *dict.fromkeys(run.warning for run in comparison.runs if run.warning)]
 
 
@@ -546,6 +565,18 @@ def _predicted(run: types.ComparisonRun) -> str:
     if run.predicted_perplexity is None:
         return "no forecast" if run.forecast_problem else ""
     return f"{run.predicted_perplexity:.2f} ({run.predicted_low:.2f} to {run.predicted_high:.2f})"
+
+
+def _spread(spread: analysis.SeedSpread | None) -> str:
+    if spread is None:
+        return ""
+    return f"{_perplexity(spread.low, None)} to {_perplexity(spread.high, None)} ({spread.count} seeds)"
+
+
+def _divergences(run: types.ComparisonRun) -> tuple[str, str, str]:
+    if run.mean_kl is None or run.p99_kl is None or run.top1_agreement is None:
+        return "", "", ""
+    return f"{run.mean_kl:.3f}", f"{run.p99_kl:.2f}", f"{run.top1_agreement:.1%}"
 
 
 def _perplexity(value: float, stderr: float | None) -> str:
@@ -561,20 +592,15 @@ def gallery(
     removed: Annotated[str, typer.Option(help="Comma-separated removed fractions.")] = "0.1,0.2,0.3,0.4",
     json_file: JsonOption = None,
 ) -> None:
-    """Precompute what the app shows at first paint (about twenty minutes on two cores)."""
-    from compression.gallery import Gallery, gallery_policies, registered_methods, registered_policies, save_gallery
+    """Precompute what the app shows at first paint (about half an hour on two cores)."""
+    from compression.gallery import Gallery, gallery_recipes, registered_methods, registered_policies, save_gallery
     from compression.workbench import get_workbench
 
     workbench, methods, policies = get_workbench(), registered_methods(), registered_policies()
     info = run(workbench.analyze(model, policies=policies))
     fractions = _numbers(removed, "--removed")
     forecasts = tuple(run(workbench.forecast(Recipe(model, m.name, m.own_policy))) for m in methods)
-    recipes = tuple(
-        Recipe(model, m.name, policy, fraction)
-        for fraction in fractions
-        for m in methods
-        for policy in gallery_policies(m)
-    )
+    recipes = gallery_recipes(model, methods, tuple(fractions))
     comparison = run(workbench.compare(recipes, "sotu-evaluation", predict="stored"))
     middle = info.model.blocks[len(info.model.blocks) // 2]
     sites = [info.model.site_at(middle, projection) for projection in info.model.projections]

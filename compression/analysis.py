@@ -7,6 +7,7 @@ computes anything beyond layout.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 
@@ -164,6 +165,23 @@ class ErrorSeries:
 
 
 @dataclass(frozen=True)
+class SeedSpread:
+    """Perplexity of one setting over the seeds of its calibration.
+
+    Attributes:
+        low: smallest perplexity.
+        high: largest perplexity.
+        count: number of seeds, at least 2.
+        values: the perplexities by ascending seed.
+    """
+
+    low: float
+    high: float
+    count: int
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class CompareInfo:
     """Runs at one budget, side by side.
 
@@ -174,12 +192,13 @@ class CompareInfo:
         dense_perplexity: of the dense model.
         dense_perplexity_stderr: its standard error over windows.
         dense_range: one standard error to both sides, on the log scale; None without one.
-        rows: the runs.
+        rows: one run a setting, that with the lowest seed (0 unless another was asked for).
         ranges: for each run, one standard error to both sides, on the log scale.
         sites: site names in order.
         series: error per site for each run.
         best: index of the run with the lowest perplexity.
         worst: index of the run with the highest.
+        spreads: for each run, the perplexities over its setting's seeds; None where only one was measured.
     """
 
     model_id: str
@@ -194,6 +213,7 @@ class CompareInfo:
     series: tuple[ErrorSeries, ...]
     best: int
     worst: int
+    spreads: tuple[SeedSpread | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -420,10 +440,11 @@ def describe_convention(comparison: Comparison) -> str:
 
 
 def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo:
-    """The runs of a comparison whose target is nearest to `removed_fraction`."""
+    """The settings of a comparison whose target is nearest to `removed_fraction`."""
     targets = sorted({run.removed_fraction_target for run in comparison.runs})
     target = min(targets, key=lambda value: abs(value - removed_fraction))
-    rows = tuple(run for run in comparison.runs if run.removed_fraction_target == target)
+    settings = by_setting(tuple(run for run in comparison.runs if run.removed_fraction_target == target))
+    rows = tuple(run for run, _ in settings)
     names = tuple(site.name for site in rows[0].sites)
     series = tuple(ErrorSeries(run.method, run.policy, tuple(map(_site_error, run.sites))) for run in rows)
     order = sorted(range(len(rows)), key=lambda i: rows[i].perplexity)
@@ -440,7 +461,26 @@ def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo
         series=series,
         best=order[0],
         worst=order[-1],
+        spreads=tuple(spread for _, spread in settings),
     )
+
+
+def by_setting(runs: tuple[ComparisonRun, ...]) -> tuple[tuple[ComparisonRun, SeedSpread | None], ...]:
+    """Gather the seeds of each setting: the run with the lowest seed, and the spread where there are several.
+
+    Settings stand in the order of their first run.
+    """
+    settings: dict[str, list[ComparisonRun]] = {}
+    for run in runs:
+        key = json.dumps([run.method, run.policy, run.removed_fraction_target, run.settings], sort_keys=True)
+        settings.setdefault(key, []).append(run)
+    gathered = []
+    for same in settings.values():
+        by_seed = {run.seed: run for run in sorted(same, key=lambda run: run.seed)}
+        values = tuple(run.perplexity for run in by_seed.values())
+        spread = SeedSpread(min(values), max(values), len(values), values) if len(values) > 1 else None
+        gathered.append((next(iter(by_seed.values())), spread))
+    return tuple(gathered)
 
 
 def standard_error_range(perplexity: float, stderr: float | None) -> tuple[float, float] | None:

@@ -17,9 +17,14 @@ from compression.allocation import Evidence, LossCurves
 from compression.analysis import AnalysisInfo, PatternInfo
 from compression.errors import UserError
 from compression.forecast import ForecastReport
+from compression.recipe import Recipe
 from compression.types import Comparison, MethodInfo
 
 EVIDENCE_FILE = "evidence.safetensors"
+SEED_FRACTION = 0.2
+"""Removed fraction at which the spread over seeds is measured."""
+OTHER_SEEDS = (1, 2)
+"""Calibration seeds measured there besides 0."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,27 @@ def registered_policies() -> tuple[str, ...]:
 def gallery_policies(method: MethodInfo) -> tuple[str, ...]:
     """The policies a method is measured under: the same share everywhere, its own, and the one that knows the loss."""
     return tuple(dict.fromkeys(("uniform", method.own_policy, "fisher")))
+
+
+def gallery_recipes(model_id: str, methods: tuple[MethodInfo, ...], fractions: tuple[float, ...]) -> tuple[Recipe, ...]:
+    """What a gallery measures: all methods under their policies at every removed fraction, then the other seeds.
+
+    Seeds other than 0 are measured at `SEED_FRACTION` alone, under each method's own policy, and not for a method that
+    needs no calibration.
+    """
+    recipes = [
+        Recipe(model_id, method.name, policy, fraction)
+        for fraction in fractions
+        for method in methods
+        for policy in gallery_policies(method)
+    ]
+    seeds = [
+        Recipe(model_id, method.name, method.own_policy, SEED_FRACTION, seed=seed)
+        for seed in OTHER_SEEDS
+        for method in methods
+        if method.uses_calibration and SEED_FRACTION in fractions
+    ]
+    return (*recipes, *seeds)
 
 
 def load_gallery(directory: Path) -> Gallery:

@@ -17,6 +17,8 @@ DENSE = "dense"
 """The method name that stands for "not compressed"."""
 OWN = "own"
 """The policy name that stands for the one a method was published with."""
+MAX_SEEDS = 16
+"""So many seeds a setting are measured at most."""
 Pins = tuple[tuple[str, float], ...]
 """Patterns of site names (``*`` matches anything) and the removed fraction each is held at; the last match counts."""
 
@@ -155,6 +157,18 @@ class Recipe:
         policy = "uniform" if self.is_dense else self.build_method().own_policy
         return dataclasses.replace(self, policy=policy)
 
+    def depends_on_seed(self) -> bool:
+        """Whether another calibration could change the compressed model.
+
+        Raises:
+            UserError: if there is no such method or policy.
+        """
+        from compression.allocation import POLICIES, check_policy
+
+        recipe = self.resolved()
+        check_policy(recipe.policy)
+        return not self.is_dense and (self.build_method().uses_calibration or POLICIES[recipe.policy].uses_curves)
+
     def check(self) -> None:
         """Refuse what cannot be carried out, before anything is loaded.
 
@@ -176,3 +190,21 @@ class Recipe:
                 raise UserError(f"The number for {name} must be from 1 to 65536, but {value} was given.")
         if not 0 <= self.seed < 2**31:
             raise UserError(f"The seed must be a whole number from 0 to {2**31 - 1}, but {self.seed} was given.")
+
+
+def over_seeds(recipes: tuple[Recipe, ...], count: int) -> tuple[Recipe, ...]:
+    """Every recipe with `count` consecutive seeds from its own on, the first seed of all before the second of any.
+
+    What no calibration can change is not repeated.
+
+    Raises:
+        UserError: if `count` is not from 1 to 16, or a recipe names no method or policy.
+    """
+    if not 1 <= count <= MAX_SEEDS:
+        raise UserError(f"The number of seeds must be from 1 to {MAX_SEEDS}, but {count} was given.")
+    return tuple(
+        dataclasses.replace(recipe, seed=recipe.seed + step)
+        for step in range(count)
+        for recipe in recipes
+        if step == 0 or recipe.depends_on_seed()
+    )

@@ -141,6 +141,16 @@ def decoder_of(model: PreTrainedModel) -> nn.Module:
     return model.base_model
 
 
+def output_head(model: PreTrainedModel) -> nn.Module:
+    """The language-modelling head: from the hidden states after the final norm, (…, width), to logits.
+
+    Nothing follows it in the architectures of `MODEL_TYPES`.
+    """
+    head = model.get_output_embeddings()
+    assert isinstance(head, nn.Module)
+    return head
+
+
 # --- one block at a time ----------------------------------------------------------------------------------------------
 
 

@@ -271,6 +271,8 @@ def measured_settings(comparison: Comparison | None) -> tuple[MeasuredSetting, .
     """The runs of a comparison by method and policy, each by removed fraction, in the order they came."""
     found: dict[tuple[str, str], list[ComparisonRun]] = {}
     for run in comparison.runs if comparison else ():
+        if run.seed:  # the spread over seeds is the comparison's business
+            continue
         found.setdefault((run.method, run.policy), []).append(run)
     return tuple(
         MeasuredSetting(*names, tuple(sorted(runs, key=lambda run: run.removed_fraction_target)))

@@ -326,10 +326,16 @@ class Probe:
 
 @dataclass(frozen=True)
 class ComparisonRun:
-    """One (method, policy, removed fraction) of a comparison, measured, and its forecast where one was made.
+    """One (method, policy, removed fraction, seed) of a comparison, measured, and its forecast where one was made.
 
     The forecast is that of the dense perplexity on the same text times the change foretold from probes; `predicted_low`
     and `predicted_high` are its 95 % band, and `forecast_problem` says why there is none.
+
+    The divergences are from the dense model, at the positions that perplexity scores: `mean_kl` and `p99_kl` are the
+    mean and the 99th percentile over positions of KL(dense ‖ compressed), in nats; `top1_agreement` is the share of
+    positions, in [0, 1], at which both have the same most probable token. They are None in results made without them.
+
+    `seed` is the calibration's: runs that differ in nothing else tell how much its choice of text matters.
     """
 
     method: str
@@ -355,11 +361,18 @@ class ComparisonRun:
     predicted_low: float | None = None
     predicted_high: float | None = None
     forecast_problem: str = ""
+    mean_kl: float | None = None
+    p99_kl: float | None = None
+    top1_agreement: float | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The outcome of ``compare``: dense and every run, one convention, one calibration."""
+    """The outcome of ``compare``: dense and every run, one convention, one calibration text.
+
+    `calibration` is that of the first run; runs may differ from it in the seed.
+    """
 
     model_id: str
     model_note: str

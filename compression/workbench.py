@@ -29,6 +29,7 @@ from compression.calibration import Calibration, Gradients, TextSplit, collect, 
 from compression.columns import column_info
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
+from compression.evaluation.divergence import DenseStates, Divergence, dense_states
 from compression.evaluation.generation import generate
 from compression.evaluation.latency import measure_latency
 from compression.evaluation.perplexity import measure_perplexity, tokenize
@@ -140,6 +141,7 @@ class Workbench:
         self._spectra: Recent[Spectra] = Recent(4)
         self._texts: Recent[texts.Text] = Recent(4)
         self._results: Recent[Any] = Recent(256)
+        self._references: Recent[tuple[PerplexityReport, DenseStates]] = Recent(1)
 
     # --- models -------------------------------------------------------------------------------------------------
 
@@ -607,12 +609,25 @@ class Workbench:
         report = yield from measure_perplexity(model, tokens, text.source, stored_bits, window, max_windows)
         return dataclasses.replace(report, **_provenance(source))
 
-    @exclusive
-    def run(self, recipe: Recipe, text: str, window: int = 1024, max_windows: int | None = 4) -> Steps[ComparisonRun]:
-        """Compress and measure on a named text or a file."""
-        return (yield from self._run(recipe.resolved(), (yield from self._text(text)), window, max_windows))
+    def _reference(
+        self, dense: DenseModel, text: texts.Text, window: int, max_windows: int | None
+    ) -> Steps[tuple[PerplexityReport, DenseStates]]:
+        """The dense model's perplexity and what entered its head meanwhile; the last answer is remembered."""
+        key = (dense.identity, text.source, window, max_windows)
+        known = self._references.get(key)
+        if known is not None:
+            return known
+        source = dense.loaded
+        tokens = tokenize(source.tokenizer, text.content)
+        with dense_states(source.model) as states:
+            report = yield from measure_perplexity(
+                source.model, tokens, text.source, pipeline.dense_stored_bits(source), window, max_windows
+            )
+        return self._references.put(key, (dataclasses.replace(report, **_provenance(source)), states))
 
-    def _run(self, recipe: Recipe, text: texts.Text, window: int, max_windows: int | None) -> Steps[ComparisonRun]:
+    def _run(
+        self, recipe: Recipe, text: texts.Text, window: int, max_windows: int | None, dense: DenseStates
+    ) -> Steps[ComparisonRun]:
         key = ("run", self._perplexity_key(recipe, text, window, max_windows))
         known: ComparisonRun | None = self._results.get(key)
         if known is not None:
@@ -620,9 +635,11 @@ class Workbench:
         compressed = yield from self._compress(recipe)
         tokens = tokenize(compressed.source.tokenizer, text.content)
         report = compressed.report
+        divergence = Divergence(dense)
         measured = yield from measure_perplexity(
-            compressed.model, tokens, text.source, report.stored_bits, window, max_windows
+            compressed.model, tokens, text.source, report.stored_bits, window, max_windows, divergence
         )
+        distance = divergence.report()
         run = ComparisonRun(
             method=recipe.method,
             policy=recipe.policy,
@@ -643,6 +660,10 @@ class Workbench:
             sites=report.sites,
             warning=METHODS[recipe.method].warning,
             notes=report.notes,
+            mean_kl=distance.mean_kl,
+            p99_kl=distance.p99_kl,
+            top1_agreement=distance.top1_agreement,
+            seed=recipe.seed,
         )
         return self._results.put(key, run)
 
@@ -655,10 +676,11 @@ class Workbench:
         max_windows: int | None = 4,
         predict: Predict = "stored",
     ) -> Steps[Comparison]:
-        """Measure the dense model and every recipe on one text; all recipes share model and calibration.
+        """Measure the dense model and every recipe on one text; all recipes share the model and the calibration text.
 
         Args:
-            recipes: what to measure.
+            recipes: what to measure; recipes that differ in the seed only are calibrated anew, and none but those
+                with the first one's seed get a forecast.
             text: name of a text or a file.
             window: tokens a window.
             max_windows: number of windows.
@@ -674,17 +696,19 @@ class Workbench:
         first = recipes[0]
         scored = yield from self._text(text)
         dense = yield from self._load(first.model_id)
-        reference = yield from self._measure(Recipe(first.model_id), scored, window, max_windows)
+        reference, states = yield from self._reference(dense, scored, window, max_windows)
         yield Progress("run", 0, len(recipes), f"dense: perplexity {reference.perplexity:.2f}", reference)
         _, settings = yield from self._calibrate(dense, first)
         runs = []
         for index, recipe in enumerate(recipes):
-            run = yield from self._run(recipe, scored, window, max_windows)
-            loss = reference.negative_log_likelihood
-            predicted = yield from self._predicted(dense, recipe, loss, predict)
-            run = dataclasses.replace(run, **predicted)
+            run = yield from self._run(recipe, scored, window, max_windows, states)
+            if recipe.seed == first.seed:
+                loss = reference.negative_log_likelihood
+                run = dataclasses.replace(run, **(yield from self._predicted(dense, recipe, loss, predict)))
             runs.append(run)
             label = f"{run.method}, {run.policy}, {run.removed_fraction:.1%} removed"
+            if recipe.seed != first.seed:
+                label += f", seed {recipe.seed}"
             yield Progress("run", index + 1, len(recipes), f"{label}: perplexity {run.perplexity:.2f}", run)
         return Comparison(
             model_id=dense.loaded.id,

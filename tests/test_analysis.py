@@ -10,7 +10,17 @@ from pydantic import TypeAdapter
 
 from compression import accounting, analysis
 from compression.allocation import allocate
-from compression.types import Allocation, CalibrationSettings, LinearSite, TextSource
+from compression.types import (
+    Allocation,
+    CalibrationSettings,
+    Comparison,
+    ComparisonRun,
+    Environment,
+    LinearSite,
+    PerplexityReport,
+    SiteReport,
+    TextSource,
+)
 
 SITES = (
     LinearSite("b.0.q", 0, "q", 64, 64, "b.0.q"),
@@ -128,3 +138,62 @@ def test_what_all_atoms_add_less_what_sparsity_costs_is_the_gain():
     assert column.more_atoms_lost == (0.2, 0.1, analysis.LEAST_LOST), "from where the dictionary stops"
     dense = replace(column, more_atoms=())
     assert dense.all_atoms == 0.8 and dense.sparsity_cost == 0 and dense.more_atoms_lost == (0.2,)
+
+
+def measured(method: str, perplexity: float, seed: int = 0, target: float = 0.2, **changed: object) -> ComparisonRun:
+    site = SiteReport("b.0.q", 0, "q", (64, 64), target, target, 1, "low-rank", {"rank": 8}, 0.2, 0.1)
+    run = ComparisonRun(
+        method=method,
+        policy="uniform",
+        removed_fraction_target=target,
+        removed_fraction=target,
+        whole_model_removed_fraction=target,
+        stored_bits=8,
+        site_stored_bits=8,
+        perplexity=perplexity,
+        perplexity_stderr=None,
+        tokens=9,
+        compress_seconds=1.0,
+        calibration_seconds=1.0,
+        calibration_reused=False,
+        evaluate_seconds=1.0,
+        settings={"damping": 1e-8},
+        sites=(site,),
+        seed=seed,
+    )
+    return replace(run, **changed)
+
+
+def test_the_seeds_of_a_setting_are_one_row_and_never_mixed_with_another_settings():
+    runs = (
+        measured("compot", 31.0, seed=2),  # in whatever order they come
+        measured("compot", 30.0),
+        measured("svd", 90.0),
+        measured("compot", 29.0, seed=1),
+        measured("compot", 25.0, seed=1, policy="pooled"),
+        measured("compot", 60.0, seed=1, target=0.4),
+        measured("compot", 40.0, seed=1, settings={"damping": 1e-2}),
+    )
+    settings = analysis.by_setting(runs)
+    assert [(run.method, run.policy, run.perplexity) for run, _ in settings] == [
+        ("compot", "uniform", 30.0),
+        ("svd", "uniform", 90.0),
+        ("compot", "pooled", 25.0),
+        ("compot", "uniform", 60.0),
+        ("compot", "uniform", 40.0),
+    ]
+    assert settings[0][1] == analysis.SeedSpread(29.0, 31.0, 3, (30.0, 29.0, 31.0))
+    assert [spread for _, spread in settings[1:]] == [None] * 4
+
+
+def test_best_and_worst_are_among_the_rows_not_among_the_seeds():
+    text = TextSource("t", "0", 1)
+    dense = PerplexityReport(20.0, None, 3.0, 9, 1, 10, 10, "convention", text, 16, 1.0)
+    runs = (measured("compot", 30.0), measured("svd", 90.0), measured("compot", 95.0, 1), measured("svd-llm", 29.0, 3))
+    place = Environment("", "", "", "", "", 1, "", "", "", "")
+    comparison = Comparison("m", "", "", CalibrationSettings(text), dense, runs, place)
+    info = analysis.compare_info(comparison, 0.21)
+    assert [row.method for row in info.rows] == ["compot", "svd", "svd-llm"]
+    assert (info.best, info.worst) == (2, 1)
+    assert info.spreads == (analysis.SeedSpread(30.0, 95.0, 2, (30.0, 95.0)), None, None)
+    assert len(info.ranges) == len(info.series) == len(info.rows)

@@ -16,7 +16,7 @@ import pydantic
 import pytest
 from tiny import SENTENCES, write_tiny_llama
 
-from compression.__main__ import SCHEMAS, main
+from compression.__main__ import SCHEMAS, comparison_rows, main
 from compression.types import Comparison, CompressionReport, LatencyReport, PerplexityReport
 
 ROOT = Path(__file__).parent.parent
@@ -95,6 +95,12 @@ def test_compare_meets_its_budget_and_reports_what_it_did(comparison):
         assert run_.stored_bits < comparison.dense.stored_bits
         assert run_.compress_seconds > 0 and run_.calibration_seconds > 0
         assert all(0 <= site.relative_output_error < 1.5 for site in run_.sites)
+        assert 0 < run_.mean_kl < run_.p99_kl and 0 <= run_.top1_agreement < 1 and run_.seed == 0
+    kl = {(r.method, r.policy): r.mean_kl for r in comparison.runs}
+    agreement = {(r.method, r.policy): r.top1_agreement for r in comparison.runs}
+    order = [("compot", "pooled"), ("svd-llm", "uniform"), ("svd", "uniform")]
+    assert [kl[each] for each in order] == sorted(kl[each] for each in order)
+    assert [agreement[each] for each in order] == sorted((agreement[each] for each in order), reverse=True)
     compot = next(r for r in comparison.runs if r.method == "compot" and r.policy == "uniform")
     assert compot.settings["iterations"] == 2
     for site in compot.sites:
@@ -185,6 +191,7 @@ def test_models_lists_the_catalogue_and_schemas_describe_the_json():
         (("allocate", MODEL, "--policy", "magic"), "no allocation policy 'magic'"),
         (("compare", MODEL, "--methods", "magic"), "no method 'magic': expected one of"),
         (("compare", MODEL, "--policies", "magic"), "no allocation policy 'magic'"),
+        (("compare", MODEL, "--seeds", "0"), "number of seeds must be from 1 to 16, but 0"),
         (("compare", MODEL, "--iterations", "-3"), "alternations must be a number from 0 to 200"),
         (("compare", MODEL, "--json", "/nowhere/out.json"), "does not exist"),
         (("allocate", MODEL, "--removed", "-0.1"), "from 0 to 0.95"),
@@ -227,6 +234,52 @@ def test_a_perplexity_beyond_every_float_is_still_a_report():
     from compression.evaluation.metrics import pooled_perplexity
 
     assert pooled_perplexity([[1e4, 1e4]])["perplexity"] == math.inf
+
+
+@pytest.fixture
+def tiny_compare(tmp_path, cache) -> Callable[..., tuple[str, dict]]:
+    """Compare on a tiny model; what is printed and the JSON."""
+    write_tiny_llama(tmp_path / "tiny")
+    (tmp_path / "text.txt").write_text(" ".join(SENTENCES) * 60, encoding="utf-8")
+
+    def call(*arguments: object) -> tuple[str, dict]:
+        text, sizes = tmp_path / "text.txt", ("--calibration-sequences", 8, "--sequence-length", 32)
+        result = run(
+            *("compare", tmp_path / "tiny", "--calibration", text, "--text", text, *sizes, "--window", 32),
+            *("--removed", "0.3", "--markdown", "--json", tmp_path / "out.json", *arguments),
+            COMPRESSION_CACHE=str(cache),
+        )
+        return result.stdout, json.loads((tmp_path / "out.json").read_text())
+
+    return call
+
+
+def test_compare_over_seeds_prints_one_row_a_setting_and_writes_every_run(tiny_compare):
+    printed, written = tiny_compare("--methods", "svd,svd-llm", "--policies", "own", "--seeds", "2")
+    assert [(r["method"], r["seed"]) for r in written["runs"]] == [("svd", 0), ("svd-llm", 0), ("svd-llm", 1)]
+    header, _, dense, svd, svd_llm, *captions = printed.splitlines()
+    titles = [cell.strip() for cell in header.strip("|").split("|")]
+    assert titles[5:] == [
+        *("over seeds", "predicted", "mean KL, nats", "99th percentile KL, nats", "same top-1", "compress, s")
+    ]
+    cells = [cell.strip() for cell in svd_llm.strip("|").split("|")]
+    run_ = written["runs"][1]
+    assert cells[7:10] == [f"{run_['mean_kl']:.3f}", f"{run_['p99_kl']:.2f}", f"{run_['top1_agreement']:.1%}"]
+    low, high = sorted(r["perplexity"] for r in written["runs"][1:])
+    assert cells[5] == f"{low:.2f} to {high:.2f} (2 seeds)"
+    assert svd.split("|")[6].strip() == "" and dense.count("|") == header.count("|")
+    assert "KL(dense ‖ compressed)" in captions[-2] + captions[-1] and "Over seeds" in captions[-2] + captions[-1]
+
+
+def test_results_from_before_divergences_and_seeds_still_read_and_print(comparison):
+    written = pydantic.TypeAdapter(Comparison).dump_python(comparison, mode="json")
+    for each in written["runs"]:
+        for field in ("mean_kl", "p99_kl", "top1_agreement", "seed"):
+            del each[field]
+    old = pydantic.TypeAdapter(Comparison).validate_python(written)
+    assert {(r.mean_kl, r.p99_kl, r.top1_agreement, r.seed) for r in old.runs} == {(None, None, None, 0)}
+    header, *rows = comparison_rows(old)
+    assert not {"mean KL, nats", "over seeds"} & set(header) and {len(row) for row in rows} == {len(header)}
 
 
 def test_predict_answers_again_from_its_table(tmp_path, cache):

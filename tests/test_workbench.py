@@ -10,8 +10,9 @@ import torch
 from tiny import SENTENCES, finish, write_tiny_llama
 
 from compression import costs, forecast
+from compression.analysis import SeedSpread, compare_info
 from compression.errors import UserError
-from compression.recipe import Recipe
+from compression.recipe import Recipe, over_seeds
 from compression.workbench import Workbench
 
 TEXT = " ".join(SENTENCES) * 40
@@ -154,6 +155,60 @@ def test_a_comparison_streams_its_runs_and_settings_go_where_they_belong(recipe)
     assert known == costs.Prepared(True, True, site_weights=weights)
     assert 0 < costs.estimate(comparison, "perplexity", "compot", known) < fresh
     assert costs.estimate(comparison, "perplexity", "compot", costs.Prepared(site_weights=10**9)) > 100 * fresh
+
+
+def test_a_comparison_measures_how_far_predictions_move_and_runs_the_dense_model_once(recipe):
+    bench = Workbench()
+    milder = dataclasses.replace(recipe, removed_fraction=0.1)
+    nothing = Recipe(recipe.model_id, "svd-llm", "uniform", 0.0, recipe.calibration_text, 8, 32)
+    comparison = finish(bench.compare((nothing, milder, recipe), recipe.calibration_text, 32, 3))
+    same, mild, strong = comparison.runs
+    assert same.mean_kl == pytest.approx(0, abs=1e-11) and same.top1_agreement == 1
+    assert 1e-5 < mild.mean_kl < strong.mean_kl < strong.p99_kl
+    assert 0 <= strong.top1_agreement <= 1
+    assert comparison.dense.model_id == recipe.model_id
+    seen, again = stages(bench.compare((recipe,), recipe.calibration_text, 32, 3))
+    assert "perplexity" not in seen and again.dense == comparison.dense, "both answers were remembered"
+    other = finish(bench.compare((recipe,), recipe.calibration_text, 32, 2))
+    assert other.dense.windows == 2 and other.runs[0].mean_kl not in (None, strong.mean_kl)
+
+
+def test_a_comparison_over_seeds_calibrates_each_anew_and_foretells_the_first(recipe, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Workbench, "_predicted", lambda self, dense, each, *_: asked.append(each.seed) or iter_of({}))
+    plain = dataclasses.replace(recipe, method="svd", policy="uniform")
+    recipes = over_seeds((recipe, plain), 3)
+    assert [(each.method, each.seed) for each in recipes] == [
+        ("compot", 0),
+        ("svd", 0),
+        ("compot", 1),
+        ("compot", 2),
+    ], "no calibration changes plain SVD"
+    comparison = finish(Workbench().compare(recipes, recipe.calibration_text, 32, 3))
+    assert [(run.method, run.seed) for run in comparison.runs] == [(each.method, each.seed) for each in recipes]
+    assert comparison.calibration.seed == 0 and asked == [0, 0]
+    info = compare_info(comparison, 0.3)
+    assert [run.method for run in info.rows] == ["compot", "svd"] and info.spreads[1] is None
+    values = tuple(run.perplexity for run in comparison.runs if run.method == "compot")
+    assert len(set(values)) == 3
+    assert info.spreads[0] == SeedSpread(min(values), max(values), 3, values)
+
+
+def iter_of(value):
+    """A generator that yields nothing and returns `value`."""
+    yield from ()
+    return value
+
+
+def test_a_method_that_needs_no_calibration_depends_on_the_seed_through_its_policy():
+    plain = Recipe("any", "svd", "uniform", 0.2)
+    assert not plain.depends_on_seed() and not dataclasses.replace(plain, policy="own").depends_on_seed()
+    assert dataclasses.replace(plain, policy="fisher").depends_on_seed()
+    assert Recipe("any", "svd-llm", "uniform", 0.2).depends_on_seed()
+    assert over_seeds((dataclasses.replace(plain, seed=4, policy="fisher"),), 2)[1].seed == 5
+    for count in (0, 17):
+        with pytest.raises(UserError, match=f"seeds must be from 1 to 16, but {count}"):
+            over_seeds((plain,), count)
 
 
 def test_what_a_site_is_stored_as(recipe):

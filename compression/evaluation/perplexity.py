@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from scipy.stats import t as student_t
@@ -44,6 +44,13 @@ class PartialPerplexity:
     tokens: int
     windows: int
     total_windows: int
+
+
+class Reference(Protocol):
+    """Something that looks at the logits while they are there, so that no second forward pass is needed."""
+
+    def update(self, logits: Tensor, window_index: int) -> None:
+        """Take the logits of one window's scored positions, (tokens − 1, vocabulary)."""
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, content: str) -> Tensor:
@@ -85,6 +92,7 @@ def measure_perplexity(
     stored_bits: int,
     window: int = 1024,
     max_windows: int | None = None,
+    reference: Reference | None = None,
 ) -> Generator[Progress, None, PerplexityReport]:
     """Score windows one by one.
 
@@ -95,6 +103,7 @@ def measure_perplexity(
         stored_bits: bits of the model, carried into the report.
         window: tokens a window; at most the model's context.
         max_windows: number of windows; None for all.
+        reference: is shown the logits of each window, in order.
 
     Yields:
         One event a window with a `PartialPerplexity`.
@@ -116,6 +125,9 @@ def measure_perplexity(
             inputs = piece.to(device)
             logits = model(inputs[None], use_cache=False).logits[0, :-1]
             nll = F.cross_entropy(logits.float(), inputs[1:], reduction="none")
+            if reference is not None:
+                reference.update(logits, index)
+            del logits
         losses.append(nll.double().tolist())
         sums.append(math.fsum(losses[-1]))
         counts.append(len(losses[-1]))
