@@ -372,10 +372,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Progress:
-    """A step of long work: `done` of `total` units of `stage`; `partial` carries a partial result."""
+    """A step of long work: `done` of `total` units of `stage`; `partial` carries a partial result.
+
+    `seconds_left` is how long the rest of the stage will take; who shows the steps may fill it in from their pace.
+    """
 
     stage: str
     done: int
     total: int
     message: str
     partial: Any = field(default=None, compare=False)
+    seconds_left: float | None = field(default=None, compare=False)

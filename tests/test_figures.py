@@ -433,7 +433,7 @@ def test_html_pieces_escape_what_people_type() -> None:
     evil = "<script>alert('x')</script>\""
     pieces = (
         alert_html(evil),
-        progress_html(Progress("load", 1, 2, evil)),
+        progress_html(Progress("load", 1, 2, evil), WORDS),
         completions_html("", [(evil, evil)], WORDS),
         table_html(Table(evil, (evil,), ((evil,),)), WORDS),
         cards_html([]),

@@ -113,6 +113,7 @@ class Context:
 
         def guarded(*values: Any) -> Any:
             def fail(sentence: str) -> list[Any]:
+                sentence = self.words.sentence(sentence)
                 gr.Warning(sentence)
                 return [alert_html(sentence), *(gr.skip() for _ in outputs)]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,6 +30,7 @@ from compression.types import (
     Progress,
     TextSource,
 )
+from views.eta import Eta
 
 if TYPE_CHECKING:
     from compression.gallery import Gallery
@@ -184,15 +186,17 @@ def unfinished_comparison(model_id: str, dense: PerplexityReport, runs: Sequence
 def relay(work: Generator[Progress, None, Result], show: Callable[[Progress], Any]) -> Generator[Any, None, Result]:
     """Run engine work inside an event: yield ``show(progress)`` for every step, return the result.
 
-    Closing this generator (a cancelled event) closes the work.
+    Every step comes with the time its stage still takes, once there is a pace. Closing this generator (a cancelled
+    event) closes the work.
     """
+    eta = Eta()
     try:
         while True:
             try:
                 progress = next(work)
             except StopIteration as stop:
                 return stop.value
-            yield show(progress)
+            yield show(replace(progress, seconds_left=eta.seconds_left(progress)))
     finally:
         work.close()
 

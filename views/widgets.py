@@ -213,12 +213,14 @@ def alert_html(text: str) -> str:
     return f'<div class="status"><div class="alert" role="alert">{escape(text)}</div></div>'
 
 
-def progress_html(progress: Progress) -> str:
-    """A step of long work, with a bar where its length is known."""
+def progress_html(progress: Progress, words: Words) -> str:
+    """A step of long work: what is done, about how long the rest of its stage takes, and a bar."""
     bar = ""
     if progress.total > 0 and progress.stage != "wait":
         bar = f'<div class="bar" aria-hidden="true"><i style="width:{progress.done / progress.total:.0%}"></i></div>'
-    text = progress.message or progress.stage
+    text = words.sentence(progress.message or progress.stage)
+    if progress.seconds_left is not None:
+        text = words("progress.left", message=text, left=words.duration(progress.seconds_left))
     return f'<div class="status" role="status" aria-live="polite">{escape(text)}{bar}</div>'
 
 

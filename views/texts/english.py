@@ -57,7 +57,7 @@ ENGLISH: Mapping[str, str] = {
     "cost.line": "Cost on this machine: {cost}.",
     "cost.unknown": "Cost on this machine: not known yet.",
     "progress.waiting": "Waiting for the engine…",
-    "progress.line": "{message}",
+    "progress.left": "{message} · {left} left for this step",
     "progress.cancelled": "Cancelled. Nothing was changed.",
     "progress.done": "Done in {duration}.",
     "button.cancel": "Cancel",
