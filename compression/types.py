@@ -247,6 +247,27 @@ class PerplexityReport:
 
 
 @dataclass(frozen=True)
+class Completion:
+    """A prompt and the tokens a model continued it with.
+
+    Attributes:
+        prompt: what is continued.
+        token_ids: the new tokens.
+        pieces: what each token adds to the text. A character made of several tokens belongs to the one that completes
+            it; the others are empty.
+    """
+
+    prompt: str
+    token_ids: tuple[int, ...] = ()
+    pieces: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The new text, without the prompt."""
+        return "".join(self.pieces)
+
+
+@dataclass(frozen=True)
 class LatencyFigure:
     """One timing: milliseconds, over `repeats` interleaved runs."""
 

@@ -7,9 +7,11 @@ import math
 import architectures
 import pytest
 import torch
+from tiny import tiny_tokenizer
 
 from compression.errors import UserError
-from compression.evaluation.generation import generate
+from compression.evaluation.alignment import align
+from compression.evaluation.generation import generate, pieces_of
 from compression.evaluation.latency import describe_execution, measure_latency
 from compression.evaluation.metrics import pooled_perplexity
 from compression.evaluation.perplexity import evaluation_windows, interval, measure_perplexity, tokenize
@@ -104,7 +106,58 @@ def test_completions_equal_greedy_generation_by_transformers(architecture):
         eos_token_id=source.tokenizer.eos_token_id,
         pad_token_id=0,
     )
-    assert ours == source.tokenizer.decode(theirs[0, tokens.shape[1] :], skip_special_tokens=False).removesuffix("</s>")
+    new = theirs[0, tokens.shape[1] :]
+    assert ours.text == source.tokenizer.decode(new, skip_special_tokens=False).removesuffix("</s>")
+    assert list(ours.token_ids) == [token for token in new.tolist() if token != source.tokenizer.eos_token_id]
+    assert ours.prompt == prompt and len(ours.pieces) == len(ours.token_ids)
+
+
+def test_the_steps_of_a_completion_grow_by_one_token():
+    source = architectures.loaded("llama")
+    steps = [step.partial for step in generate(source.model, source.tokenizer, "The quick brown", 6)]
+    assert [len(step.token_ids) for step in steps] == list(range(1, len(steps) + 1))
+    assert all(step.text == source.tokenizer.decode(list(step.token_ids)) for step in steps)
+
+
+def test_pieces_make_up_the_text_where_a_character_takes_several_tokens():
+    tokenizer = tiny_tokenizer()
+    tokens = tokenizer("The naïve 東京 fox 🦊!").input_ids
+    decoded = [tokenizer.decode(tokens[:count]) for count in range(1, len(tokens) + 1)]
+    pieces = pieces_of(decoded)
+    assert len(pieces) == len(tokens) and "".join(pieces) == decoded[-1] == "The naïve 東京 fox 🦊!"
+    assert any("\ufffd" in text for text in decoded) and not any("\ufffd" in piece for piece in pieces)
+    unfinished = next(count for count, text in enumerate(decoded, 1) if text.endswith("\ufffd"))
+    assert "".join(pieces_of(decoded[:unfinished])) == decoded[unfinished - 1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "differs", "common_start", "shared"),
+    [
+        ("abcd", "abcd", ("....", "...."), 4, 1.0),
+        ("abcd", "abXd", ("..x.", "..x."), 2, 0.75),
+        ("abcd", "abcXd", ("....", "...x."), 3, 8 / 9),
+        ("abcd", "ab", ("..xx", ".."), 2, 4 / 6),
+        ("abcd", "WXYZ", ("xxxx", "xxxx"), 0, 0.0),
+        ("", "ab", ("", "xx"), 0, 0.0),
+        ("", "", ("", ""), 0, 1.0),
+        ("aXbbb", "abbbc", (".x...", "....x"), 1, 0.8),
+        # The longest stretch alone would take the second "ab" for the first.
+        ("abXabc", "abc", ("..xxx.", "..."), 2, 6 / 9),
+    ],
+)
+def test_tokens_without_a_counterpart_are_found(first, second, differs, common_start, shared):
+    found = align([ord(c) for c in first], [ord(c) for c in second])
+    marks = tuple(
+        "".join("x" if flag else "." for flag in side) for side in (found.first_differs, found.second_differs)
+    )
+    assert marks == differs
+    assert found.common_start == common_start and found.shared == pytest.approx(shared)
+    assert found.same == (first == second)
+
+
+def test_a_token_that_is_everywhere_still_finds_its_counterpart():
+    found = align([7] * 300 + [1], [2] + [7] * 300)
+    assert sum(found.first_differs) == sum(found.second_differs) == 1
 
 
 def test_completions_refuse_an_empty_and_a_too_long_prompt():

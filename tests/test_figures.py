@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import string
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from compression.gallery import Gallery
 from compression.types import (
     Allocation,
     ComparisonRun,
+    Completion,
     Environment,
     LatencyFigure,
     LatencyReport,
@@ -54,9 +56,11 @@ from views.figures.live_perplexity import LiveTrace, Reading
 from views.live_chart import figure_value
 from views.live_forecast import choices, forecast_value, ordered
 from views.tabs.explore import picture
+from views.tabs.live import cached_text, side_by_side
 from views.texts import TABLES, words
 from views.theme import style_of
 from views.widgets import (
+    CompletionSide,
     Table,
     View,
     alert_html,
@@ -66,6 +70,7 @@ from views.widgets import (
     table_html,
 )
 
+CSS = Path(__file__).parent.parent / "views" / "style.css"
 WORDS = words("en")
 Q = LinearSite("model.layers.0.self_attn.q_proj", 0, "self_attn.q_proj", 64, 64, "0.attn")
 DOWN = LinearSite("model.layers.0.mlp.down_proj", 0, "mlp.down_proj", 64, 128, "0.down")
@@ -434,11 +439,55 @@ def test_html_pieces_escape_what_people_type() -> None:
     pieces = (
         alert_html(evil),
         progress_html(Progress("load", 1, 2, evil), WORDS),
-        completions_html("", [(evil, evil)], WORDS),
+        completions_html([CompletionSide(evil, Completion(evil, (1, 2), (evil, evil)), (True,))], evil, WORDS),
         table_html(Table(evil, (evil,), ((evil,),)), WORDS),
         cards_html([]),
     )
     assert all("<script" not in piece for piece in pieces)
+
+
+DENSE = Completion("Once", (1, 2, 3, 4), (" upon", " a", " time", "."))
+OTHER = Completion("Once", (1, 5, 6, 4), (" upon", " my", " life", "."))
+HEADINGS = ("dense", "COMPOT")
+
+
+def test_tokens_without_a_counterpart_are_marked_on_both_sides() -> None:
+    html = side_by_side(HEADINGS, (DENSE, OTHER), True, WORDS)
+    assert '<span class="prompt">Once</span> upon<mark class="differs"> a time</mark>.</p>' in html
+    assert '<span class="prompt">Once</span> upon<mark class="differs"> my life</mark>.</p>' in html
+    assert "The completions part at token 2; 50% of all tokens have a counterpart on the other side" in html
+
+
+def test_while_a_completion_grows_it_is_compared_as_far_as_it_has_come() -> None:
+    first = Completion("Once", OTHER.token_ids[:1], OTHER.pieces[:1])
+    assert "<mark" not in side_by_side(HEADINGS, (DENSE, first), False, WORDS)
+    second = Completion("Once", OTHER.token_ids[:2], OTHER.pieces[:2])
+    html = side_by_side(HEADINGS, (DENSE, second), False, WORDS)
+    assert '<mark class="differs"> a</mark> time.' in html and '<mark class="differs"> my</mark></p>' in html
+    assert "So far the completions part at token 2" in html
+    assert "So far" not in side_by_side(HEADINGS, (DENSE, second), True, WORDS)
+
+
+def test_completions_that_are_missing_empty_or_the_same_say_so() -> None:
+    assert side_by_side(HEADINGS, (None, None), False, WORDS).count("Its completion appears here.") == 2
+    html = side_by_side(HEADINGS, (DENSE, None), False, WORDS)
+    assert " time." in html and html.count("Its completion appears here.") == 1 and "<mark" not in html
+    same = side_by_side(HEADINGS, (DENSE, DENSE), True, WORDS)
+    assert "Both completions are the same, token by token." in same and "<mark" not in same
+    nothing = side_by_side(HEADINGS, (DENSE, Completion("Once")), True, WORDS)
+    assert "it adds nothing" in nothing and "part at token 1" in nothing
+
+
+def test_differences_are_told_by_colour_and_by_a_line() -> None:
+    (rule,) = re.findall(r"^\.completion mark\.differs {(.*?)}", CSS.read_text(encoding="utf-8"), re.S | re.M)
+    assert "background" in rule and "underline" in rule
+
+
+def test_what_came_from_the_cache_is_said() -> None:
+    assert cached_text([False, False], WORDS) == ""
+    assert cached_text([True, False], WORDS) == "The dense answer came from the cache."
+    assert cached_text([False, True], WORDS) == "The compressed answer came from the cache."
+    assert cached_text([True, True], WORDS) == "Both answers came from the cache."
 
 
 def test_shares_are_shown_in_per_cent_and_stay_shares_in_the_csv() -> None:

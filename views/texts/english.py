@@ -290,12 +290,22 @@ ENGLISH: Mapping[str, str] = {
         "On your text the dense model has perplexity {dense} and the compressed one {compressed}, "
         "over {tokens} scored tokens ({convention})."
     ),
+    "live.cached_both": "Both answers came from the cache.",
+    "live.cached_dense": "The dense answer came from the cache.",
+    "live.cached_compressed": "The compressed answer came from the cache.",
     "live.column.model": "Model",
     "live.column.tokens": "Scored tokens",
     "live.column.perplexity": "Perplexity",
     "live.column.low": "Interval, low",
     "live.column.high": "Interval, high",
     "live.generate_empty": "Its completion appears here.",
+    "live.generate_nothing": "The model ends here: it adds nothing.",
+    "live.generate_same": "Both completions are the same, token by token.",
+    "live.generate_differ": (
+        "The completions part at token {position}; {shared} of all tokens have a counterpart on the other side, and "
+        "those that have none are marked."
+    ),
+    "live.generate_differ_so_far": "So far the completions part at token {position}; what differs is marked.",
     "live.generate_hint": "Press “{button}” to let both models continue the prompt.",
     "live.latency_hint": "Press “{button}”: both models take turns, so that both meet the same machine.",
     "live.latency_x_prefill": "prefill of {tokens} tokens (ms)",
