@@ -712,10 +712,12 @@ class Workbench:
             if dense.loaded.weights_hash != opened.source.weights_hash:
                 raise UserError(f"{opened.source.id} is not the model this one was made from: its weights differ.")
             subjects = {"dense": dense.loaded.model, "compressed": opened.model}
+            stored = {"dense": opened.report.original_bits, "compressed": opened.report.stored_bits}
         else:
             subjects = {"dense": dense.loaded.model}
+            stored = {"dense": pipeline.dense_stored_bits(dense.loaded)}
         report = yield from measure_latency(subjects, prompt_tokens, decode_tokens)
-        return dataclasses.replace(report, **_provenance(dense.loaded))
+        return dataclasses.replace(report, stored_bits=stored, **_provenance(dense.loaded))
 
     @exclusive
     def pattern(self, recipe: Recipe, site_name: str) -> Steps[analysis.PatternInfo]:

@@ -35,6 +35,7 @@ from compression.types import (
     LatencyFigure,
     LatencyReport,
     LinearSite,
+    Machine,
     Progress,
     SiteReport,
     TextSource,
@@ -388,20 +389,66 @@ def test_live_perplexity_shows_the_interval_and_what_is_still_to_come() -> None:
     assert live_perplexity.view(done, WORDS).summary.endswith("over 255 scored tokens (window 256).")
 
 
-@pytest.mark.parametrize(("compressed", "start"), [(41.0, "Smaller, but not faster"), (20.0, "Smaller, and faster")])
-def test_latency_says_plainly_whether_it_is_faster(compressed: float, start: str) -> None:
-    report = LatencyReport(
+def timed(prefill: float, decode: float) -> LatencyReport:
+    return LatencyReport(
         2,
         128,
         16,
-        {"dense": LatencyFigure(300, 10, 5), "compressed": LatencyFigure(390, 12, 5)},
-        {"dense": LatencyFigure(34, 2, 5), "compressed": LatencyFigure(compressed, 4, 5)},
+        {"dense": LatencyFigure(300, 10, 5), "compressed": LatencyFigure(prefill, 12, 5)},
+        {"dense": LatencyFigure(34, 2, 5), "compressed": LatencyFigure(decode, 4, 5)},
         "",
         "cpu",
     )
-    view = latency.view(report, WORDS)
-    assert [trace["x"] for trace in data(view)] == [[300], [390], [34], [compressed]]
+
+
+@pytest.mark.parametrize(
+    ("prefill", "decode", "start"),
+    [
+        (390.0, 41.0, "Smaller, but not faster here: decoding takes 41.0 ms a token against 34.0 ms dense"),
+        (300.0, 33.5, "Smaller, but not faster here: "),
+        (390.0, 20.0, "Smaller, and faster here in decode, but not in prefill: "),
+        (200.0, 41.0, "Smaller, and faster here in prefill, but not in decode: "),
+        (200.0, 20.0, "Smaller, and faster here: "),
+    ],
+)
+def test_latency_says_plainly_whether_it_is_faster(prefill: float, decode: float, start: str) -> None:
+    view = latency.view(timed(prefill, decode), WORDS)
+    assert [trace["x"] for trace in data(view)] == [[300], [prefill], [34], [decode]]
     assert view.summary.startswith(start)
+    assert "Predicted, roofline (ms)" not in view.table.headers
+
+
+def test_latency_of_a_model_from_which_nothing_is_removed_is_not_called_smaller() -> None:
+    report = replace(timed(300, 34), stored_bits={"dense": 100, "compressed": 100})
+    assert latency.view(report, WORDS).summary.startswith("Not smaller at this setting: decoding takes 34.0 ms")
+    report = replace(report, stored_bits={"dense": 100, "compressed": 99})
+    assert latency.view(report, WORDS).summary.startswith("Smaller, but not faster here: ")
+
+
+def test_the_roofline_stands_beside_the_measurement() -> None:
+    report = replace(
+        timed(390, 41),
+        machine=Machine(95.4e9, 12.3e9, 2),
+        predicted_prefill={"dense": 200.0, "compressed": 195.0},
+        predicted_decode={"dense": 17.0, "compressed": 20.5},
+        execution="7 layers run",
+    )
+    view = latency.view(report, WORDS)
+    *points, measured, predicted = data(view)
+    assert [trace["x"] for trace in points] == [[300], [200], [390], [195], [34], [17], [41], [20.5]]
+    for of_measurement, of_prediction in zip(points[::2], points[1::2], strict=True):
+        assert of_prediction["y"] == of_measurement["y"]
+        assert of_prediction["marker"]["symbol"] == of_measurement["marker"]["symbol"] + "-open"
+    assert [trace["name"] for trace in (measured, predicted)] == ["measured", "predicted (roofline)"]
+    assert (
+        "With the 95 GFLOP/s and 12 GB/s measured here, the linear layers alone would take 20.5 ms a token (17.0 dense)"
+    ) in view.summary
+    assert "Decoding takes 2.0 times as long as that (2.0 dense), a prefill 2.0 times (1.5 dense)." in view.summary
+    assert view.summary.endswith("overhead of many small calls. How the layers compute: 7 layers run.")
+    assert view.table.headers[-2:] == ("Predicted, roofline (ms)", "Measured ÷ predicted")
+    assert [row[-2:] for row in view.table.rows] == [(200.0, 1.5), (195.0, 2.0), (17.0, 2.0), (20.5, 2.0)]
+    cached = replace(report, predicted_decode={"dense": 35.0, "compressed": 20.5})
+    assert "from a cache that is faster than the memory" in latency.view(cached, WORDS).summary
 
 
 def test_one_setting_of_explore_names_every_headline_figure() -> None:

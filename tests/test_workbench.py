@@ -239,6 +239,7 @@ def test_a_directory_that_was_written_is_opened_like_a_model(recipe, tmp_path):
     assert finish(bench.generate(written, "The quick", 5)) == finish(bench.generate(recipe, "The quick", 5))
     report = finish(bench.latency(written, prompt_tokens=8, decode_tokens=2))
     assert list(report.prefill) == ["dense", "compressed"] and "merged" in report.execution
+    assert report.smaller and report.machine is not None and list(report.predicted_decode) == ["dense", "compressed"]
     with pytest.raises(UserError, match="compressed already"):
         finish(bench.compress(Recipe(written.model_id, "svd", removed_fraction=0.1)))
 

@@ -316,14 +316,29 @@ ENGLISH: Mapping[str, str] = {
     "live.latency_column.repeats": "Repeats",
     "live.latency_prefill": "prefill",
     "live.latency_decode": "decode, a token",
-    "live.latency_slower": (
-        "Smaller, but not faster here: decoding takes {compressed} ms a token against {dense} ms dense "
-        "({threads} threads, {device})."
+    "live.latency_column.predicted": "Predicted, roofline (ms)",
+    "live.latency_column.ratio": "Measured ÷ predicted",
+    "live.latency_legend_measured": "measured",
+    "live.latency_legend_predicted": "predicted (roofline)",
+    "live.latency_hover_predicted": "{model}, predicted",
+    "live.latency_slower": "Smaller, but not faster here",
+    "live.latency_faster": "Smaller, and faster here",
+    "live.latency_faster_prefill": "Smaller, and faster here in prefill, but not in decode",
+    "live.latency_faster_decode": "Smaller, and faster here in decode, but not in prefill",
+    "live.latency_not_smaller": "Not smaller at this setting",
+    "live.latency_summary": (
+        "{verdict}: decoding takes {decode} ms a token against {decode_dense} ms dense, a prefill of {tokens} tokens "
+        "{prefill} ms against {prefill_dense} ms (threads: {threads}, {device})."
     ),
-    "live.latency_faster": (
-        "Smaller, and faster here: decoding takes {compressed} ms a token against {dense} ms dense "
-        "({threads} threads, {device})."
+    "live.latency_roofline": (
+        "With the {gflops} GFLOP/s and {bandwidth} GB/s measured here, the linear layers alone would take {decode} ms "
+        "a token ({decode_dense} dense) and {prefill} ms a prefill ({prefill_dense} dense). Decoding takes "
+        "{decode_ratio} times as long as that ({decode_dense_ratio} dense), a prefill {prefill_ratio} times "
+        "({prefill_dense_ratio} dense)."
     ),
+    "live.latency_rest": "The rest goes to attention, norms, activations and the overhead of many small calls.",
+    "live.latency_below": "Faster than predicted means that weights came from a cache that is faster than the memory.",
+    "live.latency_execution": "How the layers compute: {execution}.",
     "live.recipe": "{method}, {policy}, {removed} removed",
     "live.sample": (
         "When on board H.M.S. Beagle, as naturalist, I was much struck with certain facts in the distribution of the "
