@@ -117,7 +117,8 @@ def test_a_cancelled_event_of_the_page_frees_the_slot(recipe):
             yield from engine.relay(bench.generate(Recipe(recipe.model_id), "The quick", 8), lambda step: step.stage)
         )
 
-    running = engine.guarded(event(), str, "a bug")
+    running = engine.guarded(event(), "nothing", str, "a bug")
+    assert next(running) == "nothing" and not bench._busy.locked(), "Gradio closes only what has yielded"
     assert any(stage == "generate" for stage in running)
     running.close()
     assert not bench._busy.locked()

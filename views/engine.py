@@ -201,15 +201,22 @@ def relay(work: Generator[Progress, None, Result], show: Callable[[Progress], An
         work.close()
 
 
-def guarded(work: Generator[Any, None, None], fail: Callable[[str], Any], generic: str) -> Generator[Any, None, None]:
+def guarded(
+    work: Generator[Any, None, None], nothing: Any, fail: Callable[[str], Any], generic: str
+) -> Generator[Any, None, None]:
     """The boundary between engine and page: a UserError becomes its sentence, anything else a generic one.
+
+    It yields before the work begins: Gradio closes a cancelled generator only if it has yielded before, and work that
+    was cancelled in a long first step would otherwise keep the engine until the interpreter happens to collect it.
 
     Args:
         work: the event's generator.
+        nothing: outputs that leave everything as it is.
         fail: sentence → the event's outputs.
         generic: what is said about a bug; the traceback goes to the log.
     """
     try:
+        yield nothing
         yield from work
     except UserError as error:
         yield fail(str(error))
