@@ -445,7 +445,7 @@ def test_the_roofline_stands_beside_the_measurement() -> None:
         "With the 95 GFLOP/s and 12 GB/s measured here, the linear layers alone would take 20.5 ms a token (17.0 dense)"
     ) in view.summary
     assert "Decoding takes 2.0 times as long as that (2.0 dense), a prefill 2.0 times (1.5 dense)." in view.summary
-    assert view.summary.endswith("overhead of many small calls. How the layers compute: 7 layers run.")
+    assert view.summary.endswith("overhead of many small calls.\n\nHow the layers compute: 7 layers run.")
     assert view.table.headers[-2:] == ("Predicted, roofline (ms)", "Measured ÷ predicted")
     assert [row[-2:] for row in view.table.rows] == [(200.0, 1.5), (195.0, 2.0), (17.0, 2.0), (20.5, 2.0)]
     cached = replace(report, predicted_decode={"dense": 35.0, "compressed": 20.5})

@@ -77,6 +77,7 @@ def _predicted(milliseconds: float, model: str, words: Words) -> go.Scatter:
         y=[name],
         mode="markers",
         marker={"color": colour, "symbol": f"{symbol}-open", "size": 13, "line": {"width": 2, "color": colour}},
+        cliponaxis=False,
         showlegend=False,
         hovertemplate=f"%{{x:.1f}} ms<extra>{words('live.latency_hover_predicted', model=name)}</extra>",
     )
@@ -97,19 +98,19 @@ def _summary(report: LatencyReport, words: Words) -> str:
             "live.latency_summary",
             verdict=words(f"live.latency_{_verdict(report)}"),
             tokens=report.prompt_tokens,
-            prefill=words.number(report.prefill["compressed"].median_ms),
-            prefill_dense=words.number(report.prefill["dense"].median_ms),
-            decode=words.number(report.decode["compressed"].median_ms),
-            decode_dense=words.number(report.decode["dense"].median_ms),
+            prefill=_milliseconds(report.prefill["compressed"].median_ms, words),
+            prefill_dense=_milliseconds(report.prefill["dense"].median_ms, words),
+            decode=_milliseconds(report.decode["compressed"].median_ms, words),
+            decode_dense=_milliseconds(report.decode["dense"].median_ms, words),
             threads=report.threads,
             device=report.device,
         )
     ]
     if report.machine is not None:
-        sentences += _comparison(report, report.machine, words)
+        sentences.append(_comparison(report, report.machine, words))
     if report.execution:
         sentences.append(words("live.latency_execution", execution=words.sentence(report.execution)))
-    return " ".join(sentences)
+    return "\n\n".join(sentences)
 
 
 def _verdict(report: LatencyReport) -> str:
@@ -123,24 +124,28 @@ def _verdict(report: LatencyReport) -> str:
     return "faster_decode" if report.faster_decode else "slower"
 
 
-def _comparison(report: LatencyReport, machine: Machine, words: Words) -> list[str]:
+def _milliseconds(value: float, words: Words) -> str:
+    return words.number(value) if value >= 1 else words.significant(value, 2)
+
+
+def _comparison(report: LatencyReport, machine: Machine, words: Words) -> str:
     """How the measurement compares with the prediction."""
     prefill, decode = report.prefill_over_predicted, report.decode_over_predicted
     sentence = words(
         "live.latency_roofline",
         gflops=words.number(machine.flops_per_second / 1e9, 0),
         bandwidth=words.number(machine.bytes_per_second / 1e9, 0),
-        decode=words.number(report.predicted_decode["compressed"]),
-        decode_dense=words.number(report.predicted_decode["dense"]),
-        prefill=words.number(report.predicted_prefill["compressed"]),
-        prefill_dense=words.number(report.predicted_prefill["dense"]),
+        decode=_milliseconds(report.predicted_decode["compressed"], words),
+        decode_dense=_milliseconds(report.predicted_decode["dense"], words),
+        prefill=_milliseconds(report.predicted_prefill["compressed"], words),
+        prefill_dense=_milliseconds(report.predicted_prefill["dense"], words),
         decode_ratio=words.number(decode["compressed"]),
         decode_dense_ratio=words.number(decode["dense"]),
         prefill_ratio=words.number(prefill["compressed"]),
         prefill_dense_ratio=words.number(prefill["dense"]),
     )
     cached = min(*prefill.values(), *decode.values()) < 1
-    return [sentence, words("live.latency_below" if cached else "live.latency_rest")]
+    return f"{sentence} {words('live.latency_below' if cached else 'live.latency_rest')}"
 
 
 def _table(report: LatencyReport, words: Words) -> Table:
