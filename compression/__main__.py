@@ -321,15 +321,29 @@ def latency(
 
     check_output(json_file)
     report = run(get_workbench().latency(Recipe(model), prompt_tokens, decode_tokens))
-    table = Table("model", f"prefill of {report.prompt_tokens} tokens, ms", "decode, ms a token")
+    table = Table(
+        "model", f"prefill of {report.prompt_tokens} tokens, ms", "roofline", "decode, ms a token", "roofline"
+    )
     for label, prefill in report.prefill.items():
         decode = report.decode[label]
         table.add_row(
             label,
             f"{prefill.median_ms:.1f} (IQR {prefill.iqr_ms:.1f})",
+            f"{report.predicted_prefill[label]:.1f} (× {report.prefill_over_predicted[label]:.1f})",
             f"{decode.median_ms:.1f} (IQR {decode.iqr_ms:.1f})",
+            f"{report.predicted_decode[label]:.1f} (× {report.decode_over_predicted[label]:.1f})",
         )
     output.print(table)
+    if report.machine is not None:
+        output.print(
+            f"Roofline: what the linear layers alone would take at {report.machine.flops_per_second / 1e9:.0f} GFLOP/s "
+            f"and {report.machine.bytes_per_second / 1e9:.0f} GB/s, measured here; × is measured ÷ predicted.",
+            highlight=False,
+        )
+    if "compressed" in report.prefill and report.smaller:
+        phases = {"prefill": report.faster_prefill, "decode": report.faster_decode}
+        faster = " and ".join(phase for phase, yes in phases.items() if yes)
+        output.print(f"Smaller, and faster here in {faster}." if faster else "Smaller, but not faster here.")
     name = _named(report.model_id, report.model_note)
     output.print(f"{name}; {report.threads} threads on {report.device}; {report.execution}.", highlight=False)
     show_notes(report.notes)

@@ -128,7 +128,7 @@ def load_evidence(file: Path) -> Evidence:
     try:
         tensors = load_file(file)
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{file} cannot be read: make it again with python -m compression gallery.") from error
+        raise UserError(f"{file} cannot be read: make it again with `python -m compression gallery`.") from error
     spectra = {name.removeprefix("spectrum."): v for name, v in tensors.items() if name.startswith("spectrum.")}
     curves = {
         name.removeprefix("curve."): tuple(v.tolist()) for name, v in tensors.items() if name.startswith("curve.")

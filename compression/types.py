@@ -247,6 +247,31 @@ class PerplexityReport:
 
 
 @dataclass(frozen=True)
+class Completion:
+    """A prompt and the tokens a model continued it with.
+
+    Attributes:
+        prompt: what is continued.
+        token_ids: the new tokens.
+        pieces: what each token adds to the text. A character made of several tokens belongs to the one that completes
+            it; the others are empty.
+    """
+
+    prompt: str
+    token_ids: tuple[int, ...] = ()
+    pieces: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The new text, without the prompt."""
+        return "".join(self.pieces)
+
+
+FASTER = 1.02
+"""Speed ratio below which "faster" would be noise."""
+
+
+@dataclass(frozen=True)
 class LatencyFigure:
     """One timing: milliseconds, over `repeats` interleaved runs."""
 
@@ -254,10 +279,32 @@ class LatencyFigure:
     iqr_ms: float
     repeats: int
 
+    def faster_than(self, other: LatencyFigure) -> bool:
+        """Whether it is faster by more than noise: by `FASTER`, and half an interquartile range on each side apart."""
+        apart = self.median_ms + self.iqr_ms / 2 < other.median_ms - other.iqr_ms / 2
+        return apart and self.median_ms * FASTER < other.median_ms
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a machine can do at best, measured with so many threads.
+
+    Attributes:
+        flops_per_second: of a float32 matrix product.
+        bytes_per_second: of reading memory, by a product of a matrix with one vector.
+        threads: number of threads torch used.
+    """
+
+    flops_per_second: float
+    bytes_per_second: float
+    threads: int
+
 
 @dataclass(frozen=True)
 class LatencyReport:
     """Prefill and decode latency of a model and, where there is one, of its dense original.
+
+    The predictions are those of `compression.evaluation.roofline`: lower bounds from the linear layers alone.
 
     Attributes:
         threads: number of threads torch used.
@@ -271,6 +318,10 @@ class LatencyReport:
         model_note: a caution that belongs wherever its figures appear.
         weights_hash: SHA-256 of its dense 16-bit weights.
         notes: fallbacks taken while it was loaded.
+        machine: what the predictions rest on; None where there are none.
+        predicted_prefill: model label → predicted milliseconds of one prefill.
+        predicted_decode: model label → predicted milliseconds a decoded token.
+        stored_bits: model label → bits of the whole model, where they are known.
     """
 
     threads: int
@@ -284,6 +335,35 @@ class LatencyReport:
     model_note: str = ""
     weights_hash: str = ""
     notes: tuple[str, ...] = ()
+    machine: Machine | None = None
+    predicted_prefill: dict[str, float] = field(default_factory=dict)
+    predicted_decode: dict[str, float] = field(default_factory=dict)
+    stored_bits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def smaller(self) -> bool:
+        """Whether the compressed model takes less storage than the dense one; taken for granted where unknown."""
+        return not self.stored_bits or self.stored_bits["compressed"] < self.stored_bits["dense"]
+
+    @property
+    def faster_prefill(self) -> bool:
+        """Whether the compressed model's prefill is faster than the dense one's, by more than noise."""
+        return self.prefill["compressed"].faster_than(self.prefill["dense"])
+
+    @property
+    def faster_decode(self) -> bool:
+        """Whether the compressed model decodes faster than the dense one, by more than noise."""
+        return self.decode["compressed"].faster_than(self.decode["dense"])
+
+    @property
+    def prefill_over_predicted(self) -> dict[str, float]:
+        """Model label → measured ÷ predicted time of a prefill."""
+        return {label: self.prefill[label].median_ms / value for label, value in self.predicted_prefill.items()}
+
+    @property
+    def decode_over_predicted(self) -> dict[str, float]:
+        """Model label → measured ÷ predicted time of a decoded token."""
+        return {label: self.decode[label].median_ms / value for label, value in self.predicted_decode.items()}
 
 
 @dataclass(frozen=True)
@@ -385,10 +465,14 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Progress:
-    """A step of long work: `done` of `total` units of `stage`; `partial` carries a partial result."""
+    """A step of long work: `done` of `total` units of `stage`; `partial` carries a partial result.
+
+    `seconds_left` is how long the rest of the stage will take; who shows the steps may fill it in from their pace.
+    """
 
     stage: str
     done: int
     total: int
     message: str
     partial: Any = field(default=None, compare=False)
+    seconds_left: float | None = field(default=None, compare=False)

@@ -50,6 +50,7 @@ from compression.types import (
     CalibrationSettings,
     Comparison,
     ComparisonRun,
+    Completion,
     CompressionPlan,
     CompressionReport,
     LatencyReport,
@@ -572,10 +573,7 @@ class Workbench:
     # --- measurements -------------------------------------------------------------------------------------------
 
     def _perplexity_key(self, recipe: Recipe, text: texts.Text, window: int, max_windows: int | None) -> str:
-        files = store.stamp(recipe.model_id), store.stamp(recipe.calibration_text)
-        return store.content_key(
-            "perplexity", code_version(), recipe, files, text.source.fingerprint, window, max_windows
-        )
+        return _result_key("perplexity", recipe, text.source.fingerprint, window, max_windows)
 
     @exclusive
     def perplexity(
@@ -721,11 +719,16 @@ class Workbench:
         )
 
     @exclusive
-    def generate(self, recipe: Recipe, prompt: str, max_new_tokens: int = 40) -> Steps[str]:
-        """Continue a prompt greedily; `partial` is the completion so far."""
+    def generate(self, recipe: Recipe, prompt: str, max_new_tokens: int = 40) -> Steps[Completion]:
+        """Continue a prompt greedily; `partial` is the completion so far. A repeated one is answered from memory."""
+        key = _result_key("generate", recipe, prompt, max_new_tokens)
+        known: Completion | None = self._results.get(key)
+        if known is not None:
+            return known
         opened = yield from self._open(recipe)
         source = opened.source if isinstance(opened, CompressedModel) else opened.loaded
-        return (yield from generate(opened_model(opened), source.tokenizer, prompt, max_new_tokens))
+        steps = generate(opened_model(opened), source.tokenizer, prompt, max_new_tokens)
+        return self._results.put(key, (yield from steps))
 
     @exclusive
     def latency(self, recipe: Recipe, prompt_tokens: int = 128, decode_tokens: int = 16) -> Steps[LatencyReport]:
@@ -736,10 +739,12 @@ class Workbench:
             if dense.loaded.weights_hash != opened.source.weights_hash:
                 raise UserError(f"{opened.source.id} is not the model this one was made from: its weights differ.")
             subjects = {"dense": dense.loaded.model, "compressed": opened.model}
+            stored = {"dense": opened.report.original_bits, "compressed": opened.report.stored_bits}
         else:
             subjects = {"dense": dense.loaded.model}
+            stored = {"dense": pipeline.dense_stored_bits(dense.loaded)}
         report = yield from measure_latency(subjects, prompt_tokens, decode_tokens)
-        return dataclasses.replace(report, **_provenance(dense.loaded))
+        return dataclasses.replace(report, stored_bits=stored, **_provenance(dense.loaded))
 
     @exclusive
     def pattern(self, recipe: Recipe, site_name: str) -> Steps[analysis.PatternInfo]:
@@ -795,6 +800,16 @@ class Workbench:
     def is_cached(self, recipe: Recipe, text: str, window: int = 256, max_windows: int | None = 8) -> bool:
         """Whether `perplexity` would answer from memory."""
         return self._perplexity_key(recipe, texts.pasted_text(text), window, max_windows) in self._results
+
+    def is_generated(self, recipe: Recipe, prompt: str, max_new_tokens: int = 40) -> bool:
+        """Whether `generate` would answer from memory."""
+        return _result_key("generate", recipe, prompt, max_new_tokens) in self._results
+
+
+def _result_key(task: str, recipe: Recipe, *question: Any) -> str:
+    """The key of a result: everything it depends on, the files behind the recipe's names included."""
+    files = store.stamp(recipe.model_id), store.stamp(recipe.calibration_text)
+    return store.content_key(task, code_version(), recipe, files, *question)
 
 
 def _provenance(source: LoadedModel) -> dict[str, Any]:

@@ -60,6 +60,7 @@ NOT_SENTENCES = {
     "predictions: windows of per-token negative log-likelihoods in nats": "documentation of a metric",
 }
 SPOKEN = (
+    "seeds",
     # Put together where no reading of the source sees it: an error inside another one, a note behind its site.
     "model.layers.0.self_attn.q_proj: The calibration statistics of a site are all zero: expected some signal; use a "
     "longer or other text.",

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
+import time
 
 import architectures
 import pytest
 import torch
+from pydantic import TypeAdapter
+from tiny import tiny_tokenizer
 
 from compression.errors import UserError
-from compression.evaluation.generation import generate
+from compression.evaluation.alignment import align
+from compression.evaluation.generation import generate, pieces_of
 from compression.evaluation.latency import describe_execution, measure_latency
 from compression.evaluation.metrics import pooled_perplexity
 from compression.evaluation.perplexity import evaluation_windows, interval, measure_perplexity, tokenize
+from compression.evaluation.roofline import best_of, measure_machine, predict_seconds
 from compression.modules import LowRankLinear
 from compression.pipeline import finish
 from compression.sites import compressed_copy, find_sites
-from compression.types import TextSource
+from compression.types import LatencyReport, Machine, TextSource
 
 SOURCE = TextSource("test", "0", 0)
 TOKENS = torch.randint(0, architectures.VOCABULARY, (100,), generator=torch.Generator().manual_seed(0))
@@ -104,7 +109,58 @@ def test_completions_equal_greedy_generation_by_transformers(architecture):
         eos_token_id=source.tokenizer.eos_token_id,
         pad_token_id=0,
     )
-    assert ours == source.tokenizer.decode(theirs[0, tokens.shape[1] :], skip_special_tokens=False).removesuffix("</s>")
+    new = theirs[0, tokens.shape[1] :]
+    assert ours.text == source.tokenizer.decode(new, skip_special_tokens=False).removesuffix("</s>")
+    assert list(ours.token_ids) == [token for token in new.tolist() if token != source.tokenizer.eos_token_id]
+    assert ours.prompt == prompt and len(ours.pieces) == len(ours.token_ids)
+
+
+def test_the_steps_of_a_completion_grow_by_one_token():
+    source = architectures.loaded("llama")
+    steps = [step.partial for step in generate(source.model, source.tokenizer, "The quick brown", 6)]
+    assert [len(step.token_ids) for step in steps] == list(range(1, len(steps) + 1))
+    assert all(step.text == source.tokenizer.decode(list(step.token_ids)) for step in steps)
+
+
+def test_pieces_make_up_the_text_where_a_character_takes_several_tokens():
+    tokenizer = tiny_tokenizer()
+    tokens = tokenizer("The naïve 東京 fox 🦊!").input_ids
+    decoded = [tokenizer.decode(tokens[:count]) for count in range(1, len(tokens) + 1)]
+    pieces = pieces_of(decoded)
+    assert len(pieces) == len(tokens) and "".join(pieces) == decoded[-1] == "The naïve 東京 fox 🦊!"
+    assert any("\ufffd" in text for text in decoded) and not any("\ufffd" in piece for piece in pieces)
+    unfinished = next(count for count, text in enumerate(decoded, 1) if text.endswith("\ufffd"))
+    assert "".join(pieces_of(decoded[:unfinished])) == decoded[unfinished - 1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "differs", "common_start", "shared"),
+    [
+        ("abcd", "abcd", ("....", "...."), 4, 1.0),
+        ("abcd", "abXd", ("..x.", "..x."), 2, 0.75),
+        ("abcd", "abcXd", ("....", "...x."), 3, 8 / 9),
+        ("abcd", "ab", ("..xx", ".."), 2, 4 / 6),
+        ("abcd", "WXYZ", ("xxxx", "xxxx"), 0, 0.0),
+        ("", "ab", ("", "xx"), 0, 0.0),
+        ("", "", ("", ""), 0, 1.0),
+        ("aXbbb", "abbbc", (".x...", "....x"), 1, 0.8),
+        # The longest stretch alone would take the second "ab" for the first.
+        ("abXabc", "abc", ("..xxx.", "..."), 2, 6 / 9),
+    ],
+)
+def test_tokens_without_a_counterpart_are_found(first, second, differs, common_start, shared):
+    found = align([ord(c) for c in first], [ord(c) for c in second])
+    marks = tuple(
+        "".join("x" if flag else "." for flag in side) for side in (found.first_differs, found.second_differs)
+    )
+    assert marks == differs
+    assert found.common_start == common_start and found.shared == pytest.approx(shared)
+    assert found.same == (first == second)
+
+
+def test_a_token_that_is_everywhere_still_finds_its_counterpart():
+    found = align([7] * 300 + [1], [2] + [7] * 300)
+    assert sum(found.first_differs) == sum(found.second_differs) == 1
 
 
 def test_completions_refuse_an_empty_and_a_too_long_prompt():
@@ -128,6 +184,85 @@ def test_latency_times_each_model_in_turn_and_names_the_threads():
         finish(measure_latency(models, prompt_tokens=250, decode_tokens=16))
     with pytest.raises(UserError, match="prompt tokens must be from 1 to 4096, but 0"):
         finish(measure_latency(models, prompt_tokens=0))
+
+
+MACHINE = Machine(flops_per_second=1e9, bytes_per_second=1e8, threads=1)
+"""It does 10 FLOPs in the time in which it reads a byte: an intensity of 40 FLOPs a float32 weight, 20 tokens."""
+
+
+def low_rank(model, rank):
+    layers = {}
+    for site in find_sites(model):
+        layers[site.name] = LowRankLinear(torch.randn(site.in_features, rank), torch.randn(rank, site.out_features))
+        layers[site.name].execution = "factored"
+    return compressed_copy(model, layers)
+
+
+@pytest.mark.parametrize("architecture", architectures.CONFIGS)
+def test_the_roofline_adds_up_what_bounds_each_layer(architecture):
+    model = architectures.loaded(architecture).model
+    weights = sum(site.num_weights for site in find_sites(model))
+    head = 48 * architectures.VOCABULARY
+    one = (weights + head) * 4 / 1e8
+    assert predict_seconds(model, 1, MACHINE) == pytest.approx(one), "one token waits for memory"
+    assert predict_seconds(model, 20, MACHINE) == pytest.approx(one), "the ridge of the roof"
+    many = 100 * 2 * weights / 1e9 + head * 4 / 1e8
+    assert predict_seconds(model, 100, MACHINE) == pytest.approx(many), "many are bound by arithmetic, the head is not"
+
+
+def test_the_roofline_counts_compressed_layers_as_they_run():
+    dense = architectures.loaded("llama").model
+    small = low_rank(dense, 16)
+    layers = [m for m in small.modules() if isinstance(m, LowRankLinear)]
+    head = 48 * architectures.VOCABULARY * 4 / 1e8
+    flops = sum(2 * 16 * (layer.in_features + layer.out_features) for layer in layers)
+    assert predict_seconds(small, 100, MACHINE) == pytest.approx(100 * flops / 1e9 + head)
+    before = predict_seconds(small, 1, MACHINE)
+    assert before == pytest.approx(flops / 2 * 4 / 1e8 + head)
+    small(torch.tensor([[1, 2, 3]]))
+    held = sum(layer.expanded_bytes() for layer in layers)
+    assert before == pytest.approx(held / 1e8 + head), "what a forward pass reads"
+    for tokens in (1, 100):
+        assert predict_seconds(low_rank(dense, 4), tokens, MACHINE) <= predict_seconds(small, tokens, MACHINE)
+        assert predict_seconds(small, tokens, MACHINE) < predict_seconds(dense, tokens, MACHINE)
+    for layer in layers:
+        layer.execution = "merged"
+    assert predict_seconds(small, 1, MACHINE) == pytest.approx(predict_seconds(dense, 1, MACHINE))
+
+
+def test_the_machine_is_measured_quickly_and_the_best_of_its_measurements_counts():
+    started = time.perf_counter()
+    machine = measure_machine()
+    assert time.perf_counter() - started < 5, "about a third of a second on an idle machine"
+    assert math.isfinite(machine.flops_per_second) and math.isfinite(machine.bytes_per_second)
+    assert machine.flops_per_second > machine.bytes_per_second > 1e6
+    assert machine.threads == torch.get_num_threads()
+    assert best_of([Machine(1.0, 4.0, 2), Machine(3.0, 2.0, 2)]) == Machine(3.0, 4.0, 2)
+
+
+def test_latency_brings_its_predictions_and_may_be_cancelled_at_every_timing():
+    dense = architectures.loaded("llama").model
+    models = {"dense": dense, "compressed": low_rank(dense, 16)}
+    steps = list(measure_latency(models, 8, 2, repeats=2, machine=MACHINE))
+    assert [(step.done, step.total) for step in steps] == [(done, 8) for done in range(9)]
+    assert steps[0].message == "latency round 1 of 2" and steps[4].message == "latency round 2 of 2"
+    report = finish(measure_latency(models, 8, 2, repeats=2, machine=MACHINE))
+    assert report.machine == MACHINE
+    for label, model in models.items():
+        assert report.predicted_prefill[label] == pytest.approx(1e3 * predict_seconds(model, 8, MACHINE))
+        assert report.predicted_decode[label] == pytest.approx(1e3 * predict_seconds(model, 1, MACHINE))
+        assert report.decode_over_predicted[label] * report.predicted_decode[label] == pytest.approx(
+            report.decode[label].median_ms
+        )
+
+
+def test_a_latency_report_written_before_there_were_predictions_still_reads():
+    figure = {"median_ms": 1.0, "iqr_ms": 0.1, "repeats": 5}
+    timings = {"dense": figure, "compressed": figure}
+    old = {"threads": 2, "prompt_tokens": 8, "decode_tokens": 2, "prefill": timings, "decode": timings}
+    report = TypeAdapter(LatencyReport).validate_python({**old, "execution": "", "device": ""})
+    assert report.machine is None and report.prefill_over_predicted == report.predicted_decode == {}
+    assert report.smaller and not report.faster_decode
 
 
 def test_the_words_on_execution_count_every_form_and_the_memory_really_held():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import string
 from dataclasses import replace
 from pathlib import Path
@@ -31,10 +32,12 @@ from compression.gallery import Gallery
 from compression.types import (
     Allocation,
     ComparisonRun,
+    Completion,
     Environment,
     LatencyFigure,
     LatencyReport,
     LinearSite,
+    Machine,
     Progress,
     SiteReport,
     TextSource,
@@ -57,10 +60,12 @@ from views.figures.live_perplexity import LiveTrace, Reading
 from views.live_chart import figure_value
 from views.tabs.compare import pattern_updates
 from views.tabs.explore import picture
+from views.tabs.live import cached_text, side_by_side
 from views.texts import TABLES, words
 from views.theme import style_of
 from views.widgets import (
     ChartPanel,
+    CompletionSide,
     Table,
     View,
     alert_html,
@@ -70,6 +75,7 @@ from views.widgets import (
     table_html,
 )
 
+CSS = Path(__file__).parent.parent / "views" / "style.css"
 WORDS = words("en")
 Q = LinearSite("model.layers.0.self_attn.q_proj", 0, "self_attn.q_proj", 64, 64, "0.attn")
 DOWN = LinearSite("model.layers.0.mlp.down_proj", 0, "mlp.down_proj", 64, 128, "0.down")
@@ -475,20 +481,67 @@ def test_live_perplexity_shows_the_interval_and_what_is_still_to_come() -> None:
     assert live_perplexity.view(done, WORDS).summary.endswith("over 255 scored tokens (window 256).")
 
 
-@pytest.mark.parametrize(("compressed", "start"), [(41.0, "Smaller, but not faster"), (20.0, "Smaller, and faster")])
-def test_latency_says_plainly_whether_it_is_faster(compressed: float, start: str) -> None:
-    report = LatencyReport(
+def timed(prefill: float, decode: float) -> LatencyReport:
+    return LatencyReport(
         2,
         128,
         16,
-        {"dense": LatencyFigure(300, 10, 5), "compressed": LatencyFigure(390, 12, 5)},
-        {"dense": LatencyFigure(34, 2, 5), "compressed": LatencyFigure(compressed, 4, 5)},
+        {"dense": LatencyFigure(300, 10, 5), "compressed": LatencyFigure(prefill, 12, 5)},
+        {"dense": LatencyFigure(34, 2, 5), "compressed": LatencyFigure(decode, 4, 5)},
         "",
         "cpu",
     )
-    view = latency.view(report, WORDS)
-    assert [trace["x"] for trace in data(view)] == [[300], [390], [34], [compressed]]
+
+
+@pytest.mark.parametrize(
+    ("prefill", "decode", "start"),
+    [
+        (390.0, 41.0, "Smaller, but not faster here: decoding takes 41.0 ms a token against 34.0 ms dense"),
+        (300.0, 33.5, "Smaller, but not faster here: "),
+        (290.0, 31.5, "Smaller, but not faster here: "),  # the bars overlap
+        (390.0, 20.0, "Smaller, and faster here in decode, but not in prefill: "),
+        (200.0, 41.0, "Smaller, and faster here in prefill, but not in decode: "),
+        (200.0, 20.0, "Smaller, and faster here: "),
+    ],
+)
+def test_latency_says_plainly_whether_it_is_faster(prefill: float, decode: float, start: str) -> None:
+    view = latency.view(timed(prefill, decode), WORDS)
+    assert [trace["x"] for trace in data(view)] == [[300], [prefill], [34], [decode]]
     assert view.summary.startswith(start)
+    assert "Predicted, roofline (ms)" not in view.table.headers
+
+
+def test_latency_of_a_model_from_which_nothing_is_removed_is_not_called_smaller() -> None:
+    report = replace(timed(300, 34), stored_bits={"dense": 100, "compressed": 100})
+    assert latency.view(report, WORDS).summary.startswith("Not smaller at this setting: decoding takes 34.0 ms")
+    report = replace(report, stored_bits={"dense": 100, "compressed": 99})
+    assert latency.view(report, WORDS).summary.startswith("Smaller, but not faster here: ")
+
+
+def test_the_roofline_stands_beside_the_measurement() -> None:
+    report = replace(
+        timed(390, 41),
+        machine=Machine(95.4e9, 12.3e9, 2),
+        predicted_prefill={"dense": 200.0, "compressed": 195.0},
+        predicted_decode={"dense": 17.0, "compressed": 20.5},
+        execution="7 layers run",
+    )
+    view = latency.view(report, WORDS)
+    *points, measured, predicted = data(view)
+    assert [trace["x"] for trace in points] == [[300], [200], [390], [195], [34], [17], [41], [20.5]]
+    for of_measurement, of_prediction in zip(points[::2], points[1::2], strict=True):
+        assert of_prediction["y"] == of_measurement["y"]
+        assert of_prediction["marker"]["symbol"] == of_measurement["marker"]["symbol"] + "-open"
+    assert [trace["name"] for trace in (measured, predicted)] == ["measured", "predicted (roofline)"]
+    assert (
+        "With the 95 GFLOP/s and 12 GB/s measured here, the linear layers alone would take 20.5 ms a token (17.0 dense)"
+    ) in view.summary
+    assert "Decoding takes 2.0 times as long as that (2.0 dense), a prefill 2.0 times (1.5 dense)." in view.summary
+    assert view.summary.endswith("overhead of many small calls.\n\nHow the layers compute: 7 layers run.")
+    assert view.table.headers[-2:] == ("Predicted, roofline (ms)", "Measured ÷ predicted")
+    assert [row[-2:] for row in view.table.rows] == [(200.0, 1.5), (195.0, 2.0), (17.0, 2.0), (20.5, 2.0)]
+    cached = replace(report, predicted_decode={"dense": 35.0, "compressed": 20.5})
+    assert "from a cache that is faster than the memory" in latency.view(cached, WORDS).summary
 
 
 def test_one_setting_of_explore_names_every_headline_figure() -> None:
@@ -529,12 +582,56 @@ def test_html_pieces_escape_what_people_type() -> None:
     evil = "<script>alert('x')</script>\""
     pieces = (
         alert_html(evil),
-        progress_html(Progress("load", 1, 2, evil)),
-        completions_html("", [(evil, evil)], WORDS),
+        progress_html(Progress("load", 1, 2, evil), WORDS),
+        completions_html([CompletionSide(evil, Completion(evil, (1, 2), (evil, evil)), (True,))], evil, WORDS),
         table_html(Table(evil, (evil,), ((evil,),)), WORDS),
         cards_html([]),
     )
     assert all("<script" not in piece for piece in pieces)
+
+
+DENSE = Completion("Once", (1, 2, 3, 4), (" upon", " a", " time", "."))
+OTHER = Completion("Once", (1, 5, 6, 4), (" upon", " my", " life", "."))
+HEADINGS = ("dense", "COMPOT")
+
+
+def test_tokens_without_a_counterpart_are_marked_on_both_sides() -> None:
+    html = side_by_side(HEADINGS, (DENSE, OTHER), True, WORDS)
+    assert '<span class="prompt">Once</span> upon<mark class="differs"> a time</mark>.</p>' in html
+    assert '<span class="prompt">Once</span> upon<mark class="differs"> my life</mark>.</p>' in html
+    assert "The completions part at token 2; 50% of all tokens have a counterpart on the other side" in html
+
+
+def test_while_a_completion_grows_it_is_compared_as_far_as_it_has_come() -> None:
+    first = Completion("Once", OTHER.token_ids[:1], OTHER.pieces[:1])
+    assert "<mark" not in side_by_side(HEADINGS, (DENSE, first), False, WORDS)
+    second = Completion("Once", OTHER.token_ids[:2], OTHER.pieces[:2])
+    html = side_by_side(HEADINGS, (DENSE, second), False, WORDS)
+    assert '<mark class="differs"> a</mark> time.' in html and '<mark class="differs"> my</mark></p>' in html
+    assert "So far the completions part at token 2" in html
+    assert "So far" not in side_by_side(HEADINGS, (DENSE, second), True, WORDS)
+
+
+def test_completions_that_are_missing_empty_or_the_same_say_so() -> None:
+    assert side_by_side(HEADINGS, (None, None), False, WORDS).count("Its completion appears here.") == 2
+    html = side_by_side(HEADINGS, (DENSE, None), False, WORDS)
+    assert " time." in html and html.count("Its completion appears here.") == 1 and "<mark" not in html
+    same = side_by_side(HEADINGS, (DENSE, DENSE), True, WORDS)
+    assert "Both completions are the same, token by token." in same and "<mark" not in same
+    nothing = side_by_side(HEADINGS, (DENSE, Completion("Once")), True, WORDS)
+    assert "it adds nothing" in nothing and "part at token 1" in nothing
+
+
+def test_differences_are_told_by_colour_and_by_a_line() -> None:
+    (rule,) = re.findall(r"^\.completion mark\.differs {(.*?)}", CSS.read_text(encoding="utf-8"), re.S | re.M)
+    assert "background" in rule and "underline" in rule
+
+
+def test_what_came_from_the_cache_is_said() -> None:
+    assert cached_text([False, False], WORDS) == ""
+    assert cached_text([True, False], WORDS) == "The dense answer came from the cache."
+    assert cached_text([False, True], WORDS) == "The compressed answer came from the cache."
+    assert cached_text([True, True], WORDS) == "Both answers came from the cache."
 
 
 def test_shares_are_shown_in_per_cent_and_stay_shares_in_the_csv() -> None:

@@ -16,8 +16,15 @@ ALIKE = {
     "method.svd",
     "method.svd-llm",
     "method.compot",
-    "progress.line",
     "card.none",
+    "card.removed_value",
+    "card.bits_value",
+    "card.factor_value",
+    "card.flops_value",
+    "card.perplexity_predicted_value",
+    "card.perplexity_measured_value",
+    "card.perplexity_none_value",
+    "unit.flops",
     "forecast.setting",
     "runs.remarks",
     "live.prompt_value",
@@ -26,7 +33,8 @@ ALIKE = {
 """Names, formulas, and what an English model is given to read: the only texts that are not translated."""
 
 NAMES = re.compile(
-    r"Compression Cost Explorer|Apache-2\.0|SVD-LLM|COMPOT|SVD|CSV|CPU|Hub|Gradio|Plotly|PyTorch|Transformers|"
+    r"Compression Cost Explorer|Apache-2\.0|SVD-LLM|COMPOT|SVD|CSV|CPU|Hub|FLOPs|Enter|"
+    r"Gradio|Plotly|PyTorch|Transformers|"
     r"python -m compression [a-z]+"
 )
 LATIN_RUN = re.compile(r"[A-Za-z]+(?:[\s,;:.()'’-]+[A-Za-z]+)+")

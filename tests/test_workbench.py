@@ -14,6 +14,7 @@ from compression.analysis import SeedSpread, compare_info
 from compression.errors import UserError
 from compression.recipe import Recipe, over_seeds
 from compression.workbench import Workbench
+from views import engine
 
 TEXT = " ".join(SENTENCES) * 40
 EVALUATION = {"window": 32, "max_windows": 3}
@@ -89,6 +90,42 @@ def test_one_heavy_job_at_a_time_and_closing_frees_the_slot(recipe):
     assert finish(bench.compress(recipe)).sites, "a cancelled job can be started again"
 
 
+@pytest.mark.parametrize("task", ["perplexity", "generate", "latency"])
+def test_cancelling_a_measurement_frees_the_slot_and_the_next_one_goes_on(recipe, task):
+    bench = Workbench()
+    dense = Recipe(recipe.model_id)
+    questions = {"perplexity": (TEXT, 32, 3), "generate": ("The quick", 8), "latency": (16, 4)}
+
+    def start():
+        return getattr(bench, task)(dense, *questions[task])
+
+    running = start()
+    assert any(step.stage == task for step in running), "in the middle"
+    waiting = start()
+    assert next(waiting).stage == "wait" and bench._busy.locked()
+    running.close()
+    assert not bench._busy.locked()
+    seen, result = stages(waiting)
+    assert "wait" not in seen and seen.count(task) > 1 and result is not None
+    assert not bench._busy.locked()
+
+
+def test_a_cancelled_event_of_the_page_frees_the_slot(recipe):
+    bench = Workbench()
+
+    def event():
+        return (
+            yield from engine.relay(bench.generate(Recipe(recipe.model_id), "The quick", 8), lambda step: step.stage)
+        )
+
+    running = engine.guarded(event(), "nothing", str, "a bug")
+    assert next(running) == "nothing" and not bench._busy.locked(), "Gradio closes only what has yielded"
+    assert any(stage == "generate" for stage in running)
+    running.close()
+    assert not bench._busy.locked()
+    assert finish(bench.model_info(recipe.model_id)).architecture == "llama"
+
+
 def test_a_failing_job_frees_the_slot(recipe):
     bench = Workbench()
     with pytest.raises(UserError, match="enough for"):
@@ -119,6 +156,29 @@ def test_a_repeated_perplexity_is_answered_from_memory(recipe):
     seen, again = stages(bench.perplexity(recipe, TEXT, **EVALUATION))
     assert seen == [] and again is first
     assert not bench.is_cached(recipe, TEXT + "!", **EVALUATION)
+
+
+def test_a_repeated_completion_is_answered_from_memory(recipe, tmp_path):
+    bench = Workbench()
+    dense = Recipe(recipe.model_id)
+    assert not bench.is_generated(dense, "The quick", 5)
+    seen, first = stages(bench.generate(dense, "The quick", 5))
+    assert "generate" in seen and first.token_ids and bench.is_generated(dense, "The quick", 5)
+    seen, again = stages(bench.generate(dense, "The quick", 5))
+    assert seen == [] and again is first
+    assert not bench.is_generated(dense, "The quick ", 5) and not bench.is_generated(recipe, "The quick", 5)
+    write_tiny_llama(tmp_path / "tiny", seed=1)
+    assert not bench.is_generated(dense, "The quick", 5), "other files under the same name"
+
+
+def test_another_method_on_the_same_text_does_not_measure_dense_again(recipe):
+    bench = Workbench()
+    measured = []
+    for method in ("compot", "svd-llm"):
+        for wanted in (Recipe(recipe.model_id), dataclasses.replace(recipe, method=method)):
+            seen, _ = stages(bench.perplexity(wanted, TEXT, **EVALUATION))
+            measured.append(seen.count("perplexity"))
+    assert measured == [3, 3, 0, 3]
 
 
 def test_removing_nothing_leaves_the_dense_model(recipe):
@@ -243,6 +303,7 @@ def test_a_directory_that_was_written_is_opened_like_a_model(recipe, tmp_path):
     assert finish(bench.generate(written, "The quick", 5)) == finish(bench.generate(recipe, "The quick", 5))
     report = finish(bench.latency(written, prompt_tokens=8, decode_tokens=2))
     assert list(report.prefill) == ["dense", "compressed"] and "merged" in report.execution
+    assert report.smaller and report.machine is not None and list(report.predicted_decode) == ["dense", "compressed"]
     with pytest.raises(UserError, match="compressed already"):
         finish(bench.compress(Recipe(written.model_id, "svd", removed_fraction=0.1)))
 

@@ -113,10 +113,12 @@ class Context:
 
         def guarded(*values: Any) -> Any:
             def fail(sentence: str) -> list[Any]:
+                sentence = self.words.sentence(sentence)
                 gr.Warning(sentence)
                 return [alert_html(sentence), *(gr.skip() for _ in outputs)]
 
-            yield from engine.guarded(work(*values), fail, self.words("page.generic_error"))
+            nothing = [gr.skip() for _ in [status, *outputs]]
+            yield from engine.guarded(work(*values), nothing, fail, self.words("page.generic_error"))
 
         def busy() -> list[Any]:
             waiting = status_html(self.words("progress.waiting"))

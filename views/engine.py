@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +31,7 @@ from compression.types import (
     Progress,
     TextSource,
 )
+from views.eta import Eta
 
 if TYPE_CHECKING:
     from compression.gallery import Gallery
@@ -230,28 +232,37 @@ def unfinished_comparison(model_id: str, dense: PerplexityReport, runs: Sequence
 def relay(work: Generator[Progress, None, Result], show: Callable[[Progress], Any]) -> Generator[Any, None, Result]:
     """Run engine work inside an event: yield ``show(progress)`` for every step, return the result.
 
-    Closing this generator (a cancelled event) closes the work.
+    Every step comes with the time its stage still takes, once there is a pace. Closing this generator (a cancelled
+    event) closes the work.
     """
+    eta = Eta()
     try:
         while True:
             try:
                 progress = next(work)
             except StopIteration as stop:
                 return stop.value
-            yield show(progress)
+            yield show(replace(progress, seconds_left=eta.seconds_left(progress)))
     finally:
         work.close()
 
 
-def guarded(work: Generator[Any, None, None], fail: Callable[[str], Any], generic: str) -> Generator[Any, None, None]:
+def guarded(
+    work: Generator[Any, None, None], nothing: Any, fail: Callable[[str], Any], generic: str
+) -> Generator[Any, None, None]:
     """The boundary between engine and page: a UserError becomes its sentence, anything else a generic one.
+
+    It yields before the work begins: Gradio closes a cancelled generator only if it has yielded before, and work that
+    was cancelled in a long first step would otherwise keep the engine until the interpreter happens to collect it.
 
     Args:
         work: the event's generator.
+        nothing: outputs that leave everything as it is.
         fail: sentence → the event's outputs.
         generic: what is said about a bug; the traceback goes to the log.
     """
     try:
+        yield nothing
         yield from work
     except UserError as error:
         yield fail(str(error))

@@ -6,12 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import groupby
 from typing import Any
 
 import gradio as gr
 import plotly.graph_objects as go
 
-from compression.types import Progress
+from compression.types import Completion, Progress
 from views.live_chart import figure_value, live_chart
 from views.slider_data import live_text
 from views.texts import Words
@@ -191,12 +192,14 @@ def alert_html(text: str) -> str:
     return f'<div class="status"><div class="alert" role="alert">{escape(text)}</div></div>'
 
 
-def progress_html(progress: Progress) -> str:
-    """A step of long work, with a bar where its length is known."""
+def progress_html(progress: Progress, words: Words) -> str:
+    """A step of long work: what is done, about how long the rest of its stage takes, and a bar."""
     bar = ""
     if progress.total > 0 and progress.stage != "wait":
         bar = f'<div class="bar" aria-hidden="true"><i style="width:{progress.done / progress.total:.0%}"></i></div>'
-    text = progress.message or progress.stage
+    text = words.sentence(progress.message or progress.stage)
+    if progress.seconds_left is not None:
+        text = words("progress.left", message=text, left=words.duration(progress.seconds_left))
     return f'<div class="status" role="status" aria-live="polite">{escape(text)}{bar}</div>'
 
 
@@ -205,20 +208,40 @@ def status_area(elem_id: str | None = None) -> gr.HTML:
     return gr.HTML(status_html(), elem_id=elem_id, js_on_load=None, apply_default_css=False)
 
 
-def completions_html(prompt: str, texts: Sequence[tuple[str, str]], words: Words) -> str:
-    """Completions side by side.
+@dataclass(frozen=True)
+class CompletionSide:
+    """One of the completions that stand beside each other.
 
-    Args:
-        prompt: what both continue.
-        texts: (heading, completion); an empty completion is still to come.
-        words: the language.
+    Attributes:
+        heading: which model made it.
+        completion: None while it is still to come.
+        differs: for each token, whether it has no counterpart on the other side; tokens beyond are not marked.
     """
-    items = []
-    for heading, text in texts:
-        if text:
-            shown = text[len(prompt) :] if text.startswith(prompt) else text
-            body = f'<p><span class="prompt">{escape(prompt)}</span>{escape(shown)}</p>'
-        else:
-            body = f'<p class="empty">{escape(words("live.generate_empty"))}</p>'
-        items.append(f'<div class="completion"><h3>{escape(heading)}</h3>{body}</div>')
-    return f'<div class="completions">{"".join(items)}</div>'
+
+    heading: str
+    completion: Completion | None = None
+    differs: tuple[bool, ...] = ()
+
+
+def completions_html(sides: Sequence[CompletionSide], summary: str, words: Words) -> str:
+    """Completions side by side, with what differs marked, and a sentence about it."""
+    items = "".join(
+        f'<div class="completion"><h3>{escape(side.heading)}</h3>{_completion_html(side, words)}</div>'
+        for side in sides
+    )
+    sentence = f'<p class="completions-summary">{escape(summary)}</p>' if summary else ""
+    return f'<div class="completions">{items}</div>{sentence}'
+
+
+def _completion_html(side: CompletionSide, words: Words) -> str:
+    completion = side.completion
+    if completion is None:
+        return f'<p class="empty">{escape(words("live.generate_empty"))}</p>'
+    if not completion.pieces:
+        return f'<p class="empty">{escape(words("live.generate_nothing"))}</p>'
+    flags = side.differs + (False,) * len(completion.pieces)
+    body = []
+    for differs, run in groupby(zip(completion.pieces, flags, strict=False), key=lambda pair: pair[1]):
+        text = escape("".join(piece for piece, _ in run))
+        body.append(f'<mark class="differs">{text}</mark>' if differs and text else text)
+    return f'<p><span class="prompt">{escape(completion.prompt)}</span>{"".join(body)}</p>'

@@ -30,15 +30,13 @@ from compression.evaluation.latency import REPEATS, check_context, check_numbers
 from compression.methods import METHODS
 from compression.modules import CompressedLinear, bytes_held
 from compression.recipe import Recipe
-from compression.types import LatencyFigure, LinearSite, Progress
+from compression.types import FASTER, LatencyFigure, LinearSite, Progress
 from compression.workbench import Steps, Workbench, exclusive
 
 MAX_LAYERS = 24
 """Layers of one shape that are timed, in turn; their weights together do not fit a second-level cache."""
 CALIBRATION_SEQUENCES = 8
 CALIBRATION_LENGTH = 128
-FASTER = 1.02
-"""Speed ratio below which "faster" would be noise."""
 DISTURBED = 0.2
 """IQR ÷ median above which other programs have taken part in a measurement."""
 

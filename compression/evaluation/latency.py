@@ -11,8 +11,9 @@ import torch
 from torch.utils.benchmark import Measurement, Timer
 
 from compression.errors import UserError
+from compression.evaluation.roofline import best_of, measure_machine, predict_seconds
 from compression.modules import CompressedLinear
-from compression.types import LatencyFigure, LatencyReport, Progress
+from compression.types import LatencyFigure, LatencyReport, Machine, Progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,7 +22,11 @@ REPEATS = 5
 
 
 def measure_latency(
-    models: dict[str, PreTrainedModel], prompt_tokens: int = 128, decode_tokens: int = 16, repeats: int = REPEATS
+    models: dict[str, PreTrainedModel],
+    prompt_tokens: int = 128,
+    decode_tokens: int = 16,
+    repeats: int = REPEATS,
+    machine: Machine | None = None,
 ) -> Generator[Progress, None, LatencyReport]:
     """Time one prefill and a run of single-token decodes for each model, in turn, `repeats` times.
 
@@ -32,6 +37,10 @@ def measure_latency(
         prompt_tokens: tokens in the prefill.
         decode_tokens: tokens decoded after it, one by one, with the cache.
         repeats: counted rounds.
+        machine: what the predictions rest on; where not given, it is measured in every round and the best counts.
+
+    Yields:
+        One event a timing, so that whoever cancels waits for one and not for a round.
 
     Raises:
         UserError: if a number is out of range.
@@ -39,6 +48,7 @@ def measure_latency(
     check_numbers(prompt_tokens, decode_tokens, repeats)
     for model in models.values():
         check_context(model, prompt_tokens, decode_tokens)
+    parameter = next(next(iter(models.values())).parameters())
     threads = torch.get_num_threads()
     runs = {
         label: (_prefill(model, prompt_tokens), _decode(model, prompt_tokens, decode_tokens))
@@ -46,11 +56,19 @@ def measure_latency(
     }
     prefill: dict[str, list[Measurement]] = {label: [] for label in models}
     decode: dict[str, list[Measurement]] = {label: [] for label in models}
-    for repeat in range(1, repeats + 1):
-        for label, (run_prefill, run_decode) in runs.items():
-            prefill[label].append(time_once(run_prefill, threads))
-            decode[label].append(time_once(run_decode, threads))
-        yield Progress("latency", repeat, repeats, f"latency round {repeat} of {repeats}")
+    timings = [
+        (run, times[label]) for label in models for run, times in zip(runs[label], (prefill, decode), strict=True)
+    ]
+    total = repeats * len(timings)
+    machines = [] if machine is None else [machine]
+    for index, (run, times) in enumerate(timings * repeats):
+        round_, place = divmod(index, len(timings))
+        yield Progress("latency", index, total, f"latency round {round_ + 1} of {repeats}")
+        if machine is None and place == 0:
+            machines.append(measure_machine(parameter.device, parameter.dtype))
+        times.append(time_once(run, threads))
+    yield Progress("latency", total, total, f"latency round {repeats} of {repeats}")
+    machine = best_of(machines)
     return LatencyReport(
         threads=threads,
         prompt_tokens=prompt_tokens,
@@ -59,6 +77,9 @@ def measure_latency(
         decode={label: _figure(times, decode_tokens) for label, times in decode.items()},
         execution=describe_execution(models),
         device=_device_name(next(iter(models.values()))),
+        machine=machine,
+        predicted_prefill={k: 1e3 * predict_seconds(model, prompt_tokens, machine) for k, model in models.items()},
+        predicted_decode={k: 1e3 * predict_seconds(model, 1, machine) for k, model in models.items()},
     )
 
 

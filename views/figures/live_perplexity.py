@@ -105,7 +105,7 @@ def _summary(trace: LiveTrace, words: Words) -> str:
         dense=dense,
         compressed=compressed,
         tokens=words.number(tokens, 0),
-        convention=trace.convention,
+        convention=words.sentence(trace.convention),
     )
 
 

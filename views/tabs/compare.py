@@ -167,10 +167,10 @@ def build(context: Context) -> None:
             if isinstance(progress.partial, PerplexityReport):
                 dense.append(progress.partial)
             if not isinstance(progress.partial, ComparisonRun) or not dense:
-                return [progress_html(progress), *(gr.skip() for _ in [budget, *compared])]
+                return [progress_html(progress, words), *(gr.skip() for _ in [budget, *compared])]
             rows.append(progress.partial)
             engine.keep_comparison(key, engine.unfinished_comparison(name, dense[-1], rows))
-            return [progress_html(progress), *shown("compare.budget_unfinished")]
+            return [progress_html(progress, words), *shown("compare.budget_unfinished")]
 
         def shown(label: str) -> list[Any]:
             info = info_of(target)
@@ -255,7 +255,7 @@ def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) ->
             raise UserError(words("compare.pattern_no_site"))
 
         def show(progress: Progress) -> list[Any]:
-            return [progress_html(progress), *(gr.skip() for _ in outputs)]
+            return [progress_html(progress, words), *(gr.skip() for _ in outputs)]
 
         wanted = engine.recipe(model_id, "compot", policy, ratio)
         info = yield from engine.relay(engine.workbench().pattern(wanted, site), show)

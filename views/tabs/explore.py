@@ -367,7 +367,7 @@ def _wire_models(
 
     def analyse(name: str) -> Generator[list[Any], None, None]:
         def show(progress: Progress) -> list[Any]:
-            return [progress_html(progress), *(gr.skip() for _ in filled)]
+            return [progress_html(progress, words), *(gr.skip() for _ in filled)]
 
         bench, name = engine.workbench(), name.strip()
         result = yield from engine.relay(bench.analyze(name, policies=engine.policy_names()), show)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
-from compression.types import Progress
+from compression.evaluation.alignment import align
+from compression.types import Completion, Progress
 from views import engine
 from views.context import Context
 from views.figures import latency, live_perplexity
 from views.figures.live_perplexity import LiveTrace, Reading
 from views.texts import Words
-from views.widgets import ChartPanel, completions_html, progress_html, status_area, status_html
+from views.widgets import ChartPanel, CompletionSide, completions_html, progress_html, status_area, status_html
 
 WINDOW = 128
 MAX_WINDOWS = 16
@@ -29,6 +30,44 @@ def recipe_label(method: str, policy: str, ratio: float, words: Words) -> str:
         policy=words.name("policy", policy),
         removed=words.percent(ratio),
     )
+
+
+def cached_text(cached: Sequence[bool], words: Words) -> str:
+    """Which of the two answers came from the cache, if any; the dense one is named first."""
+    if not any(cached):
+        return ""
+    if all(cached):
+        return words("live.cached_both")
+    return words("live.cached_dense" if cached[0] else "live.cached_compressed")
+
+
+def side_by_side(headings: tuple[str, str], made: Sequence[Completion | None], finished: bool, words: Words) -> str:
+    """The two completions with their differences; an unfinished one is compared as far as it has come.
+
+    Args:
+        headings: of the dense and of the compressed one.
+        made: the completions so far; None where there is none yet.
+        finished: whether both are whole.
+        words: the language.
+    """
+    dense, compressed = made
+    if dense is None or compressed is None:
+        return completions_html([CompletionSide(*side) for side in zip(headings, made, strict=True)], "", words)
+    reached = None if finished else len(compressed.token_ids)
+    found = align(dense.token_ids[:reached], compressed.token_ids)
+    if found.same:
+        summary = words("live.generate_same") if finished else ""
+    else:
+        summary = words(
+            "live.generate_differ" if finished else "live.generate_differ_so_far",
+            position=found.common_start + 1,
+            shared=words.percent(found.shared, 0),
+        )
+    sides = [
+        CompletionSide(headings[0], dense, found.first_differs),
+        CompletionSide(headings[1], compressed, found.second_differs),
+    ]
+    return completions_html(sides, summary, words)
 
 
 def build(context: Context) -> None:
@@ -104,6 +143,7 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
 
     def measure(model: str, method: str, policy: str, ratio: float, text: str) -> Generator[list[Any], None, None]:
         trace = LiveTrace((), (), recipe_label(method, policy, ratio, words))
+        cached: list[bool] = []
         for side, wanted in (
             ("dense", engine.recipe(model, "dense", "uniform", 0.0)),
             ("compressed", engine.recipe(model, method, policy, ratio)),
@@ -114,11 +154,12 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
                 nonlocal trace
                 partial = progress.partial
                 if partial is None or not hasattr(partial, "perplexity"):
-                    return [progress_html(progress), *panel.unchanged()]
+                    return [progress_html(progress, words), *panel.unchanged()]
                 readings.append(Reading(partial.tokens, partial.perplexity, partial.low, partial.high))
                 trace = trace.with_readings(side, tuple(readings))
-                return [progress_html(progress), *panel.updates(live_perplexity.view(trace, words))]
+                return [progress_html(progress, words), *panel.updates(live_perplexity.view(trace, words))]
 
+            cached.append(engine.workbench().is_cached(wanted, text, window=WINDOW, max_windows=MAX_WINDOWS))
             work = engine.workbench().perplexity(wanted, text, window=WINDOW, max_windows=MAX_WINDOWS)
             report = yield from engine.relay(work, show)
             if not readings:
@@ -127,8 +168,9 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
                 )
             last = replace(readings[-1], tokens=report.tokens, perplexity=report.perplexity)
             trace = replace(trace.with_readings(side, (*readings[:-1], last)), convention=report.convention)
+            yield [gr.skip(), *panel.updates(live_perplexity.view(trace, words))]
         trace = replace(trace, finished=True)
-        yield [status_html(), *panel.updates(live_perplexity.view(trace, words))]
+        yield [status_html(cached_text(cached, words)), *panel.updates(live_perplexity.view(trace, words))]
 
     context.heavy(button, cancel, status, measure, [*setting, text], panel.outputs)
     context.on_other_model(panel.cleared, panel.outputs)
@@ -140,27 +182,25 @@ def _generate(context: Context, setting: list[Any]) -> None:
         gr.Markdown(f"## {words('live.generate_title')}", elem_classes=["figure-title"])
         prompt = gr.Textbox(words("live.prompt_value"), lines=2, label=words("live.prompt"), elem_id="live-prompt")
         button, cancel, status = _start(context, setting, "generate", "generate", twice=True)
-        empty = completions_html("", [(words("word.dense"), ""), (words("word.compressed"), "")], words)
+        empty = side_by_side((words("word.dense"), words("word.compressed")), (None, None), False, words)
         output = gr.HTML(empty, elem_id="completions", js_on_load=None, apply_default_css=False)
 
     def generate(model: str, method: str, policy: str, ratio: float, prompt: str) -> Generator[list[Any], None, None]:
         headings = (words("word.dense"), recipe_label(method, policy, ratio, words))
-        texts = ["", ""]
-
-        def shown() -> str:
-            return completions_html(prompt, list(zip(headings, texts, strict=True)), words)
-
+        made: list[Completion | None] = [None, None]
+        cached: list[bool] = []
         for side, wanted in enumerate(
             (engine.recipe(model, "dense", "uniform", 0.0), engine.recipe(model, method, policy, ratio))
         ):
 
             def show(progress: Progress, side: int = side) -> list[Any]:
-                if isinstance(progress.partial, str):
-                    texts[side] = progress.partial
-                return [progress_html(progress), shown()]
+                if isinstance(progress.partial, Completion):
+                    made[side] = progress.partial
+                return [progress_html(progress, words), side_by_side(headings, made, False, words)]
 
-            texts[side] = yield from engine.relay(engine.workbench().generate(wanted, prompt), show)
-        yield [status_html(), shown()]
+            cached.append(engine.workbench().is_generated(wanted, prompt))
+            made[side] = yield from engine.relay(engine.workbench().generate(wanted, prompt), show)
+        yield [status_html(cached_text(cached, words)), side_by_side(headings, made, True, words)]
 
     context.heavy(button, cancel, status, generate, [*setting, prompt], [output])
     context.on_other_model(lambda: empty, output)
@@ -176,7 +216,7 @@ def _latency(context: Context, setting: list[Any]) -> None:
 
     def measure(model: str, method: str, policy: str, ratio: float) -> Generator[list[Any], None, None]:
         def show(progress: Progress) -> list[Any]:
-            return [progress_html(progress), *panel.unchanged()]
+            return [progress_html(progress, words), *panel.unchanged()]
 
         wanted = engine.recipe(model, method, policy, ratio)
         report = yield from engine.relay(engine.workbench().latency(wanted), show)

@@ -517,5 +517,31 @@ ENGINE: Mapping[str, str] = {
     "{site!s} stays dense at this setting: choose another site or remove more.": (
         "Слой {site} при таких настройках остаётся плотным: выберите другой слой или удалите больше весов."
     ),
+    "seeds": "начальных значений",
+    # gallery
+    "{file!s} cannot be read: make it again with `python -m compression gallery`.": (
+        "{file} не читается: создайте его заново командой `python -m compression gallery`."
+    ),
+    # slider
+    "With {pattern!s} pinned, {removed} cannot be removed whatever the value: move the slider or take back other "
+    "pins.": (
+        "Пока закреплено {pattern}, удалить нужную долю, {removed}, нельзя ни при каком значении: сдвиньте ползунок или "
+        "снимите другие закрепления."
+    ),
+    "Pinned at {value}, {pattern!s} leaves no way to remove {removed} of the weights: the smallest feasible value is "
+    "{low}, the largest {high}.": (
+        "Если закрепить {pattern} на доле {value}, удалить нужную долю, {removed}, невозможно: наименьшее допустимое "
+        "значение {low}, наибольшее {high}."
+    ),
+    # divergence
+    "Window {index} has {here} scored positions, but {there} in the dense model: measure both on the same windows.": (
+        "В окне {index}: оценённых позиций {here}, а у исходной модели {there}; измеряйте обе на одних и тех же окнах."
+    ),
+    "No window has been compared with the dense model: measure at least one.": (
+        "Ни одно окно не сравнивалось с исходной моделью: измерьте хотя бы одно."
+    ),
+    "{method!s}, {policy!s}, {removed} removed, seed {seed}: perplexity {perplexity}": (
+        "{method}, {policy}, доля удалённых весов {removed}, seed {seed}: перплексия {perplexity}"
+    ),
 }
 """English template → Russian template."""

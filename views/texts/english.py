@@ -56,6 +56,7 @@ ENGLISH: Mapping[str, str] = {
     "cost.line": "Cost on this machine: {cost}.",
     "cost.unknown": "Cost on this machine: not known yet.",
     "progress.waiting": "Waiting for the engine…",
+    "progress.left": "{message} · {left} left for this step",
     "progress.cancelled": "Cancelled. Nothing was changed.",
     "button.cancel": "Cancel",
     # Explore
@@ -317,12 +318,22 @@ ENGLISH: Mapping[str, str] = {
         "On your text the dense model has perplexity {dense} and the compressed one {compressed}, "
         "over {tokens} scored tokens ({convention})."
     ),
+    "live.cached_both": "Both answers came from the cache.",
+    "live.cached_dense": "The dense answer came from the cache.",
+    "live.cached_compressed": "The compressed answer came from the cache.",
     "live.column.model": "Model",
     "live.column.tokens": "Scored tokens",
     "live.column.perplexity": "Perplexity",
     "live.column.low": "Interval, low",
     "live.column.high": "Interval, high",
     "live.generate_empty": "Its completion appears here.",
+    "live.generate_nothing": "The model ends here: it adds nothing.",
+    "live.generate_same": "Both completions are the same, token by token.",
+    "live.generate_differ": (
+        "The completions part at token {position}; {shared} of all tokens have a counterpart on the other side, and "
+        "those that have none are marked."
+    ),
+    "live.generate_differ_so_far": "So far the completions part at token {position}; what differs is marked.",
     "live.generate_hint": "Press “{button}” to let both models continue the prompt.",
     "live.latency_hint": "Press “{button}”: both models take turns, so that both meet the same machine.",
     "live.latency_x_prefill": "prefill of {tokens} tokens (ms)",
@@ -333,14 +344,29 @@ ENGLISH: Mapping[str, str] = {
     "live.latency_column.repeats": "Repeats",
     "live.latency_prefill": "prefill",
     "live.latency_decode": "decode, a token",
-    "live.latency_slower": (
-        "Smaller, but not faster here: decoding takes {compressed} ms a token against {dense} ms dense "
-        "({threads} threads, {device})."
+    "live.latency_column.predicted": "Predicted, roofline (ms)",
+    "live.latency_column.ratio": "Measured ÷ predicted",
+    "live.latency_legend_measured": "measured",
+    "live.latency_legend_predicted": "predicted (roofline)",
+    "live.latency_hover_predicted": "{model}, predicted",
+    "live.latency_slower": "Smaller, but not faster here",
+    "live.latency_faster": "Smaller, and faster here",
+    "live.latency_faster_prefill": "Smaller, and faster here in prefill, but not in decode",
+    "live.latency_faster_decode": "Smaller, and faster here in decode, but not in prefill",
+    "live.latency_not_smaller": "Not smaller at this setting",
+    "live.latency_summary": (
+        "{verdict}: decoding takes {decode} ms a token against {decode_dense} ms dense, a prefill of {tokens} tokens "
+        "{prefill} ms against {prefill_dense} ms (threads: {threads}, {device})."
     ),
-    "live.latency_faster": (
-        "Smaller, and faster here: decoding takes {compressed} ms a token against {dense} ms dense "
-        "({threads} threads, {device})."
+    "live.latency_roofline": (
+        "With the {gflops} GFLOP/s and {bandwidth} GB/s measured here, the linear layers alone would take {decode} ms "
+        "a token ({decode_dense} dense) and {prefill} ms a prefill ({prefill_dense} dense). Decoding takes "
+        "{decode_ratio} times as long as that ({decode_dense_ratio} dense), a prefill {prefill_ratio} times "
+        "({prefill_dense_ratio} dense)."
     ),
+    "live.latency_rest": "The rest goes to attention, norms, activations and the overhead of many small calls.",
+    "live.latency_below": "Faster than predicted means that weights came from a cache that is faster than the memory.",
+    "live.latency_execution": "How the layers compute: {execution}.",
     "live.recipe": "{method}, {policy}, {removed} removed",
     "live.sample": (
         "When on board H.M.S. Beagle, as naturalist, I was much struck with certain facts in the distribution of the "
