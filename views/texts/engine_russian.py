@@ -525,8 +525,8 @@ ENGINE: Mapping[str, str] = {
     # slider
     "With {pattern!s} pinned, {removed} cannot be removed whatever the value: move the slider or take back other "
     "pins.": (
-        "Пока закреплено {pattern}, удалить нужную долю, {removed}, нельзя ни при каком значении: сдвиньте ползунок или "
-        "снимите другие закрепления."
+        "Пока закреплено {pattern}, удалить нужную долю, {removed}, нельзя ни при каком значении: сдвиньте ползунок "
+        "или снимите другие закрепления."
     ),
     "Pinned at {value}, {pattern!s} leaves no way to remove {removed} of the weights: the smallest feasible value is "
     "{low}, the largest {high}.": (

@@ -440,4 +440,54 @@ RUSSIAN: Mapping[str, str] = {
     "pins.no_value": "Введите долю удаляемых весов от 0 до 0,95.",
     "address.ignored": "В ссылке есть значения, которые не удалось использовать: {names}.",
     "address.unknown_model": ("Ссылка показывает модель {model}, которая здесь ещё не разобрана: нажмите «{button}»."),
+    # storage picture: one column
+    "pattern.factors": "Низкий ранг в масштабе",
+    "pattern.factor_in": "входной множитель",
+    "pattern.factor_out": "выходной множитель",
+    "pattern.factor_weight": "вес, не хранится",
+    "pattern.factor_label": "{part}<br>{rows} × {columns}",
+    "pattern.factors_summary": (
+        "Низкоранговая форма хранит два плотных множителя, {inputs} × {rank} и {rank} × {outputs}: {share} от объёма "
+        "исходного веса. Каждый выход (всего {outputs}) — линейная комбинация всех общих направлений (их {rank})."
+    ),
+    "pattern.column.part": "Часть",
+    "pattern.column.rows": "Строки",
+    "pattern.column.columns": "Столбцы",
+    "pattern.mask_stored": (
+        "Словарная форма хранит словарь {inputs} × {atoms}, ненулевые коэффициенты каждого выхода (по {nonzeros} на "
+        "выход, всего выходов: {outputs}) и маску, по биту на пару «атом — выход»: {share} от объёма исходного веса."
+    ),
+    "pattern.use_dictionary": "словарь, атомов: {count}",
+    "pattern.use_low_rank": "низкий ранг, направлений: {count}",
+    "column.title": "Один столбец глазами обеих форм",
+    "column.x": "использовано слагаемых (шт.)",
+    "column.y": "сохранённая энергия (доля)",
+    "column.low_rank": "низкий ранг (SVD-LLM)",
+    "column.dictionary": "словарь (COMPOT)",
+    "column.others": "незадействованные атомы: {count}",
+    "column.table_others": "с добавлением атомов",
+    "column.end_low_rank": "r = {count}: {captured}",
+    "column.end_dictionary": "s = {count}: {captured}",
+    "column.hover": "слагаемых: %{x}, энергия: %{customdata:.2%}",
+    "column.ahead": (
+        "**Почему COMPOT здесь впереди?** Выход {index} слоя {site} — типичный столбец (его выигрыш — медиана): общие "
+        "направления (их {rank}) сохраняют {low_rank} его энергии; в тот же объём помещается больше атомов — {atoms}, "
+        "вместе они могли бы сохранить {all_atoms}; отбор лучших для этого столбца (их {nonzeros}) стоит {cost}, и "
+        "остаётся {dictionary}."
+    ),
+    "column.behind": (
+        "**Здесь COMPOT не впереди.** Выход {index} слоя {site} — типичный столбец (его выигрыш — медиана): общие "
+        "направления (их {rank}) сохраняют {low_rank} его энергии; в тот же объём помещаются атомы числом {atoms}, "
+        "вместе они могли бы сохранить {all_atoms}, но отбор лучших для этого столбца (их {nonzeros}) стоит {cost}, и "
+        "остаётся {dictionary}."
+    ),
+    "column.none": "Для этого слоя столбец ещё не вычислен; нажмите «{button}».",
+    "columns.title": "Все столбцы",
+    "columns.x": "столбцы (шт.)",
+    "columns.lost_from": "потерянная энергия, от",
+    "columns.lost_to": "потерянная энергия, до",
+    "columns.summary": (
+        "Доля столбцов, в которых словарь сохраняет больше энергии: {ahead} (всего столбцов: {columns}); медиана "
+        "сохранённой энергии: {dictionary} у словаря, {low_rank} при низком ранге."
+    ),
 }
