@@ -1,49 +1,21 @@
 """A Plotly chart that lives in the page: drawn in the browser, redrawn in place, clicks reach Python.
 
-Plotly's own JavaScript comes out of the installed Python package, so both versions match by
-construction and nothing is fetched from elsewhere. The value is the figure's JSON and nothing else;
-the template is chosen in the browser and follows the theme.
+Plotly's own JavaScript comes out of the installed Python package, so both versions match by construction and nothing is
+fetched from elsewhere. The value is the figure's JSON and nothing else; the template is chosen in the browser and
+follows the theme.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gradio as gr
-import plotly
 import plotly.graph_objects as go
 
+from views.scripts import WITH_PLOTLY
 from views.texts import Words
 from views.theme import plotly_templates
 
-PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
-STATIC = Path(__file__).resolve().parent / "static"
-SCRIPTS = ("core", "chart", "table", "slider", "address")
-"""Our own scripts, in the order they build on each other."""
-
-PLOTLY_URL = f"/gradio_api/file={PLOTLY_JS}"
-
 EMPTY_HEIGHT = 150
 """Pixels that a chart takes while there is nothing to draw."""
-
-
-def page_head() -> str:
-    """For the page's head: our scripts, ready before any component is; Plotly arrives while Gradio's is being read."""
-    scripts = "".join(
-        f'<script src="/gradio_api/file={STATIC / name}.js?{_version(STATIC / f"{name}.js")}"></script>'
-        for name in SCRIPTS
-    )
-    return f'<link rel="preload" as="script" href="{PLOTLY_URL}">{scripts}'
-
-
-def _version(file: Path) -> int:
-    """Changes with the file, so that a browser does not keep an old one."""
-    return int(file.stat().st_mtime)
-
-
-def register_static_files() -> None:
-    """Let the server hand out Plotly's JavaScript and ours, and only these folders."""
-    gr.set_static_paths([PLOTLY_JS.parent, STATIC])
 
 
 def live_chart(
@@ -76,7 +48,7 @@ def live_chart(
             f'<div class="loading{" busy" if figure else ""}">{waiting}</div></div>'
         ),
         js_on_load="explorer.chart(element, props, trigger, watch);",
-        head=f'<script src="{PLOTLY_URL}"></script>',
+        head=WITH_PLOTLY,
         elem_id=elem_id,
         apply_default_css=False,
         templates=plotly_templates(),

@@ -1,42 +1,83 @@
-"""The whole page: header, tabs, footer, and how it is launched."""
+"""The whole page, once in each language: header, tabs, footer, and how it is launched."""
 
 from __future__ import annotations
 
 import os
+import threading
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 import compression
+from compression.environment import commit, processor_name
 from views import engine
 from views.context import Context
-from views.live_chart import page_head, register_static_files
+from views.language import DEFAULT, LanguageRedirect, path_of
+from views.scripts import OWN, PRELOAD, register_static_files
 from views.tabs import TABS
-from views.texts import Words, words
+from views.texts import LANGUAGES, Words, words
 from views.theme import CSS, theme
 
 _TOGGLE_THEME = "() => { document.body.classList.toggle('dark'); }"
+PAPERS = (
+    ("COMPOT", "2602.15200"),
+    ("FineGates", "2602.09169"),
+    ("Muon", "2601.09865"),
+    ("SVD-LLM", "2403.07378"),
+)
+"""What the engine implements and compares: name and arXiv number."""
 
 
-def build(language: str = "en") -> gr.Blocks:
-    """The page in one language, on the example in assets; no model is loaded."""
+def build() -> gr.Blocks:
+    """The page in every language, on the example in assets; no model is loaded."""
     register_static_files()
-    text = words(language)
-    with gr.Blocks(title=text("page.title"), analytics_enabled=False, fill_width=False) as page:
-        context = Context(text, gr.State(engine.default_model_id()), page)
-        with gr.Row(elem_classes=["page-head"]):
-            with gr.Column():
-                gr.Markdown(f"# {text('page.title')}\n\n{text('page.tagline')}", elem_classes=["tagline"])
-            toggle = gr.Button(text("page.theme"), size="sm", elem_classes=["theme-button"])
-        toggle.click(None, js=_TOGGLE_THEME)
-        with gr.Tabs():
-            for key, fill in TABS:
-                with gr.Tab(text(f"{key}.tab"), id=key):
-                    fill(context)
-        gr.Markdown(_footer(text), elem_classes=["foot"])
+    with gr.Blocks(title=words(DEFAULT)("page.title"), analytics_enabled=False, fill_width=False) as page:
+        _fill(page, DEFAULT)
+    for language, name in LANGUAGES.items():
+        if language != DEFAULT:
+            with page.route(name, language, show_in_navbar=False):
+                _fill(page, language)
     page.queue(default_concurrency_limit=4, max_size=64)
     return page
+
+
+def _fill(page: gr.Blocks, language: str) -> None:
+    text = words(language)
+    gr.Navbar(visible=False)
+    context = Context(text, gr.State(engine.default_model_id()), page)
+    with gr.Row(elem_classes=["page-head"]):
+        with gr.Column():
+            gr.Markdown(f"# {text('page.title')}\n\n{text('page.tagline')}", elem_classes=["tagline"])
+        _languages(language, text)
+        toggle = gr.Button(text("page.theme"), size="sm", elem_classes=["theme-button"])
+    toggle.click(None, js=_TOGGLE_THEME)
+    with gr.Tabs():
+        for key, fill in TABS:
+            with gr.Tab(text(f"{key}.tab"), id=key):
+                fill(context)
+    gr.Markdown(_footer(text), elem_classes=["foot"])
+
+
+def _languages(here: str, text: Words) -> None:
+    """Links to the same view in the other languages."""
+    links = "".join(
+        f'<span aria-current="true" lang="{language}">{name}</span>'
+        if language == here
+        else f'<a href=".{path_of(language)}?lang={language}" data-language="{language}" lang="{language}">{name}</a>'
+        for language, name in LANGUAGES.items()
+    )
+    gr.HTML(
+        f'<nav class="languages" aria-label="{text("page.language")}">{links}</nav>',
+        js_on_load="explorer.languages(element);",
+        head=OWN,
+        elem_id="languages",
+        elem_classes=["languages-box"],
+        apply_default_css=False,
+        min_height=0,
+    )
 
 
 def launch_options() -> dict[str, Any]:
@@ -46,13 +87,20 @@ def launch_options() -> dict[str, Any]:
         "server_port": int(os.environ.get("GRADIO_SERVER_PORT", "7860")),
         "theme": theme(),
         "css": CSS,
-        "head": page_head(),
+        "head": PRELOAD,
         "ssr_mode": False,
         "show_error": False,
         "max_file_size": "4mb",
         "footer_links": [],
         "allowed_paths": [],
+        # The tables travel as text of some hundred kilobytes, which shrink to a fifth. Streams are left alone.
+        "app_kwargs": {"middleware": [Middleware(LanguageRedirect), Middleware(GZipMiddleware, compresslevel=5)]},
     }
+
+
+def warm_up() -> None:
+    """Import the engine, and torch with it, behind the visitor's back: the first click need not wait for that."""
+    threading.Thread(target=engine.workbench, name="warm-up", daemon=True).start()
 
 
 def _footer(text: Words) -> str:
@@ -60,12 +108,13 @@ def _footer(text: Words) -> str:
         text(
             "page.footer",
             version=compression.__version__,
+            commit=commit(),
             gradio=gr.__version__,
             plotly=_version("plotly"),
             torch=_version("torch"),
             transformers=_version("transformers"),
-            threads=os.cpu_count(),
-        )
+        ),
+        text("page.hardware", processor=processor_name(), threads=os.cpu_count()),
     ]
     example = engine.gallery()
     if example is not None:
@@ -73,12 +122,15 @@ def _footer(text: Words) -> str:
         lines.append(
             text(
                 "page.provenance",
-                date=made.date,
+                date=made.date[:10],
                 commit=made.commit[:10],
                 processor=made.processor,
                 threads=made.threads,
             )
         )
+    papers = " · ".join(f"[{name} ({number})](https://arxiv.org/abs/{number})" for name, number in PAPERS)
+    lines.append(text("page.papers", papers=papers))
+    lines.append(text("page.licences"))
     return "\n\n".join(lines)
 
 

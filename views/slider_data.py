@@ -17,6 +17,7 @@ from compression.forecast import ForecastReport
 from compression.recipe import pin_text
 from compression.slider import SLIDER, MeasuredSetting, Position, SliderTable, SliderView, nearest
 from views.figures.common import short_projections
+from views.scripts import OWN
 from views.texts import NARROW_SPACE, Words
 from views.theme import faded, style_of
 
@@ -80,6 +81,7 @@ def slider_tables(value: str, method: str, policy: str, ratio: float) -> gr.HTML
         value=value,
         html_template="<span hidden></span>",
         js_on_load="explorer.tablesOf(element, props, watch);",
+        head=OWN,
         elem_id="explore-data",
         elem_classes=["carrier"],
         apply_default_css=False,
@@ -94,6 +96,7 @@ def live_text(name: str, kind: str = "p", spoken: bool = False, elem_id: str | N
         value="",
         html_template=f'<{kind} class="live {name}"{role}></{kind}>',
         js_on_load=f"explorer.place({name!r}, element.firstElementChild);",
+        head=OWN,
         elem_id=elem_id,
         apply_default_css=False,
     )

@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from compression.types import Completion, Progress
 from views.live_chart import figure_value, live_chart
+from views.scripts import OWN
 from views.slider_data import live_text
 from views.texts import Words
 
@@ -80,6 +81,7 @@ def data_table(table: Table | None, words: Words, live: str = "") -> gr.HTML:
             f'<button type="button" class="csv">{escape(words("table.download"))}</button></div>'
         ),
         js_on_load="explorer.table(element, props, watch);",
+        head=OWN,
         apply_default_css=False,
         live=live,
     )

@@ -13,7 +13,7 @@
   function write() {
     if (!started || !explorer.data) return;
     clearTimeout(timer);
-    timer = setTimeout(() => history.replaceState(history.state, '', query(explorer.data.language)), 200);
+    timer = setTimeout(() => history.replaceState(history.state, '', location.pathname + query(explorer.data.language)), 200);
   }
   explorer.onChange(write);
   /** From now on the address follows the page; before, the page is still reading it. */

@@ -18,6 +18,7 @@ window.explorer = (() => {
   /** The tables of another model or of other pins. */
   function read(value) {
     data = JSON.parse(value);
+    document.documentElement.lang = data.language;
     state.model = data.model;
     for (const table of Object.values(data.tables || {})) {
       const bytes = Uint8Array.from(atob(table.cells), (letter) => letter.charCodeAt(0));

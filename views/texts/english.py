@@ -11,11 +11,6 @@ ENGLISH: Mapping[str, str] = {
         "What does compressing a transformer cost? Move the slider, read the size, the error and the perplexity."
     ),
     "page.theme": "Light / dark",
-    "page.footer": (
-        "Compression Cost Explorer {version} · Gradio {gradio} · Plotly {plotly} · PyTorch {torch} · "
-        "Transformers {transformers} · {threads} CPU threads · Apache-2.0"
-    ),
-    "page.provenance": "Example measured on {date} · commit {commit} · {processor} · {threads} threads",
     "page.generic_error": "Something went wrong on the server; it was logged, and the page still works.",
     "page.model_line": "**Model:** {title}",
     "page.model_line_note": "**Model:** {title} — {note}",
@@ -488,5 +483,15 @@ ENGLISH: Mapping[str, str] = {
     "address.ignored": "The link holds values that cannot be used and were left out: {names}.",
     "address.unknown_model": (
         "The link shows the model {model}, which has not been analysed here yet: press “{button}”."
+    ),
+    "page.footer": (
+        "Compression Cost Explorer {version} · commit {commit} · Gradio {gradio} · Plotly {plotly} · "
+        "PyTorch {torch} · Transformers {transformers}"
+    ),
+    "page.hardware": "This machine: {processor} · {threads} CPU threads",
+    "page.provenance": "Example measured on {date} · commit {commit} · {processor} · {threads} threads",
+    "page.papers": "Papers: {papers}",
+    "page.licences": (
+        "Licences: this app and SmolLM2 Apache-2.0; the speeches and Darwin's text are in the public domain."
     ),
 }

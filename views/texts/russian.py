@@ -52,11 +52,6 @@ RUSSIAN: Mapping[str, str] = {
     "page.title": "Compression Cost Explorer",
     "page.tagline": ("Чего стоит сжатие трансформера? Двигайте ползунок и смотрите на размер, ошибку и перплексию."),
     "page.theme": "Сменить тему",
-    "page.footer": (
-        "Compression Cost Explorer {version} · Gradio {gradio} · Plotly {plotly} · PyTorch {torch} · "
-        "Transformers {transformers} · потоков CPU: {threads} · Apache-2.0"
-    ),
-    "page.provenance": "Пример измерен {date} · коммит {commit} · {processor} · потоков: {threads}",
     "page.generic_error": "На сервере произошла ошибка; она записана в журнал, а страница продолжает работать.",
     "page.model_line": "**Модель:** {title}",
     "page.model_line_note": "**Модель:** {title} — {note}",
@@ -490,4 +485,12 @@ RUSSIAN: Mapping[str, str] = {
         "Доля столбцов, в которых словарь сохраняет больше энергии: {ahead} (всего столбцов: {columns}); медиана "
         "сохранённой энергии: {dictionary} у словаря, {low_rank} при низком ранге."
     ),
+    "page.footer": (
+        "Compression Cost Explorer {version} · коммит {commit} · Gradio {gradio} · Plotly {plotly} · "
+        "PyTorch {torch} · Transformers {transformers}"
+    ),
+    "page.hardware": "Эта машина: {processor} · потоков CPU: {threads}",
+    "page.provenance": "Пример измерен {date} · коммит {commit} · {processor} · потоков: {threads}",
+    "page.papers": "Статьи: {papers}",
+    "page.licences": "Лицензии: приложение и SmolLM2 — Apache-2.0; речи и текст Дарвина — общественное достояние.",
 }
