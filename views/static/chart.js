@@ -2,6 +2,15 @@
 (() => {
   const config = {displayModeBar: false, displaylogo: false, responsive: false, doubleClick: 'reset', scrollZoom: false};
   const isDark = () => !!document.querySelector('body.dark, html.dark, gradio-app.dark, .gradio-container.dark');
+  /**
+   * Where a page has a <base>, Plotly writes the page's address into every reference to a clip path or a pattern, and
+   * all of them break when the address changes. Without one it refers to the document itself.
+   */
+  function withoutBase(draw) {
+    const base = document.querySelector('base[href]'), href = base && base.getAttribute('href');
+    if (base) base.removeAttribute('href');
+    try { return draw(); } finally { if (base) base.setAttribute('href', href); }
+  }
   const inSight = (node) => {
     const box = node.getBoundingClientRect();
     return box.width > 0 && box.bottom > 0 && box.top < window.innerHeight;
@@ -47,7 +56,7 @@
         layout.width = plot.clientWidth;
         layout.separators = props.separators;
         layout.uirevision = layout.uirevision || 'kept';
-        await Plotly.react(plot, figure.data, layout, config);
+        await withoutBase(() => Plotly.react(plot, figure.data, layout, config));
         plot.style.minHeight = plot.parentNode.style.minHeight = layout.height + 'px';
         loading.hidden = true;
         if (plot.tabIndex < 0) plot.setAttribute('role', 'img');

@@ -100,30 +100,29 @@ def build(context: Context) -> None:
     heat_view, spec_view, bars_view, forecast_view = views_of(model_id, None, words)
 
     context.model_line()
-    controls, load, cancel, status = _controls(context, sites)
-    if view is None:
-        gr.Markdown(words("page.empty", button=words("explore.load")), elem_classes=["hint"])
     tables = slider_tables(data_of(model_id, view, words), DEFAULT_METHOD, DEFAULT_POLICY, DEFAULT_RATIO)
     with gr.Column(elem_classes=["sheet"]):
+        ratio, method, policy = _setting(words)
         with gr.Column(elem_id="forecast", elem_classes=["forecast"]):
             live_text("forecast", spoken=True)
             live_text("forecast-note")
-        unit = gr.Radio(
-            [(words(f"unit.{name}"), name) for name in UNITS],
-            value=UNITS[0],
-            label=words("explore.unit"),
-            elem_id="unit",
-        )
-        live_text("meaning", elem_id="meaning")
-    live_text("cards", "div", elem_id="cards")
+        model, load, cancel, status = _model(context)
+    if view is None:
+        gr.Markdown(words("page.empty", button=words("explore.load")), elem_classes=["hint"])
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('heatmap.title')}", elem_classes=["figure-title"])
-        difference = gr.Radio(
-            [(words("heatmap.scale"), "share"), (words("heatmap.scale_difference"), "difference")],
-            value="share",
-            label=words("heatmap.show"),
-            elem_id="difference",
-        )
+        with gr.Row(elem_classes=["controls"]):
+            difference = gr.Radio(
+                [(words("heatmap.scale"), "share"), (words("heatmap.scale_difference"), "difference")],
+                value="share",
+                label=words("heatmap.show"),
+                elem_id="difference",
+                min_width=280,
+            )
+            site = gr.Dropdown(
+                sites, value=sites[0] if sites else None, label=words("explore.site"), elem_id="site", min_width=280
+            )
+        controls = Controls(ratio, method, policy, site, model)
         heat = ChartPanel(
             words,
             words("heatmap.title"),
@@ -138,6 +137,15 @@ def build(context: Context) -> None:
         live_text("uniform")
         live_text("heatmap-cell", spoken=True)
         pins = _Pins(context)
+    live_text("cards", "div", elem_id="cards")
+    with gr.Column(elem_classes=["sheet"]):
+        unit = gr.Radio(
+            [(words(f"unit.{name}"), name) for name in UNITS],
+            value=UNITS[0],
+            label=words("explore.unit"),
+            elem_id="unit",
+        )
+        live_text("meaning", elem_id="meaning")
     with gr.Row(equal_height=True):
         spec = ChartPanel(
             words, words("spectrum.title_any"), spectrum.HEIGHT, spec_view, "spectrum", live_summary="spectrum"
@@ -165,57 +173,57 @@ def build(context: Context) -> None:
     _wire_address(context, controls, pictures, pins, status)
 
 
-def _controls(context: Context, sites: list[str]) -> tuple[Controls, gr.Button, gr.Button, gr.HTML]:
+def _setting(words: Words) -> tuple[gr.Slider, gr.Dropdown, gr.Dropdown]:
+    """Slider, method and policy."""
+    with gr.Row(elem_classes=["controls"]):
+        ratio = gr.Slider(
+            0,
+            0.95,
+            value=DEFAULT_RATIO,
+            step=0.01,
+            label=words("explore.ratio"),
+            info=words("explore.ratio_info"),
+            elem_id="ratio",
+            min_width=280,
+            scale=2,
+        )
+        method = gr.Dropdown(
+            [(words.name("method", name), name) for name in engine.method_names()],
+            value=DEFAULT_METHOD,
+            label=words("explore.method"),
+            info=words("explore.method_info"),
+            elem_id="method",
+            min_width=200,
+        )
+        policy = gr.Dropdown(
+            [(words.name("policy_choice", name), name) for name in engine.policy_names()],
+            value=DEFAULT_POLICY,
+            label=words("explore.policy"),
+            info=words("explore.policy_info"),
+            elem_id="policy",
+            min_width=220,
+        )
+    return ratio, method, policy
+
+
+def _model(context: Context) -> tuple[gr.Dropdown, gr.Button, gr.Button, gr.HTML]:
+    """The model, what loads it and what that costs."""
     words = context.words
-    with gr.Column(elem_classes=["sheet"]):
-        with gr.Row(elem_classes=["controls"]):
-            ratio = gr.Slider(
-                0,
-                0.95,
-                value=DEFAULT_RATIO,
-                step=0.01,
-                label=words("explore.ratio"),
-                info=words("explore.ratio_info"),
-                elem_id="ratio",
-                min_width=280,
-                scale=2,
-            )
-            method = gr.Dropdown(
-                [(words.name("method", name), name) for name in engine.method_names()],
-                value=DEFAULT_METHOD,
-                label=words("explore.method"),
-                info=words("explore.method_info"),
-                elem_id="method",
-                min_width=200,
-            )
-            policy = gr.Dropdown(
-                [(words.name("policy_choice", name), name) for name in engine.policy_names()],
-                value=DEFAULT_POLICY,
-                label=words("explore.policy"),
-                info=words("explore.policy_info"),
-                elem_id="policy",
-                min_width=200,
-            )
-        with gr.Row(elem_classes=["controls"]):
-            site = gr.Dropdown(
-                sites, value=sites[0] if sites else None, label=words("explore.site"), elem_id="site", min_width=280
-            )
-            model = gr.Dropdown(
-                list(engine.catalogue()),
-                value=engine.default_model_id(),
-                allow_custom_value=True,
-                label=words("explore.model"),
-                info=words("explore.model_info"),
-                elem_id="model",
-                min_width=240,
-            )
-        with gr.Row(elem_classes=["controls"]):
-            load = gr.Button(words("explore.load"), variant="primary", size="md", min_width=160, scale=0)
-            cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
-            with gr.Column(min_width=240, elem_classes=["tight"]):
-                context.cost_line([model], lambda name: [engine.seconds_for(name, "dense", "uniform", 0.0, "analyze")])
-                status = status_area("explore-status")
-    return Controls(ratio, method, policy, site, model), load, cancel, status
+    with gr.Row(elem_classes=["controls", "bottom"]):
+        model = gr.Dropdown(
+            list(engine.catalogue()),
+            value=engine.default_model_id(),
+            allow_custom_value=True,
+            label=words("explore.model_info"),
+            elem_id="model",
+            min_width=260,
+        )
+        load = gr.Button(words("explore.load"), variant="primary", size="md", min_width=160, scale=0)
+        cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
+        with gr.Column(min_width=240, elem_classes=["tight"]):
+            context.cost_line([model], lambda name: [engine.seconds_for(name, "dense", "uniform", 0.0, "analyze")])
+            status = status_area("explore-status")
+    return model, load, cancel, status
 
 
 class _Pins:

@@ -43,7 +43,6 @@ ENGLISH: Mapping[str, str] = {
     "policy.fisher": "Fisher",
     "policy_choice.uniform": "uniform",
     "policy_choice.pooled": "pooled",
-    "policy_choice.fisher": "Fisher (least predicted loss)",
     # durations and progress
     "time.instant": "answers at once, from the cache",
     "time.seconds": "about {value} s",
@@ -57,15 +56,8 @@ ENGLISH: Mapping[str, str] = {
     # Explore
     "explore.tab": "Explore",
     "explore.model": "Model",
-    "explore.model_info": "A catalogue id, a Hub id, or a local directory.",
     "explore.ratio": "Compression ratio (share of weights removed)",
-    "explore.ratio_info": (
-        "0.2 removes a fifth of the weights of the compressible layers; embeddings and norms stay dense."
-    ),
     "explore.policy": "Allocation policy",
-    "explore.policy_info": (
-        "Uniform: every layer alike. Pooled: easy layers give more. Fisher: what the loss minds least."
-    ),
     "explore.site": "Site (or click a cell of the heatmap)",
     "explore.load": "Load and analyse",
     "explore.loaded": "{title} is loaded: {sites} sites, {parameters} million parameters.",
@@ -494,4 +486,8 @@ ENGLISH: Mapping[str, str] = {
     "page.licences": (
         "Licences: this app and SmolLM2 Apache-2.0; the speeches and Darwin's text are in the public domain."
     ),
+    "explore.ratio_info": "0.2 removes a fifth of the weights of the compressible layers.",
+    "explore.policy_info": "Uniform: all alike. Pooled: easy layers give more. Fisher: what the loss minds least.",
+    "explore.model_info": "Model: a catalogue id, a Hub id, or a local directory",
+    "policy_choice.fisher": "Fisher",
 }

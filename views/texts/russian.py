@@ -85,7 +85,6 @@ RUSSIAN: Mapping[str, str] = {
     "policy.fisher": "по Фишеру",
     "policy_choice.uniform": "равномерная",
     "policy_choice.pooled": "общий пул",
-    "policy_choice.fisher": "по Фишеру (минимум потерь)",
     # durations and progress
     "time.instant": "ответ сразу, из кэша",
     "time.seconds": "около {value}\u00a0с",
@@ -98,17 +97,8 @@ RUSSIAN: Mapping[str, str] = {
     # Explore
     "explore.tab": "Обзор",
     "explore.model": "Модель",
-    "explore.model_info": "Имя из каталога, имя на Hub или локальная папка.",
     "explore.ratio": "Степень сжатия (доля удаляемых весов)",
-    "explore.ratio_info": (
-        "0,2 — удалить пятую часть весов сжимаемых линейных слоёв (проекций внутри блоков); "
-        "эмбеддинги и нормализации остаются без сжатия."
-    ),
     "explore.policy": "Политика распределения",
-    "explore.policy_info": (
-        "Равномерная: из каждого слоя одинаковая доля. Общий пул: больше из слоёв, которые сжимаются легче. "
-        "По Фишеру: то, от чего функция потерь вырастет меньше всего."
-    ),
     "explore.site": "Слой (или нажмите на ячейку карты)",
     "explore.load": "Загрузить для анализа",
     "explore.loaded": "Модель {title} загружена: слоёв — {sites}, параметров — {parameters}\u00a0млн.",
@@ -493,4 +483,10 @@ RUSSIAN: Mapping[str, str] = {
     "page.provenance": "Пример измерен {date} · коммит {commit} · {processor} · потоков: {threads}",
     "page.papers": "Статьи: {papers}",
     "page.licences": "Лицензии: приложение и SmolLM2 — Apache-2.0; речи и текст Дарвина — общественное достояние.",
+    "explore.ratio_info": "0,2 — удалить пятую часть весов сжимаемых линейных слоёв.",
+    "explore.policy_info": (
+        "Равномерная: всем поровну. Общий пул: лёгкие слои отдают больше. По Фишеру: что меньше вредит."
+    ),
+    "explore.model_info": "Модель: имя из каталога, имя на Hub или локальная папка",
+    "policy_choice.fisher": "по Фишеру",
 }
