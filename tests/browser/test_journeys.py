@@ -222,6 +222,8 @@ def test_perplexity_of_my_text_streams_and_ends_with_a_number(open_page: OpenPag
     )
     page.locator("#live-perplexity [data-drawn]").wait_for()
     expect(page.get_by_role("button", name="Measure perplexity")).to_be_enabled()
+    page.get_by_role("button", name="Measure perplexity").click()
+    expect(page.locator("#perplexity-status")).to_contain_text("Both answers came from the cache", timeout=3000)
 
 
 def choose_svd_llm(page: Page) -> None:
@@ -249,6 +251,8 @@ def test_cancelling_a_comparison_frees_the_slot_for_a_completion(open_page: Open
     expect(page.get_by_role("button", name="Generate")).to_be_enabled(timeout=LIVE_TIMEOUT)
     dense, compressed = texts.all_inner_texts()
     assert len(dense) > 60 and dense.startswith("The history of the steam engine") and dense != compressed
+    expect(page.locator("#completions mark.differs").first).to_be_visible()
+    expect(page.locator("#completions")).to_contain_text("The completions part at token")
 
 
 def test_latency_is_measured_beside_dense_with_threads_named(open_page: OpenPage) -> None:
@@ -262,6 +266,8 @@ def test_latency_is_measured_beside_dense_with_threads_named(open_page: OpenPage
     panel = page.locator("#latency-summary")
     expect(panel).to_contain_text(re.compile(r"\d+(\.\d+)? ms"))
     expect(panel).to_contain_text("thread")
+    expect(panel).to_contain_text(re.compile("Smaller, (but not|and) faster here"))
+    expect(panel).to_contain_text(re.compile(r"GFLOP/s and \d+ GB/s measured here"))
 
 
 def test_every_method_is_compared_live(open_page: OpenPage) -> None:
