@@ -55,7 +55,6 @@ ENGLISH: Mapping[str, str] = {
     "button.cancel": "Cancel",
     # Explore
     "explore.tab": "Explore",
-    "explore.model": "Model",
     "explore.ratio": "Compression ratio (share of weights removed)",
     "explore.policy": "Allocation policy",
     "explore.site": "Site (or click a cell of the heatmap)",

@@ -96,7 +96,6 @@ RUSSIAN: Mapping[str, str] = {
     "button.cancel": "Отмена",
     # Explore
     "explore.tab": "Обзор",
-    "explore.model": "Модель",
     "explore.ratio": "Степень сжатия (доля удаляемых весов)",
     "explore.policy": "Политика распределения",
     "explore.site": "Слой (или нажмите на ячейку карты)",
