@@ -117,6 +117,7 @@ COMPARE = CompareInfo(
     (),
     0,
     1,
+    (None, None),
 )
 
 
