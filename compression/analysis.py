@@ -255,7 +255,8 @@ class CompareInfo:
     Attributes:
         model_id: the model.
         removed_fraction: the common target.
-        text: evaluation text and convention, in words.
+        text: name of the evaluation text.
+        convention: of its perplexity, in words.
         dense_perplexity: of the dense model.
         dense_perplexity_stderr: its standard error over windows.
         dense_range: one standard error to both sides, on the log scale; None without one.
@@ -271,6 +272,7 @@ class CompareInfo:
     model_id: str
     removed_fraction: float
     text: str
+    convention: str
     dense_perplexity: float
     dense_perplexity_stderr: float | None
     dense_range: tuple[float, float] | None
@@ -495,12 +497,6 @@ def _interpolate_log(indices: tuple[int, ...], values: tuple[float, ...], at: in
     return values[-1]
 
 
-def describe_convention(comparison: Comparison) -> str:
-    """Evaluation text and perplexity convention in words."""
-    dense = comparison.dense
-    return f"{dense.text.name}, {dense.convention}"
-
-
 def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo:
     """The settings of a comparison whose target is nearest to `removed_fraction`."""
     targets = sorted({run.removed_fraction_target for run in comparison.runs})
@@ -513,7 +509,8 @@ def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo
     return CompareInfo(
         model_id=comparison.model_id,
         removed_fraction=target,
-        text=describe_convention(comparison),
+        text=comparison.dense.text.name,
+        convention=comparison.dense.convention,
         dense_perplexity=comparison.dense.perplexity,
         dense_perplexity_stderr=comparison.dense.perplexity_stderr,
         dense_range=standard_error_range(comparison.dense.perplexity, comparison.dense.perplexity_stderr),

@@ -31,6 +31,9 @@ NEUTRAL = "#7b8794"
 
 SCALE = "Cividis"
 
+NATIVE_SCALES = {"low-rank": "Viridis", "dictionary": "Plasma"}
+"""Representation → colour scale of what it stores; different ones, as rank and atoms are different things."""
+
 _PRIMARY = gr.themes.Color(
     c50="#eff7fc",
     c100="#d9ecf7",

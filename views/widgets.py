@@ -213,12 +213,12 @@ def alert_html(text: str) -> str:
     return f'<div class="status"><div class="alert" role="alert">{escape(text)}</div></div>'
 
 
-def progress_html(progress: Progress) -> str:
+def progress_html(progress: Progress, words: Words) -> str:
     """A step of long work, with a bar where its length is known."""
     bar = ""
     if progress.total > 0 and progress.stage != "wait":
         bar = f'<div class="bar" aria-hidden="true"><i style="width:{progress.done / progress.total:.0%}"></i></div>'
-    text = progress.message or progress.stage
+    text = words.sentence(progress.message or progress.stage)
     return f'<div class="status" role="status" aria-live="polite">{escape(text)}{bar}</div>'
 
 

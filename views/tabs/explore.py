@@ -184,7 +184,7 @@ def build(context: Context) -> None:
 
     def analyse(name: str, ratio: float, policy: str) -> Generator[list[Any], None, None]:
         def show(progress: Progress) -> list[Any]:
-            return [progress_html(progress), *(gr.skip() for _ in [context.model_id, site, *drawn])]
+            return [progress_html(progress, words), *(gr.skip() for _ in [context.model_id, site, *drawn])]
 
         result = yield from engine.relay(engine.workbench().analyze(name.strip(), policies=engine.policy_names()), show)
         engine.keep_analysis(result)

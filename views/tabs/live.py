@@ -114,10 +114,10 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
                 nonlocal trace
                 partial = progress.partial
                 if partial is None or not hasattr(partial, "perplexity"):
-                    return [progress_html(progress), *panel.unchanged()]
+                    return [progress_html(progress, words), *panel.unchanged()]
                 readings.append(Reading(partial.tokens, partial.perplexity, partial.low, partial.high))
                 trace = trace.with_readings(side, tuple(readings))
-                return [progress_html(progress), *panel.updates(live_perplexity.view(trace, words))]
+                return [progress_html(progress, words), *panel.updates(live_perplexity.view(trace, words))]
 
             work = engine.workbench().perplexity(wanted, text, window=WINDOW, max_windows=MAX_WINDOWS)
             report = yield from engine.relay(work, show)
@@ -157,7 +157,7 @@ def _generate(context: Context, setting: list[Any]) -> None:
             def show(progress: Progress, side: int = side) -> list[Any]:
                 if isinstance(progress.partial, str):
                     texts[side] = progress.partial
-                return [progress_html(progress), shown()]
+                return [progress_html(progress, words), shown()]
 
             texts[side] = yield from engine.relay(engine.workbench().generate(wanted, prompt), show)
         yield [status_html(), shown()]
@@ -176,7 +176,7 @@ def _latency(context: Context, setting: list[Any]) -> None:
 
     def measure(model: str, method: str, policy: str, ratio: float) -> Generator[list[Any], None, None]:
         def show(progress: Progress) -> list[Any]:
-            return [progress_html(progress), *panel.unchanged()]
+            return [progress_html(progress, words), *panel.unchanged()]
 
         wanted = engine.recipe(model, method, policy, ratio)
         report = yield from engine.relay(engine.workbench().latency(wanted), show)
