@@ -69,7 +69,12 @@ def info_of(budget: Budget) -> CompareInfo | None:
 
 
 class RunPanel:
-    """One run: what it stores and what that costs each site. Build it inside a row; it hides when it has no run."""
+    """One run: what it stores and what that costs each site. Build it inside a row; it hides when it has no run.
+
+    It hides by a class: a chart in a column that was made invisible comes back without its templates.
+    """
+
+    SHOWN, HIDDEN = ["run"], ["run", "without"]
 
     def __init__(self, words: Words, place: int, run: ComparisonRun | None) -> None:
         """Lay it out.
@@ -81,7 +86,7 @@ class RunPanel:
         """
         self.words = words
         suffix = f"-{place + 1}" if place else ""
-        with gr.Column(min_width=260, visible=run is not None or place == 0, elem_classes=["run"]) as self.column:
+        with gr.Column(min_width=260, elem_classes=self.HIDDEN if run is None else self.SHOWN) as self.column:
             self.heading = gr.Markdown("" if run is None else self._title(run), elem_classes=["run-title"])
             self.stored = ChartPanel(
                 words,
@@ -108,7 +113,7 @@ class RunPanel:
     def updates(self, run: ComparisonRun) -> list[Any]:
         """New values for `outputs`."""
         return [
-            gr.update(visible=True),
+            gr.update(elem_classes=self.SHOWN),
             self._title(run),
             *self.stored.updates(native.view(native_info(run), self.words)),
             *self.errors.updates(site_errors.view(run, self.words)),
@@ -116,7 +121,7 @@ class RunPanel:
 
     def cleared(self) -> list[Any]:
         """Hide it, empty."""
-        return [gr.update(visible=False), "", *self.stored.cleared(), *self.errors.cleared()]
+        return [gr.update(elem_classes=self.HIDDEN), "", *self.stored.cleared(), *self.errors.cleared()]
 
     def _title(self, run: ComparisonRun) -> str:
         label, value = perplexity.run_label(run, self.words), self.words.number(run.perplexity)
