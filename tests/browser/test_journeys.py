@@ -163,6 +163,7 @@ def test_the_runs_shown_are_chosen(open_made_up_page: OpenPage) -> None:
     expect(page.locator("#native-4")).to_be_hidden()
     expect(page.locator("#run")).not_to_contain_text("SVD · uniform")
     page.get_by_role("radio", name="10%").check()
+    expect(page.locator("#perplexity-summary")).to_contain_text("At 10% removed")
     expect(rows).to_have_count(1 + sum(each.method != "svd" for each in made_up.reports()))
     for method in page.locator("#shown-methods input").all():
         method.uncheck()
