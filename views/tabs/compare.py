@@ -217,6 +217,7 @@ def build(context: Context) -> None:
             label=words("compare.run", most=SIDE_BY_SIDE),
             elem_id="run",
         )
+        gr.Markdown(words("compare.side_by_side_hint"), elem_classes=["hint"])
         with gr.Row(equal_height=False, elem_classes=["runs-side-by-side"]):
             panels = [
                 RunPanel(words, place, info.rows[first_runs[place]] if info and place < len(first_runs) else None)

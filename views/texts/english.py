@@ -214,6 +214,10 @@ ENGLISH: Mapping[str, str] = {
         "token; same top-1 is the share of scored tokens at which both prefer the same next token."
     ),
     "compare.side_by_side": "Side by side: what each run stores, and what that costs each site",
+    "compare.side_by_side_hint": (
+        "Each run is shown in the terms of what it stores; every colour scale runs from 0 to 1, and blank cells stay "
+        "dense."
+    ),
     "compare.run_heading": "**{run}**  \nperplexity {perplexity}",
     "compare.button": "Compare",
     "compare.run": "Runs side by side (at most {most})",
