@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from compression import accounting
 from compression.types import Allocation, CalibrationSettings, Comparison, ComparisonRun, LinearSite, SiteReport
@@ -17,6 +19,8 @@ from compression.types import Allocation, CalibrationSettings, Comparison, Compa
 SPECTRUM_POINTS = 96
 LEAST_LOST = 1e-6
 """A smaller loss of energy is not told from none: 16-bit values lose about as much."""
+DENSE_SITE = "dense"
+"""The representation of a site that was left as it was."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,8 @@ class CompareInfo:
     Attributes:
         model_id: the model.
         removed_fraction: the common target.
-        text: evaluation text and convention, in words.
+        text: name of the evaluation text.
+        convention: of its perplexity, in words.
         dense_perplexity: of the dense model.
         dense_perplexity_stderr: its standard error over windows.
         dense_range: one standard error to both sides, on the log scale; None without one.
@@ -204,6 +209,7 @@ class CompareInfo:
     model_id: str
     removed_fraction: float
     text: str
+    convention: str
     dense_perplexity: float
     dense_perplexity_stderr: float | None
     dense_range: tuple[float, float] | None
@@ -213,7 +219,59 @@ class CompareInfo:
     series: tuple[ErrorSeries, ...]
     best: int
     worst: int
-    spreads: tuple[SeedSpread | None, ...] = ()
+    spreads: tuple[SeedSpread | None, ...]
+
+
+@dataclass(frozen=True)
+class NativeCell:
+    """What one site is stored as.
+
+    Attributes:
+        site: the site's name.
+        shape: (out, in).
+        representation: ``dense``, ``low-rank`` or ``dictionary``.
+        quantities: its native quantities, e.g. ``{"rank": 147}``.
+        share: rank, or number of atoms, ÷ min(out, in); None where it is stored in another way than its run.
+        density: of a dictionary, nonzeros a column ÷ number of atoms: the share of S that is not zero; else None.
+        removed_fraction: 1 − stored bits ÷ original bits.
+    """
+
+    site: str
+    shape: tuple[int, int]
+    representation: str
+    quantities: dict[str, int]
+    share: float | None
+    density: float | None
+    removed_fraction: float
+
+
+@dataclass(frozen=True)
+class NativeInfo:
+    """What every site of one run is stored as: a block × projection matrix in the terms of its representation.
+
+    Attributes:
+        method: the run's method.
+        policy: its policy.
+        representation: what most of its compressed sites are; ``dense`` if there are none.
+        blocks: rows (drawn on the x axis).
+        projections: columns.
+        cells: [projection][block]; None where the model has no such layer.
+        shares: smallest and largest share over the sites; None if no site has one.
+        densities: smallest and largest density, likewise.
+        dense_sites: how many sites stay dense.
+        num_sites: how many sites there are.
+    """
+
+    method: str
+    policy: str
+    representation: str
+    blocks: tuple[int, ...]
+    projections: tuple[str, ...]
+    cells: tuple[tuple[NativeCell | None, ...], ...]
+    shares: tuple[float, float] | None
+    densities: tuple[float, float] | None
+    dense_sites: int
+    num_sites: int
 
 
 @dataclass(frozen=True)
@@ -433,12 +491,6 @@ def interpolate_log(indices: tuple[int, ...], values: tuple[float, ...], at: int
     return values[-1]
 
 
-def describe_convention(comparison: Comparison) -> str:
-    """Evaluation text and perplexity convention in words."""
-    dense = comparison.dense
-    return f"{dense.text.name}, {dense.convention}"
-
-
 def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo:
     """The settings of a comparison whose target is nearest to `removed_fraction`."""
     targets = sorted({run.removed_fraction_target for run in comparison.runs})
@@ -451,7 +503,8 @@ def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo
     return CompareInfo(
         model_id=comparison.model_id,
         removed_fraction=target,
-        text=describe_convention(comparison),
+        text=comparison.dense.text.name,
+        convention=comparison.dense.convention,
         dense_perplexity=comparison.dense.perplexity,
         dense_perplexity_stderr=comparison.dense.perplexity_stderr,
         dense_range=standard_error_range(comparison.dense.perplexity, comparison.dense.perplexity_stderr),
@@ -463,6 +516,81 @@ def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo
         worst=order[-1],
         spreads=tuple(spread for _, spread in settings),
     )
+
+
+def only_methods(info: CompareInfo, methods: Collection[str]) -> CompareInfo | None:
+    """The rows of some methods; None where there is none."""
+    kept = [i for i, row in enumerate(info.rows) if row.method in methods]
+    if not kept:
+        return None
+    return replace(
+        info,
+        rows=tuple(info.rows[i] for i in kept),
+        ranges=tuple(info.ranges[i] for i in kept),
+        series=tuple(info.series[i] for i in kept if i < len(info.series)),
+        spreads=tuple(info.spreads[i] for i in kept),
+        best=min(range(len(kept)), key=lambda i: info.rows[kept[i]].perplexity),
+        worst=max(range(len(kept)), key=lambda i: info.rows[kept[i]].perplexity),
+    )
+
+
+def best_of_methods(info: CompareInfo, count: int) -> tuple[int, ...]:
+    """Index of the best run of each method, for the `count` best methods, best first."""
+    best: dict[str, int] = {}
+    for index in sorted(range(len(info.rows)), key=lambda i: info.rows[i].perplexity):
+        best.setdefault(info.rows[index].method, index)
+    return tuple(best.values())[:count]
+
+
+def native_info(run: ComparisonRun) -> NativeInfo:
+    """What every site of a run is stored as, in the terms of its own representation."""
+    stored = Counter(site.representation for site in run.sites if site.representation != DENSE_SITE)
+    representation = stored.most_common(1)[0][0] if stored else DENSE_SITE
+    at = {(site.block, site.projection): site for site in run.sites}
+    blocks = tuple(sorted({site.block for site in run.sites}))
+    projections = tuple(dict.fromkeys(site.projection for site in run.sites))
+    cells = tuple(
+        tuple(_native_cell(at[block, each], representation) if (block, each) in at else None for block in blocks)
+        for each in projections
+    )
+    there = [cell for row in cells for cell in row if cell is not None]
+    return NativeInfo(
+        method=run.method,
+        policy=run.policy,
+        representation=representation,
+        blocks=blocks,
+        projections=projections,
+        cells=cells,
+        shares=_extremes([cell.share for cell in there]),
+        densities=_extremes([cell.density for cell in there]),
+        dense_sites=sum(cell.representation == DENSE_SITE for cell in there),
+        num_sites=len(there),
+    )
+
+
+def _native_cell(site: SiteReport, representation: str) -> NativeCell:
+    smaller, quantities = min(site.shape), site.quantities
+    share = density = None
+    if site.representation == representation:
+        if "rank" in quantities:
+            share = quantities["rank"] / smaller
+        elif "num_atoms" in quantities:
+            share = quantities["num_atoms"] / smaller
+            density = quantities["nonzeros_per_column"] / quantities["num_atoms"]
+    return NativeCell(
+        site=site.name,
+        shape=site.shape,
+        representation=site.representation,
+        quantities=quantities,
+        share=share,
+        density=density,
+        removed_fraction=site.removed_fraction,
+    )
+
+
+def _extremes(values: Sequence[float | None]) -> tuple[float, float] | None:
+    known = [value for value in values if value is not None]
+    return (min(known), max(known)) if known else None
 
 
 def by_setting(runs: tuple[ComparisonRun, ...]) -> tuple[tuple[ComparisonRun, SeedSpread | None], ...]:

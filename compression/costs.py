@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from compression.types import Comparison
 
 PERPLEXITY_TOKENS = 8 * 256
 """Tokens of a live perplexity of one model: eight windows of 256, an upper bound."""
-RUN_TOKENS = 4 * 1024
 GENERATE_TOKENS = 40
 ONE_TOKEN_OVERHEAD = 20
 """A token decoded alone takes about as long as this many tokens in a long window (memory bound)."""
@@ -43,21 +43,15 @@ def estimate(reference: Comparison, task: str, method: str, prepared: Prepared, 
 
     Args:
         reference: measured runs.
-        task: ``analyze``, ``pattern``, ``run``, ``perplexity``, ``generate`` or ``latency``.
+        task: ``analyze``, ``pattern``, ``perplexity``, ``generate`` or ``latency``.
         method: the method's name, or ``dense``.
         prepared: what need not be done again.
         removed_fraction: at which the method is to run; removing less takes longer.
     """
-    reference_weights = sum(site.shape[0] * site.shape[1] for site in reference.runs[0].sites)
-    scale = prepared.site_weights / reference_weights if prepared.site_weights else 1.0
+    scale = _scale(reference, prepared)
     calibration = max(run.calibration_seconds for run in reference.runs)
     per_token = reference.dense.seconds / reference.dense.tokens
-    by_method: dict[str, float] = {}
-    for name in {run.method for run in reference.runs}:
-        runs = [run for run in reference.runs if run.method == name]
-        nearest = min(abs(run.removed_fraction_target - removed_fraction) for run in runs)
-        near = [run for run in runs if abs(run.removed_fraction_target - removed_fraction) == nearest]
-        by_method[name] = max(run.compress_seconds for run in near)
+    by_method = _compress_seconds(reference, removed_fraction)
     seconds = 0.0 if prepared.dense else LOADING_SECONDS * scale
     if not (prepared.calibrated or prepared.compressed) and (method != "dense" or task in ("analyze", "pattern")):
         seconds += calibration * scale
@@ -69,9 +63,86 @@ def estimate(reference: Comparison, task: str, method: str, prepared: Prepared, 
         factorise = by_method.get(method, statistics.median(by_method.values()))
         seconds += factorise * scale**1.5
     tokens = {
-        "run": RUN_TOKENS,
         "perplexity": PERPLEXITY_TOKENS,
         "generate": GENERATE_TOKENS * ONE_TOKEN_OVERHEAD,
         "latency": LATENCY_TOKENS,
     }[task]
     return seconds + tokens * per_token * scale
+
+
+def estimate_comparison(
+    reference: Comparison,
+    settings: Sequence[tuple[str, str]],
+    without_calibration: frozenset[str],
+    removed_fraction: float,
+    seeds: int,
+    prepared: Prepared,
+) -> float:
+    """Seconds a comparison will take on a machine like the reference's, if no statistics are in the cache.
+
+    Each seed needs statistics of its own and runs all settings again, except what no calibration can change. An error
+    curve costs what it took in the reference, or, where it was made beforehand there, as much as compressing at the
+    smallest removed fraction that was measured.
+
+    Args:
+        reference: measured runs.
+        settings: (method, policy) of each run; no policy is called ``own``.
+        without_calibration: the methods that need no calibration text.
+        removed_fraction: at which the methods are to run.
+        seeds: calibration seeds for each setting.
+        prepared: of the dense model.
+    """
+    scale = _scale(reference, prepared)
+    at_once = _compress_seconds(reference, removed_fraction)
+    at_least = _compress_seconds(reference, 0.0)
+    evaluation = statistics.median(run.evaluate_seconds for run in reference.runs)
+    loss_aware = _loss_aware_policies(reference)
+    gradients = max(run.stages.get("gradients", 0.0) for run in reference.runs)
+    inputs = max(run.calibration_seconds - run.stages.get("gradients", 0.0) for run in reference.runs)
+    plain = [run for run in reference.runs if run.policy not in loss_aware]
+    with_gradients = {run.method for run in plain if "gradients" in run.stages}
+
+    def curves(method: str) -> float:
+        others = (run for run in reference.runs if run.method == method and run.seed != reference.calibration.seed)
+        measured = max((run.stages.get("allocation", 0.0) for run in others if run.policy in loss_aware), default=0.0)
+        return measured or at_least.get(method, statistics.median(at_least.values()))
+
+    def one_seed(repeated: Sequence[tuple[str, str]]) -> float:
+        if not repeated:
+            return 0.0
+        needs_gradients = any(policy in loss_aware or method in with_gradients for method, policy in repeated)
+        seconds = scale * (inputs + (gradients if needs_gradients else 0.0))
+        for method, policy in repeated:
+            factorise = at_once.get(method, statistics.median(at_once.values()))
+            factorise += curves(method) if policy in loss_aware else 0.0
+            seconds += factorise * scale**1.5 + evaluation * scale
+        return seconds
+
+    others = [(m, policy) for m, policy in settings if m not in without_calibration or policy in loss_aware]
+    loading = 0.0 if prepared.dense else LOADING_SECONDS * scale
+    return loading + reference.dense.seconds * scale + one_seed(settings) + (seeds - 1) * one_seed(others)
+
+
+def _scale(reference: Comparison, prepared: Prepared) -> float:
+    weights = sum(site.shape[0] * site.shape[1] for site in reference.runs[0].sites)
+    return prepared.site_weights / weights if prepared.site_weights else 1.0
+
+
+def _compress_seconds(reference: Comparison, removed_fraction: float) -> dict[str, float]:
+    """For each method, the longest compression at its measured budget nearest to `removed_fraction`.
+
+    Allocation is left out: it takes long only where it is the first to ask for an error curve.
+    """
+    by_method: dict[str, float] = {}
+    for name in {run.method for run in reference.runs}:
+        runs = [run for run in reference.runs if run.method == name]
+        nearest = min(abs(run.removed_fraction_target - removed_fraction) for run in runs)
+        near = [run for run in runs if abs(run.removed_fraction_target - removed_fraction) == nearest]
+        by_method[name] = max(run.compress_seconds - run.stages.get("allocation", 0.0) for run in near)
+    return by_method
+
+
+def _loss_aware_policies(reference: Comparison) -> frozenset[str]:
+    """The policies under which every method needed output gradients: they look at error curves."""
+    without = {run.policy for run in reference.runs if "gradients" not in run.stages}
+    return frozenset(run.policy for run in reference.runs) - without

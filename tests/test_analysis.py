@@ -197,3 +197,64 @@ def test_best_and_worst_are_among_the_rows_not_among_the_seeds():
     assert (info.best, info.worst) == (2, 1)
     assert info.spreads == (analysis.SeedSpread(30.0, 95.0, 2, (30.0, 95.0)), None, None)
     assert len(info.ranges) == len(info.series) == len(info.rows)
+
+
+def info_of(*runs: ComparisonRun) -> analysis.CompareInfo:
+    text = TextSource("t", "0", 1)
+    dense = PerplexityReport(20.0, None, 3.0, 9, 1, 10, 10, "convention", text, 16, 1.0)
+    place = Environment("", "", "", "", "", 1, "", "", "", "")
+    return analysis.compare_info(Comparison("m", "", "", CalibrationSettings(text), dense, runs, place), 0.2)
+
+
+def test_methods_are_chosen_together_with_all_that_belongs_to_their_rows():
+    info = info_of(
+        measured("svd", 90.0, perplexity_stderr=1.0),
+        measured("compot", 30.0, perplexity_stderr=2.0),
+        measured("compot", 28.0, seed=1),
+        measured("compot", 33.0, policy="pooled"),
+    )
+    chosen = analysis.only_methods(info, ["compot"])
+    assert [row.perplexity for row in chosen.rows] == [30.0, 33.0]
+    assert (chosen.ranges, chosen.spreads, chosen.series) == (info.ranges[1:], info.spreads[1:], info.series[1:])
+    assert (chosen.best, chosen.worst) == (0, 1) and chosen.dense_perplexity == info.dense_perplexity
+    assert analysis.only_methods(info, []) is None and analysis.only_methods(info, {"svd", "compot"}) == info
+
+
+def test_the_best_runs_are_of_different_methods():
+    info = info_of(
+        measured("compot", 31.0),
+        measured("compot", 30.0, policy="pooled"),
+        measured("svd", 90.0),
+        measured("svd-llm", 40.0),
+        measured("fisher", 25.0),
+    )
+    assert analysis.best_of_methods(info, 3) == (4, 1, 3)
+    assert analysis.best_of_methods(info, 9) == (4, 1, 3, 2)
+
+
+def test_what_a_run_stores_is_told_in_its_own_terms():
+    def site(
+        name: str, block: int, projection: str, shape: tuple[int, int], kind: str, **quantities: int
+    ) -> SiteReport:
+        return SiteReport(name, block, projection, shape, 0.2, 0.2, 1, kind, quantities, 0.2, 0.1)
+
+    dictionary = (
+        site("0.q", 0, "q", (64, 64), "dictionary", num_atoms=32, nonzeros_per_column=16),
+        site("0.down", 0, "down", (64, 256), "dictionary", num_atoms=48, nonzeros_per_column=12),
+        site("1.q", 1, "q", (64, 64), "dense"),
+        site("1.down", 1, "down", (64, 256), "low-rank", rank=60),
+    )
+    info = analysis.native_info(measured("compot", 30.0, sites=dictionary))
+    assert (info.representation, info.blocks, info.projections) == ("dictionary", (0, 1), ("q", "down"))
+    assert [[cell.share for cell in row] for row in info.cells] == [[0.5, None], [0.75, None]]
+    assert [[cell.density for cell in row] for row in info.cells] == [[0.5, None], [0.25, None]]
+    assert info.cells[1][1].representation == "low-rank", "no rank is shown on an axis of atoms"
+    assert (info.shares, info.densities) == ((0.5, 0.75), (0.25, 0.5))
+    assert (info.dense_sites, info.num_sites) == (1, 4)
+    low_rank = analysis.native_info(measured("svd", 90.0, sites=(dictionary[3], dictionary[2])))
+    assert (low_rank.representation, low_rank.shares, low_rank.densities) == ("low-rank", (60 / 64,) * 2, None)
+    assert [[cell.share for cell in row] for row in low_rank.cells] == [[60 / 64], [None]]
+    lacking = analysis.native_info(measured("svd", 90.0, sites=dictionary[1:3]))
+    assert [[cell is None for cell in row] for row in lacking.cells] == [[False, True], [True, False]]
+    untouched = analysis.native_info(measured("svd", 20.0, sites=(dictionary[2],)))
+    assert (untouched.representation, untouched.shares) == ("dense", None)

@@ -21,7 +21,10 @@ from compression.analysis import (
     ColumnInfo,
     CompareInfo,
     ModelInfo,
+    NativeCell,
+    NativeInfo,
     PatternInfo,
+    SeedSpread,
     SiteViewInfo,
     SpectrumInfo,
     cell_info,
@@ -38,6 +41,7 @@ from compression.types import (
     LatencyReport,
     LinearSite,
     Machine,
+    MethodInfo,
     Progress,
     SiteReport,
     TextSource,
@@ -50,6 +54,7 @@ from views.figures import (
     heatmap,
     latency,
     live_perplexity,
+    native,
     pattern,
     perplexity,
     site_errors,
@@ -58,6 +63,7 @@ from views.figures import (
 from views.figures.common import short_projections
 from views.figures.live_perplexity import LiveTrace, Reading
 from views.live_chart import figure_value
+from views.tabs import compare
 from views.tabs.compare import pattern_updates
 from views.tabs.explore import picture
 from views.tabs.live import cached_text, side_by_side
@@ -121,7 +127,8 @@ def run(method: str, value: float, warning: str | None = None) -> ComparisonRun:
 COMPARE = CompareInfo(
     "tiny",
     0.2,
-    "text, convention",
+    "text",
+    "convention",
     23.2,
     1.1,
     (22.1, 24.4),
@@ -131,6 +138,7 @@ COMPARE = CompareInfo(
     (),
     0,
     1,
+    (None, None),
 )
 
 
@@ -258,8 +266,50 @@ def test_a_prediction_stands_under_its_run_as_an_open_marker_with_its_band() -> 
     assert "Predicted" not in plain.table.headers and len(data(plain)) == 3
 
 
+def test_seeds_stand_between_a_run_and_its_forecast_with_a_tick_each() -> None:
+    told = replace(COMPARE.rows[0], predicted_perplexity=44.0, predicted_low=40.0, predicted_high=50.0)
+    spread = SeedSpread(43.0, 47.0, 3, (45.0, 47.0, 43.0))
+    view = perplexity.view(replace(COMPARE, rows=(told, COMPARE.rows[1]), spreads=(spread, None)), WORDS)
+    _, measured, seeds, predicted, _, *legend = data(view)
+    assert seeds["x"] == [43.0, 45.0, 47.0] and len(set(seeds["y"])) == 1
+    assert measured["y"][0] < seeds["y"][0] < predicted["y"][0]
+    assert seeds["line"]["width"] < measured["error_x"]["thickness"]
+    assert seeds["marker"]["color"] == measured["marker"]["color"]
+    assert "perplexity 43.0 to 47.0<br>over 3 calibration seeds" in seeds["hovertemplate"]
+    assert [trace["name"] for trace in legend][-1] == "calibration seeds (a tick each)"
+    without = perplexity.view(COMPARE, WORDS)
+    assert "calibration seeds (a tick each)" not in [trace.get("name") for trace in data(without)]
+
+
+def test_the_table_has_divergences_and_seeds_where_a_run_has_them() -> None:
+    run_ = replace(COMPARE.rows[0], mean_kl=0.25, p99_kl=2.5, top1_agreement=0.75)
+    spread = SeedSpread(43.0, 47.0, 3, (45.0, 47.0, 43.0))
+    table = perplexity.table(replace(COMPARE, rows=(run_, COMPARE.rows[1]), spreads=(spread, None)), WORDS)
+    columns = {header: [row[i] for row in table.rows] for i, header in enumerate(table.headers)}
+    assert columns["Mean KL (nats)"] == [None, 0.25, None]
+    assert columns["99th percentile KL (nats)"] == [None, 2.5, None]
+    assert columns["Same top-1"] == [None, 0.75, None]
+    assert columns["Calibration seeds"] == [None, 3, None]
+    assert (columns["Over seeds, low"], columns["Over seeds, high"]) == ([None, 43.0, None], [None, 47.0, None])
+    assert {table.headers[i] for i in table.shares} == {"Removed (actual)", "Of whole model", "Same top-1"}
+    assert '<td class="num">75%</td>' in table_html(table, WORDS)
+    assert table.headers[table.wide] == "Remark"
+    plain = perplexity.table(COMPARE, WORDS)
+    assert not {"Mean KL (nats)", "Same top-1", "Calibration seeds", "Predicted"} & set(plain.headers)
+    assert {len(row) for row in plain.rows} == {len(plain.headers)}
+
+
+def test_what_the_engine_says_is_said_in_the_language_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(WORDS), "sentence", lambda self, text: text.upper())
+    row = replace(COMPARE.rows[1], forecast_problem="it drifts")
+    table = perplexity.table(replace(COMPARE, rows=(row,), ranges=(None,), spreads=(None,)), WORDS)
+    assert table.rows[-1][-1] == "AS THE LESSON; no forecast: IT DRIFTS"
+    assert "CALIBRATING" in progress_html(Progress("calibrate", 1, 2, "calibrating"), WORDS)
+    assert "text, CONVENTION" in compare._intro(COMPARE, WORDS)
+
+
 def test_the_picture_grows_with_the_number_of_runs() -> None:
-    many = replace(COMPARE, rows=COMPARE.rows * 8, ranges=COMPARE.ranges * 8)
+    many = replace(COMPARE, rows=COMPARE.rows * 8, ranges=COMPARE.ranges * 8, spreads=(None,) * 16)
     assert layout(perplexity.view(many, WORDS))["height"] > layout(perplexity.view(COMPARE, WORDS))["height"]
 
 
@@ -372,6 +422,72 @@ def test_site_errors_keep_one_range_and_leave_dense_sites_blank() -> None:
     (cells,) = data(site_errors.view(run("compot", 45.0), WORDS))
     assert cells["z"] == [[0.45], [None]]
     assert (cells["zmin"], cells["zmax"]) == (0, 1)
+
+
+def cell(site: LinearSite, form: str, share: float | None, density: float | None = None, **sizes: int) -> NativeCell:
+    return NativeCell(site.name, (64, 64), form, sizes, share, density, 0.25)
+
+
+def native_of(form: str, cells: tuple[tuple[NativeCell | None, ...], ...], **changed: Any) -> NativeInfo:
+    names = ("self_attn.q_proj", "mlp.down_proj")
+    return replace(NativeInfo("compot", "pooled", form, (0, 1), names, cells, (0.25, 0.5), None, 1, 4), **changed)
+
+
+DICTIONARY = native_of(
+    "dictionary",
+    (
+        (cell(Q, "dictionary", 0.5, 0.5, num_atoms=32, nonzeros_per_column=16), cell(Q1, "dense", None)),
+        (cell(DOWN, "low-rank", None, rank=9), None),
+    ),
+    densities=(0.5, 0.625),
+)
+LOW_RANK = native_of("low-rank", ((cell(Q, "low-rank", 0.25, rank=16), cell(Q1, "dense", None)), (None, None)))
+
+
+def test_what_is_stored_is_drawn_in_its_own_terms_on_one_fixed_range() -> None:
+    (atoms,), (ranks,) = data(native.view(DICTIONARY, WORDS)), data(native.view(LOW_RANK, WORDS))
+    assert atoms["z"] == [[0.5, None], [None, None]] and ranks["z"] == [[0.25, None], [None, None]]
+    assert (atoms["zmin"], atoms["zmax"]) == (ranks["zmin"], ranks["zmax"]) == (0, 1)
+    assert atoms["colorbar"]["title"]["text"] == "atoms ÷ min(out, in)"
+    assert ranks["colorbar"]["title"]["text"] == "rank ÷ min(out, in)"
+    assert atoms["colorscale"] != ranks["colorscale"], "two different things"
+    assert "32 atoms of at most 64<br>16 nonzeros a column<br>removed 25%" in atoms["text"][0][0]
+    assert atoms["text"][0][1].endswith("<br>dense") and atoms["text"][1][1] == ""
+    assert "rank 9 of 64" in atoms["text"][1][0], "a site stored otherwise has no colour but says what it is"
+    assert "rank 16 of 64" in ranks["text"][0][0] and "atoms" not in ranks["text"][0][0]
+
+
+def test_what_is_stored_is_summed_up_in_a_sentence_and_a_table() -> None:
+    view = native.view(DICTIONARY, WORDS)
+    assert view.summary == (
+        "A dictionary a site, its atoms from 25% to 50% of the weight's smaller side; each output uses 50% to 62% of "
+        "them; 1 of 4 sites stay dense."
+    )
+    assert "of a rank from 25% to 50% of the weight's smaller side" in native.view(LOW_RANK, WORDS).summary
+    first, dense, mixed = view.table.rows
+    assert first[4:10] == ("dictionary", None, 32, 16, 0.5, 0.5)
+    assert dense[4:10] == ("dense", None, None, None, None, None) and mixed[4:6] == ("low rank", 9)
+    none = native_of("dense", ((cell(Q, "dense", None),),), shares=None, blocks=(0,), projections=("q",))
+    assert native.view(none, WORDS).summary == "Every site stays dense."
+    other = replace(none, representation="quantised")
+    assert native.view(other, WORDS).summary == "Stored as quantised.", "a form that is new here still has a picture"
+
+
+def test_a_live_comparison_costs_what_was_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    methods = (
+        MethodInfo("svd", "", "", "", False, "uniform", None, ()),
+        MethodInfo("compot", "", "", "", True, "pooled", None, ()),
+    )
+    example = Gallery(None, "measured", (), methods)  # type: ignore[arg-type]
+    monkeypatch.setattr(engine, "gallery", lambda: example)
+    monkeypatch.setattr(engine.costs, "estimate_comparison", lambda *arguments: asked.append(arguments) or 7.0)
+    assert engine.seconds_to_compare("tiny", ["compot", "svd"], "own", 0.3, 2) == [7.0]
+    assert asked[0][:5] == ("measured", [("compot", "pooled"), ("svd", "uniform")], frozenset({"svd"}), 0.3, 2)
+    engine.seconds_to_compare("tiny", ["compot"], "fisher", 0.3, 1)
+    assert asked[1][1:3] == ([("compot", "fisher")], frozenset())
+    monkeypatch.setattr(engine, "gallery", lambda: None)
+    assert engine.seconds_to_compare("tiny", ["compot"], "own", 0.3, 2) == [None], "said to be unknown"
 
 
 def test_pattern_pictures() -> None:
@@ -559,6 +675,8 @@ def test_every_figure_speaks_and_brings_its_table() -> None:
         heatmap.view(heatmap_info(MODEL, ALLOCATION), None, WORDS),
         spectrum.view(SiteViewInfo(Q, SPECTRUM, cell_info(Q, 0.5), 0.1), WORDS),
         perplexity.view(COMPARE, WORDS),
+        native.view(DICTIONARY, WORDS),
+        site_errors.view(run("compot", 45.0), WORDS),
         pattern.mask_view(PATTERN, WORDS),
         pattern.factors_view(PATTERN, WORDS),
         column.column_view(SEEN, WORDS),

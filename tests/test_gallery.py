@@ -10,7 +10,10 @@ from tiny import finish
 from compression import models
 from compression.__main__ import comparison_markdown
 from compression.allocation import SLIDER, tabulate
+from compression.analysis import compare_info
 from compression.gallery import (
+    OTHER_SEEDS,
+    SEED_FRACTION,
     Gallery,
     gallery_policies,
     gallery_recipes,
@@ -84,3 +87,17 @@ def test_forecasts_are_given_where_they_hold_and_withheld_where_they_do_not(gall
         own = next(method.own_policy for method in gallery.methods if method.name == run.method)
         if run.method in given and run.policy == own and run.seed == 0:
             assert run.predicted_low <= run.perplexity <= run.predicted_high, f"{run.method} at {run.removed_fraction}"
+
+
+def test_it_tells_how_far_predictions_move_and_how_much_the_calibration_matters(gallery):
+    """Red until `python -m compression gallery` has been run again after these were added."""
+    for run in gallery.comparison.runs:
+        assert run.mean_kl is not None and 0 < run.mean_kl < run.p99_kl and 0 <= run.top1_agreement < 1
+    info = compare_info(gallery.comparison, SEED_FRACTION)
+    spread = {(row.method, row.policy): each for row, each in zip(info.rows, info.spreads, strict=True)}
+    for method in gallery.methods:
+        own = spread[method.name, method.own_policy]
+        assert (own is None) == (not method.uses_calibration)
+        assert own is None or own.count == 1 + len(OTHER_SEEDS)
+        others = {spread[method.name, policy] for policy in gallery_policies(method)} - {own}
+        assert others <= {None}, "only the own policy has other seeds"

@@ -285,13 +285,18 @@ def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float
     return costs.estimate(example.comparison, task, method, prepared, removed_fraction)
 
 
-def seconds_to_compare(model_id: str, policy: str, removed_fraction: float) -> list[float | None]:
-    """The estimate for each method of a live comparison; the first pays for loading and calibration."""
+def seconds_to_compare(
+    model_id: str, methods: Sequence[str], policy: str, removed_fraction: float, seeds: int
+) -> list[float | None]:
+    """The engine's estimate of a live comparison, in seconds, if no statistics are in the cache; None without one."""
     example = gallery()
-    methods = method_names()
-    first = seconds_for(model_id, methods[0], policy, removed_fraction, "run")
     if example is None:
-        return [first]
-    shared = costs.Prepared(dense=True, calibrated=True)
-    others = ("dense", *methods[1:])
-    return [first, *(costs.estimate(example.comparison, "run", each, shared, removed_fraction) for each in others)]
+        return [None]
+    described = {method.name: method for method in example.methods}
+    chosen = [described[name] for name in methods if name in described]
+    settings = [(method.name, method.own_policy if policy == OWN else policy) for method in chosen]
+    blind = frozenset(method.name for method in chosen if not method.uses_calibration)
+    prepared = costs.Prepared()
+    if "compression.workbench" in sys.modules:
+        prepared = workbench().prepared(Recipe(model_id))
+    return [costs.estimate_comparison(example.comparison, settings, blind, removed_fraction, seeds, prepared)]

@@ -35,6 +35,9 @@ DIVERGING = [[0, "#8a3d00"], [0.25, "#e39a5c"], [0.5, "#f4f4f2"], [0.75, "#5fa6d
 PINNED = "#ffffff"
 """Inside of the mark on a pinned cell; its outline is vermillion."""
 
+NATIVE_SCALES = {"low-rank": "Viridis", "dictionary": "Plasma"}
+"""Representation → colour scale of what it stores; different ones, as rank and atoms are different things."""
+
 _PRIMARY = gr.themes.Color(
     c50="#eff7fc",
     c100="#d9ecf7",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 TABS = {
     "Explore": ("heatmap", "spectrum", "budget"),
-    "Compare": ("perplexity", "errors", "factors", "mask", "column", "columns"),
+    "Compare": ("perplexity", "native", "errors", "factors", "mask", "column", "columns"),
     "Test live": (),
 }
 LIVE_TIMEOUT = 420_000
@@ -154,6 +154,49 @@ def test_a_comparison_shows_what_was_predicted(open_made_up_page: OpenPage) -> N
     assert "predicted (95% band)" in page.locator("#perplexity").inner_text()
 
 
+def test_the_runs_shown_are_chosen(open_made_up_page: OpenPage) -> None:
+    from playwright.sync_api import expect
+
+    page = open_made_up_page()
+    open_tab(page, "Compare")
+    rows, table = page.locator("#runs tbody tr"), page.locator("#runs")
+    expect(rows).to_have_count(1 + len(made_up.reports()))
+    for text in ("Mean KL (nats)", "99th percentile KL (nats)", "Same top-1", "Over seeds, low"):
+        expect(table).to_contain_text(text)
+    assert "calibration seeds" in page.locator("#perplexity").inner_text()
+    page.locator("#native-3 [data-drawn]").wait_for()
+    expect(page.locator("#native-4")).to_be_hidden()
+    tops = [page.locator(f"#errors{suffix}").bounding_box()["y"] for suffix in ("", "-2", "-3")]
+    assert len(set(tops)) == 1, "the same parts of all runs stand on one line"
+    page.locator("#run input").click()
+    page.get_by_role("option", name="SVD · uniform").click()
+    for chart in ("native-4", "errors-4"):
+        page.locator(f"#{chart} [data-drawn]").wait_for()
+    page.keyboard.press("Escape")
+    page.locator("#shown-methods").get_by_label("SVD", exact=True).uncheck()
+    expect(rows).to_have_count(1 + sum(each.method != "svd" for each in made_up.reports()))
+    expect(page.locator("#native-4")).to_be_hidden()
+    expect(page.locator("#run")).not_to_contain_text("SVD · uniform")
+    page.get_by_role("radio", name="10%").check()
+    expect(page.locator("#perplexity-summary")).to_contain_text("At 10% removed")
+    expect(rows).to_have_count(1 + sum(each.method != "svd" for each in made_up.reports()))
+    for method in page.locator("#shown-methods input").all():
+        method.uncheck()
+    expect(page.get_by_text("No method is chosen")).to_be_visible()
+    expect(rows).to_have_count(0)
+
+
+def test_a_comparison_of_nothing_is_refused_with_a_sentence(open_made_up_page: OpenPage) -> None:
+    page = open_made_up_page()
+    open_tab(page, "Compare")
+    for method in page.locator("#compare-methods input").all():
+        method.uncheck()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    alert = page.locator("#compare-status").get_by_role("alert")
+    alert.wait_for()
+    assert alert.inner_text() == "Choose at least one method to measure."
+
+
 def test_the_keyboard_moves_the_slider(open_page: OpenPage) -> None:
     page = open_page()
     open_tab(page, "Explore")
@@ -280,12 +323,14 @@ def test_every_method_is_compared_live(open_page: OpenPage) -> None:
     open_tab(page, "Compare")
     page.locator("#compare-ratio input[type=range]").fill("0.9")
     page.get_by_role("button", name="Compare", exact=True).click()
-    expect(page.locator("#compare-status")).to_contain_text("All methods are measured", timeout=LIVE_TIMEOUT)
+    expect(page.locator("#compare-status")).to_contain_text("All chosen methods are measured", timeout=LIVE_TIMEOUT)
     rows = page.locator("#runs tbody tr")
     methods = registered_methods()
     expect(rows).to_have_count(1 + len(methods))
     for title in ("dense", *(method.title for method in methods)):
         expect(page.locator("#runs")).to_contain_text(title)
+    expect(page.locator("#runs")).to_contain_text("Mean KL (nats)")
+    page.locator("#native [data-drawn]").wait_for()
 
 
 @pytest.mark.parametrize("text", ["", "word"], ids=["empty", "one-word"])

@@ -7,6 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from views.texts import Words
+
 
 def short_projections(names: Sequence[str]) -> list[str]:
     """The last part of each dotted name where that stays unambiguous: ``self_attn.q_proj`` → ``q_proj``."""
@@ -30,6 +32,48 @@ def colour_bar(title: str, **extra: Any) -> dict[str, Any]:
         "tickfont": {"size": 11},
         **extra,
     }
+
+
+def block_map(
+    blocks: Sequence[int],
+    labels: Sequence[str],
+    values: Sequence[Sequence[float | None]],
+    texts: Sequence[Sequence[str]],
+    scale: str,
+    bar: dict[str, Any],
+    words: Words,
+) -> go.Figure:
+    """A blocks × projections heatmap from 0 to 1; a cell without a value is blank and still speaks.
+
+    Args:
+        blocks: block indices, on the x axis.
+        labels: projections, from top to bottom.
+        values: [projection][block], in [0, 1] or None.
+        texts: the same layout, what is said over each cell.
+        scale: Plotly's name of the colours.
+        bar: the colour bar, see `colour_bar`.
+        words: the language.
+    """
+    figure = go.Figure(
+        go.Heatmap(
+            x=list(blocks),
+            y=list(labels),
+            z=[list(row) for row in values],
+            text=[list(row) for row in texts],
+            hovertemplate="%{text}<extra></extra>",
+            hoverongaps=True,
+            colorscale=scale,
+            zmin=0,
+            zmax=1,
+            xgap=1,
+            ygap=1,
+            colorbar=bar,
+        )
+    )
+    figure.update_xaxes(title_text=words("heatmap.x"), showgrid=False, fixedrange=True, range=block_range(blocks))
+    figure.update_yaxes(title_text=words("heatmap.y"), autorange="reversed", showgrid=False, fixedrange=True)
+    figure.update_layout(margin={"t": 12})  # the colour bar makes room for itself
+    return figure
 
 
 def finish(figure: go.Figure, height: int, label: str) -> go.Figure:

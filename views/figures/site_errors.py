@@ -5,12 +5,12 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from compression.types import ComparisonRun, SiteReport
-from views.figures.common import block_range, colour_bar, finish, short_projections
+from views.figures.common import block_map, colour_bar, finish, short_projections
 from views.texts import Words
 from views.theme import SCALE
 from views.widgets import Table, View
 
-HEIGHT = 310
+HEIGHT = 260
 
 
 def view(run: ComparisonRun, words: Words) -> View:
@@ -28,29 +28,18 @@ def _figure(run: ComparisonRun, words: Words) -> go.Figure:
     labels = short_projections(projections)
     at = {(site.block, site.projection): site for site in run.sites}
     grid = [[at.get((block, projection)) for block in blocks] for projection in projections]
-    figure = go.Figure(
-        go.Heatmap(
-            x=blocks,
-            y=labels,
-            z=[[None if site is None else _error(site) for site in row] for row in grid],
-            text=[
-                ["" if site is None else _hover(site, label, words) for site in row]
-                for row, label in zip(grid, labels, strict=True)
-            ],
-            customdata=[[None if site is None else site.name for site in row] for row in grid],
-            hovertemplate="%{text}<extra></extra>",
-            hoverongaps=True,
-            colorscale=SCALE,
-            zmin=0,
-            zmax=1,
-            xgap=1,
-            ygap=1,
-            colorbar=colour_bar(words("errors.scale"), tickvals=[0, 0.25, 0.5, 0.75, 1]),
-        )
+    figure = block_map(
+        blocks,
+        labels,
+        [[None if site is None else _error(site) for site in row] for row in grid],
+        [
+            ["" if site is None else _hover(site, label, words) for site in row]
+            for row, label in zip(grid, labels, strict=True)
+        ],
+        SCALE,
+        colour_bar(words("errors.scale"), tickvals=[0, 0.25, 0.5, 0.75, 1]),
+        words,
     )
-    figure.update_xaxes(title_text=words("heatmap.x"), showgrid=False, fixedrange=True, range=block_range(blocks))
-    figure.update_yaxes(title_text=words("heatmap.y"), autorange="reversed", showgrid=False, fixedrange=True)
-    figure.update_layout(margin={"t": 52})
     return finish(figure, HEIGHT, words("errors.title"))
 
 

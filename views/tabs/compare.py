@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import gradio as gr
 
-from compression.analysis import CompareInfo, PatternInfo, compare_info
+from compression.analysis import (
+    CompareInfo,
+    PatternInfo,
+    best_of_methods,
+    compare_info,
+    native_info,
+    only_methods,
+)
 from compression.errors import UserError
+from compression.recipe import OWN, over_seeds
 from compression.types import ComparisonRun, PerplexityReport, Progress
 from views import engine
 from views.context import Context
-from views.figures import column, pattern, perplexity, site_errors
+from views.figures import column, native, pattern, perplexity, site_errors
 from views.texts import Words
 from views.widgets import (
     ChartPanel,
@@ -26,6 +35,12 @@ from views.widgets import (
 )
 
 DEFAULT_BUDGET = 0.2
+SIDE_BY_SIDE = 4
+"""So many runs are drawn side by side at most."""
+FIRST_SIDE_BY_SIDE = 3
+"""So many are at first: the best of each of the best methods."""
+LIVE_SEEDS = (1, 2, 3)
+"""Numbers of calibration seeds that a live comparison offers."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,66 @@ def info_of(budget: Budget) -> CompareInfo | None:
     return None if comparison is None else compare_info(comparison, budget.removed_fraction)
 
 
+class RunPanel:
+    """One run: what it stores and what that costs each site. Build it inside a row; it hides when it has no run.
+
+    It hides by a class: a chart in a column that was made invisible comes back without its templates.
+    """
+
+    SHOWN, HIDDEN = ["run"], ["run", "without"]
+
+    def __init__(self, words: Words, place: int, run: ComparisonRun | None) -> None:
+        """Lay it out.
+
+        Args:
+            words: the language.
+            place: 0 for the first of the row.
+            run: what it shows at first, if anything.
+        """
+        self.words = words
+        suffix = f"-{place + 1}" if place else ""
+        with gr.Column(min_width=260, elem_classes=self.HIDDEN if run is None else self.SHOWN) as self.column:
+            self.heading = gr.Markdown("" if run is None else self._title(run), elem_classes=["run-title"])
+            self.stored = ChartPanel(
+                words,
+                "",
+                native.HEIGHT,
+                None if run is None else native.view(native_info(run), words),
+                f"native{suffix}",
+                inside=True,
+            )
+            self.errors = ChartPanel(
+                words,
+                "",
+                site_errors.HEIGHT,
+                None if run is None else site_errors.view(run, words),
+                f"errors{suffix}",
+                inside=True,
+            )
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Components that `updates` and `cleared` feed, in order."""
+        return [self.column, self.heading, *self.stored.outputs, *self.errors.outputs]
+
+    def updates(self, run: ComparisonRun) -> list[Any]:
+        """New values for `outputs`."""
+        return [
+            gr.update(elem_classes=self.SHOWN),
+            self._title(run),
+            *self.stored.updates(native.view(native_info(run), self.words)),
+            *self.errors.updates(site_errors.view(run, self.words)),
+        ]
+
+    def cleared(self) -> list[Any]:
+        """Hide it, empty."""
+        return [gr.update(elem_classes=self.HIDDEN), "", *self.stored.cleared(), *self.errors.cleared()]
+
+    def _title(self, run: ComparisonRun) -> str:
+        label, value = perplexity.run_label(run, self.words), self.words.number(run.perplexity)
+        return self.words("compare.run_heading", run=label, perplexity=value)
+
+
 def build(context: Context) -> None:
     """Fill the tab."""
     words = context.words
@@ -67,7 +142,8 @@ def build(context: Context) -> None:
     budgets = budgets_of(model_id)
     start = min(budgets, key=lambda budget: abs(budget.removed_fraction - DEFAULT_BUDGET), default=None)
     info = None if start is None else info_of(start)
-    first_run = None if info is None else info.rows[info.best]
+    first_runs = () if info is None else best_of_methods(info, FIRST_SIDE_BY_SIDE)
+    methods = engine.method_names()
 
     context.model_line()
     with gr.Column(elem_classes=["sheet"]):
@@ -77,8 +153,20 @@ def build(context: Context) -> None:
             label=words("compare.budget"),
             elem_id="budget-switch",
         )
+        shown_methods = gr.CheckboxGroup(
+            [] if info is None else _method_choices(methods_of(info), words),
+            value=[] if info is None else methods_of(info),
+            label=words("compare.shown_methods"),
+            elem_id="shown-methods",
+        )
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('compare.live_title')}", elem_classes=["figure-title"])
+        chosen_methods = gr.CheckboxGroup(
+            _method_choices(methods, words),
+            value=list(methods),
+            label=words("compare.live_methods"),
+            elem_id="compare-methods",
+        )
         with gr.Row(elem_classes=["controls"]):
             ratio = gr.Slider(
                 0.05,
@@ -90,18 +178,25 @@ def build(context: Context) -> None:
                 min_width=260,
             )
             policy = gr.Dropdown(
-                [(words.name("policy_choice", name), name) for name in engine.policy_names()],
+                [(words.name("policy_choice", name), name) for name in (*engine.policy_names(), OWN)],
                 value="pooled",
                 label=words("compare.live_policy"),
                 elem_id="compare-policy",
                 min_width=200,
+            )
+            seeds = gr.Radio(
+                list(LIVE_SEEDS),
+                value=LIVE_SEEDS[0],
+                label=words("compare.live_seeds"),
+                elem_id="compare-seeds",
+                min_width=180,
             )
         with gr.Row(elem_classes=["controls"]):
             button = gr.Button(words("compare.button"), variant="primary", size="md", min_width=140, scale=0)
             cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
             with gr.Column(min_width=240, elem_classes=["tight"]):
                 context.cost_line(
-                    [context.model_id, policy, ratio],
+                    [context.model_id, chosen_methods, policy, ratio, seeds],
                     engine.seconds_to_compare,
                 )
                 status = status_area("compare-status")
@@ -111,6 +206,7 @@ def build(context: Context) -> None:
         gr.Markdown(f"## {words('compare.runs')}", elem_classes=["figure-title"])
         with gr.Column(elem_id="runs"):
             runs = data_table(None if info is None else perplexity.table(info, words), words)
+        gr.Markdown(words("compare.measures"), elem_classes=["hint"])
     points = ChartPanel(
         words,
         words("perplexity.title"),
@@ -119,45 +215,77 @@ def build(context: Context) -> None:
         "perplexity",
     )
     with gr.Column(elem_classes=["sheet"]):
-        gr.Markdown(f"## {words('errors.title')}", elem_classes=["figure-title"])
-        run = gr.Dropdown(
+        gr.Markdown(f"## {words('compare.side_by_side')}", elem_classes=["figure-title"])
+        chooser = gr.Dropdown(
             [] if info is None else _run_choices(info, words),
-            value=None if info is None else info.best,
-            label=words("compare.run"),
+            value=list(first_runs),
+            multiselect=True,
+            max_choices=SIDE_BY_SIDE,
+            label=words("compare.run", most=SIDE_BY_SIDE),
             elem_id="run",
         )
-        errors = ChartPanel(
-            words,
-            words("errors.title"),
-            site_errors.HEIGHT,
-            site_errors.view(first_run, words) if first_run else None,
-            "errors",
-            inside=True,
-        )
+        gr.Markdown(words("compare.side_by_side_hint"), elem_classes=["hint"])
+        with gr.Row(equal_height=False, elem_classes=["runs-side-by-side"]):
+            panels = [
+                RunPanel(words, place, info.rows[first_runs[place]] if info and place < len(first_runs) else None)
+                for place in range(SIDE_BY_SIDE)
+            ]
 
-    compared = [intro, runs, *points.outputs, run, *errors.outputs]
+    drawn = [output for panel in panels for output in panel.outputs]
+    filtered = [intro, runs, *points.outputs, chooser, *drawn]
+    compared = [shown_methods, *filtered]
 
-    def show_info(info: CompareInfo) -> list[Any]:
+    def side_by_side(info: CompareInfo | None, indices: Sequence[int]) -> list[Any]:
+        chosen = [] if info is None else [info.rows[index] for index in indices if index < len(info.rows)]
         return [
-            _intro(info, words),
-            table_value(perplexity.table(info, words)),
-            *points.updates(perplexity.view(info, words)),
-            gr.update(choices=_run_choices(info, words), value=info.best),
-            *errors.updates(site_errors.view(info.rows[info.best], words)),
+            value
+            for panel, run in zip_longest(panels, chosen[:SIDE_BY_SIDE])
+            for value in (panel.cleared() if run is None else panel.updates(run))
         ]
 
-    def switch(value: str | None) -> list[Any]:
-        info = None if value is None else info_of(Budget.parse(value))
-        return [gr.skip() for _ in compared] if info is None else show_info(info)
+    def nothing(text: str) -> list[Any]:
+        """Values for `filtered` where there is no run to show."""
+        return [text, "", *points.cleared(), gr.update(choices=[], value=[]), *side_by_side(None, [])]
 
-    def choose_run(value: str | None, index: int | None) -> list[Any]:
-        info = None if value is None else info_of(Budget.parse(value))
-        if info is None or index is None or index >= len(info.rows):
-            return errors.unchanged()
-        return errors.updates(site_errors.view(info.rows[index], words))
+    def show_methods(info: CompareInfo, methods: Sequence[str]) -> list[Any]:
+        """Values for `filtered`: the runs of some methods; the indices of runs are those among all of them."""
+        kept = only_methods(info, methods)
+        if kept is None:
+            return nothing(words("compare.none_shown", label=words("compare.shown_methods")))
+        best = [info.rows.index(kept.rows[index]) for index in best_of_methods(kept, FIRST_SIDE_BY_SIDE)]
+        choices = [choice for choice in _run_choices(info, words) if info.rows[choice[1]].method in methods]
+        return [
+            _intro(info, words),
+            table_value(perplexity.table(kept, words)),
+            *points.updates(perplexity.view(kept, words)),
+            gr.update(choices=choices, value=best),
+            *side_by_side(info, best),
+        ]
 
-    def measure(name: str, ratio: float, policy: str) -> Generator[list[Any], None, None]:
-        key = f"{name} live {ratio} {policy}"
+    def show_info(info: CompareInfo, methods: Sequence[str] | None = None) -> list[Any]:
+        """Values for `compared`: as many of the methods as were measured here, all where that is none."""
+        there = methods_of(info)
+        kept = [method for method in there if methods is None or method in methods] or there
+        return [gr.update(choices=_method_choices(there, words), value=kept), *show_methods(info, kept)]
+
+    def switch(value: str | None, methods: list[str]) -> list[Any]:
+        info = None if value is None else info_of(Budget.parse(value))
+        return [gr.skip() for _ in compared] if info is None else show_info(info, methods)
+
+    def choose_methods(value: str | None, methods: list[str]) -> list[Any]:
+        info = None if value is None else info_of(Budget.parse(value))
+        return [gr.skip() for _ in filtered] if info is None else show_methods(info, methods)
+
+    def choose_runs(value: str | None, indices: list[int]) -> list[Any]:
+        info = None if value is None else info_of(Budget.parse(value))
+        return [gr.skip() for _ in drawn] if info is None else side_by_side(info, indices)
+
+    def measure(
+        name: str, methods: list[str], policy: str, ratio: float, seeds: int
+    ) -> Generator[list[Any], None, None]:
+        if not methods:
+            raise UserError(words("compare.no_method"))
+        key = f"{name} live {ratio} {policy} {seeds} {' '.join(methods)}"
         target = Budget(key, ratio)
         known = [_choice(each, None, words) for each in budgets_of(name)]
         rows: list[ComparisonRun] = []
@@ -178,8 +306,8 @@ def build(context: Context) -> None:
             choices = [*known, _choice(target, policy, words, label)]
             return [gr.update(choices=choices, value=target.value()), *show_info(info)]
 
-        recipes = tuple(engine.recipe(name, method, policy, ratio) for method in engine.method_names())
-        work = engine.workbench().compare(recipes, engine.EVALUATION_TEXT)
+        recipes = tuple(engine.recipe(name, method, policy, ratio) for method in methods)
+        work = engine.workbench().compare(over_seeds(recipes, seeds), engine.EVALUATION_TEXT)
         engine.keep_comparison(key, (yield from engine.relay(work, show)))
         yield [status_html(words("compare.finished")), *shown("compare.budget_live")]
 
@@ -187,16 +315,18 @@ def build(context: Context) -> None:
         known = budgets_of(name)
         info = info_of(known[0]) if known else None
         if info is None:
-            empty = [_intro(None, words), "", *points.cleared(), gr.update(choices=[], value=None), *errors.cleared()]
-            return [gr.update(choices=[], value=None), *empty]
+            empty = nothing(_intro(None, words))
+            return [gr.update(choices=[], value=None), gr.update(choices=[], value=[]), *empty]
         choices = [_choice(each, None, words) for each in known]
         return [gr.update(choices=choices, value=known[0].value()), *show_info(info)]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
-    budget.input(switch, budget, compared, **quiet)
-    run.input(choose_run, [budget, run], errors.outputs, **quiet)
+    budget.input(switch, [budget, shown_methods], compared, **quiet)
+    shown_methods.input(choose_methods, [budget, shown_methods], filtered, **quiet)
+    chooser.input(choose_runs, [budget, chooser], drawn, **quiet)
     context.model_id.change(other_model, context.model_id, [budget, *compared], **quiet)
-    context.heavy(button, cancel, status, measure, [context.model_id, ratio, policy], [budget, *compared])
+    live = [context.model_id, chosen_methods, policy, ratio, seeds]
+    context.heavy(button, cancel, status, measure, live, [budget, *compared])
     _storage_picture(context, ratio, policy)
 
 
@@ -297,6 +427,15 @@ def _choice(budget: Budget, live_policy: str | None, words: Words, label: str = 
     return words(label, removed=removed, policy=words.name("policy", live_policy)), budget.value()
 
 
+def methods_of(info: CompareInfo) -> list[str]:
+    """The methods that were measured, in the order of their runs."""
+    return list(dict.fromkeys(row.method for row in info.rows))
+
+
+def _method_choices(methods: Sequence[str], words: Words) -> list[tuple[str, str]]:
+    return [(words.name("method", method), method) for method in methods]
+
+
 def _run_choices(info: CompareInfo, words: Words) -> list[tuple[str, int]]:
     return [(perplexity.run_label(row, words), index) for index, row in enumerate(info.rows)]
 
@@ -304,4 +443,5 @@ def _run_choices(info: CompareInfo, words: Words) -> list[tuple[str, int]]:
 def _intro(info: CompareInfo | None, words: Words) -> str:
     if info is None:
         return words("compare.none", button=words("compare.button"))
-    return words("compare.intro", model=info.model_id, text=info.text)
+    text = f"{info.text}, {words.sentence(info.convention)}"
+    return words("compare.intro", model=info.model_id, text=text)

@@ -41,8 +41,13 @@ ENGLISH: Mapping[str, str] = {
     "policy.uniform": "uniform",
     "policy.pooled": "pooled",
     "policy.fisher": "Fisher",
+    "policy.own": "each method's own policy",
     "policy_choice.uniform": "uniform",
     "policy_choice.pooled": "pooled",
+    "policy_choice.own": "each method's own",
+    "representation.dense": "dense",
+    "representation.low-rank": "low rank",
+    "representation.dictionary": "dictionary",
     # durations and progress
     "time.instant": "answers at once, from the cache",
     "time.seconds": "about {value} s",
@@ -162,19 +167,34 @@ ENGLISH: Mapping[str, str] = {
     "compare.budget": "Budget (share of weights removed)",
     "compare.budget_live": "{removed}, {policy} (measured live)",
     "compare.budget_unfinished": "{removed}, {policy} (live, not all methods measured)",
-    "compare.intro": "All methods at one budget and one calibration of {model}. {text}.",
+    "compare.intro": "Any methods at one budget and one calibration text, on {model}. {text}.",
     "compare.runs": "Runs at this budget",
     "compare.live_title": "Measure on this machine",
     "compare.live_ratio": "Share removed for the live runs",
     "compare.live_policy": "Policy for the live runs",
+    "compare.live_methods": "Methods for the live runs",
+    "compare.live_seeds": "Calibration seeds a setting",
+    "compare.no_method": "Choose at least one method to measure.",
+    "compare.shown_methods": "Methods shown",
+    "compare.none_shown": "No method is chosen: choose at least one under “{label}”.",
+    "compare.measures": (
+        "KL(dense ‖ compressed), in nats, compares the two models' distributions over the next token at every scored "
+        "token; same top-1 is the share of scored tokens at which both prefer the same next token."
+    ),
+    "compare.side_by_side": "Side by side: what each run stores, and what that costs each site",
+    "compare.side_by_side_hint": (
+        "Each run is shown in the terms of what it stores; every colour scale runs from 0 to 1, and blank cells stay "
+        "dense."
+    ),
+    "compare.run_heading": "**{run}**  \nperplexity {perplexity}",
     "compare.button": "Compare",
-    "compare.run": "Run",
+    "compare.run": "Runs side by side (at most {most})",
     "compare.site": "Site of the storage picture",
     "compare.pattern_button": "Compute this site",
     "compare.pattern_missing": "{site} has no precomputed picture; “{button}” makes one.",
     "compare.pattern_no_site": "Choose a site first: the list fills when a model has been analysed on the Explore tab.",
     "compare.none": "No comparison has been measured for this model yet; press “{button}”.",
-    "compare.finished": "All methods are measured.",
+    "compare.finished": "All chosen methods are measured.",
     "runs.column.removed": "Removed (actual)",
     "runs.column.whole": "Of whole model",
     "runs.column.stored": "Stored bits",
@@ -182,6 +202,12 @@ ENGLISH: Mapping[str, str] = {
     "runs.column.stderr": "± standard error",
     "runs.column.seconds": "Compress (s)",
     "runs.column.tokens": "Scored tokens",
+    "runs.column.seeds": "Calibration seeds",
+    "runs.column.seeds_low": "Over seeds, low",
+    "runs.column.seeds_high": "Over seeds, high",
+    "runs.column.mean_kl": "Mean KL (nats)",
+    "runs.column.p99_kl": "99th percentile KL (nats)",
+    "runs.column.top1": "Same top-1",
     "runs.column.predicted": "Predicted",
     "runs.column.low": "Band, low",
     "runs.column.high": "Band, high",
@@ -193,6 +219,8 @@ ENGLISH: Mapping[str, str] = {
     "perplexity.lesson": "terrible: the lesson",
     "perplexity.hover": "<b>{run}</b><br>perplexity {value} ± {stderr}<br>removed {removed}",
     "perplexity.hover_predicted": "<b>{run}</b><br>predicted perplexity {value}<br>95% band {low} to {high}",
+    "perplexity.hover_seeds": "<b>{run}</b><br>perplexity {low} to {high}<br>over {count} calibration seeds",
+    "perplexity.legend_seeds": "calibration seeds (a tick each)",
     "perplexity.legend_measured": "measured (± standard error)",
     "perplexity.legend_predicted": "predicted (95% band)",
     "perplexity.summary": (
@@ -200,8 +228,28 @@ ENGLISH: Mapping[str, str] = {
         "{worst} ({worst_policy}) is worst at {worst_value}."
     ),
     "perplexity.summary_one": "{best} ({best_policy}) measures perplexity {best_value} against {dense} dense.",
+    "native.label": "What {method} stores, site by site",
+    "native.scale.low-rank": "rank ÷ min(out, in)",
+    "native.scale.dictionary": "atoms ÷ min(out, in)",
+    "native.hover": "<b>block {block} · {projection}</b><br>{shape} weights",
+    "native.hover_low-rank": "rank {rank} of {full}",
+    "native.hover_dictionary": "{atoms} atoms of at most {full}<br>{nonzeros} nonzeros a column",
+    "native.hover_removed": "removed {removed}",
+    "native.summary.low-rank": (
+        "Two factors a site, of a rank from {least} to {most} of the weight's smaller side; {dense} of {count} sites "
+        "stay dense."
+    ),
+    "native.summary.dictionary": (
+        "A dictionary a site, its atoms from {least} to {most} of the weight's smaller side; each output uses "
+        "{thinnest} to {densest} of them; {dense} of {count} sites stay dense."
+    ),
+    "native.summary_none": "Every site stays {form}.",
+    "native.summary_other": "Stored as {form}.",
+    "native.column.stored": "Stored as",
+    "native.column.share": "Rank or atoms ÷ min(out, in)",
+    "native.column.density": "Nonzeros ÷ atoms",
     "errors.title": "Relative output error, site by site",
-    "errors.scale": "relative output error (blank: dense)",
+    "errors.scale": "relative output error",
     "errors.hover": "<b>block {block} · {projection}</b><br>relative output error {error}<br>removed {removed}",
     "errors.hover_dense": "<b>block {block} · {projection}</b><br>stays dense",
     "errors.summary": (
