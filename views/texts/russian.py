@@ -211,13 +211,11 @@ RUSSIAN: Mapping[str, str] = {
     "compare.budget": "Бюджет (доля удалённых весов)",
     "compare.budget_live": "{removed}, {policy} (измерено здесь)",
     "compare.budget_unfinished": "{removed}, {policy} (измерены не все методы)",
-    "compare.intro": "Все методы при одном бюджете и одной калибровке модели {model}. {text}.",
     "compare.runs": "Запуски при этом бюджете",
     "compare.live_title": "Измерить на этой машине",
     "compare.live_ratio": "Доля удаляемых весов для новых запусков",
     "compare.live_policy": "Политика для новых запусков",
     "compare.button": "Сравнить",
-    "compare.run": "Запуск",
     "compare.site": "Слой для схемы хранения",
     "compare.pattern_button": "Рассчитать слой",
     "compare.pattern_missing": "Для слоя {site} готовой схемы нет; её построит кнопка «{button}».",
@@ -225,7 +223,6 @@ RUSSIAN: Mapping[str, str] = {
         "Сначала выберите слой: список заполнится, когда модель будет проанализирована на вкладке «Обзор»."
     ),
     "compare.none": "Для этой модели сравнение ещё не измерено; нажмите «{button}».",
-    "compare.finished": "Все методы измерены.",
     "runs.column.removed": "Удалено (фактически)",
     "runs.column.whole": "От всей модели",
     "runs.column.stored": "Хранимые биты",
@@ -252,7 +249,6 @@ RUSSIAN: Mapping[str, str] = {
     ),
     "perplexity.summary_one": "Метод {best} ({best_policy}): перплексия {best_value} против {dense} без сжатия.",
     "errors.title": "Относительная ошибка выхода по слоям",
-    "errors.scale": "ошибка выхода (пусто: без сжатия)",
     "errors.hover": ("<b>блок {block} · {projection}</b><br>относительная ошибка выхода {error}<br>удалено {removed}"),
     "errors.hover_dense": "<b>блок {block} · {projection}</b><br>остаётся без сжатия",
     "errors.summary": (
@@ -488,4 +484,58 @@ RUSSIAN: Mapping[str, str] = {
     ),
     "explore.model_info": "Модель: имя из каталога, имя на Hub или локальная папка",
     "policy_choice.fisher": "по Фишеру",
+    "policy.own": "своя у каждого метода",
+    "policy_choice.own": "своя у каждого метода",
+    "representation.dense": "без сжатия",
+    "representation.low-rank": "низкий ранг",
+    "representation.dictionary": "словарь",
+    "compare.live_methods": "Методы для новых запусков",
+    "compare.live_seeds": "Калибровок с разными seed на вариант",
+    "compare.no_method": "Выберите хотя бы один метод для измерения.",
+    "compare.shown_methods": "Показанные методы",
+    "compare.none_shown": "Ни один метод не выбран: отметьте хотя бы один в списке «{label}».",
+    "compare.measures": (
+        "Дивергенция KL (в натах) — расхождение распределений следующего токена: сжатой модели от модели "
+        "без сжатия, на каждом оценённом токене; совпадение top-1 — доля оценённых токенов, на которых "
+        "обе модели считают самым вероятным один и тот же следующий токен."
+    ),
+    "compare.side_by_side": "Бок о бок: что хранит каждый запуск и чего это стоит каждому слою",
+    "compare.side_by_side_hint": (
+        "Каждый запуск показан в своих единицах хранения; все цветовые шкалы идут от 0 до 1, пустые "
+        "ячейки — слои без сжатия."
+    ),
+    "compare.run_heading": "**{run}**  \nперплексия {perplexity}",
+    "runs.column.seeds": "Число калибровок (seed)",
+    "runs.column.seeds_low": "По разным seed, от",
+    "runs.column.seeds_high": "По разным seed, до",
+    "runs.column.mean_kl": "Средняя KL (нат)",
+    "runs.column.p99_kl": "99-й процентиль KL (нат)",
+    "runs.column.top1": "Совпадение top-1",
+    "perplexity.hover_seeds": ("<b>{run}</b><br>перплексия от {low} до {high}<br>калибровок с разными seed: {count}"),
+    "perplexity.legend_seeds": "калибровки с разными seed (по штриху)",
+    "native.label": "Что хранит метод {method}, по слоям",
+    "native.scale.low-rank": "ранг ÷ меньшая сторона",
+    "native.scale.dictionary": "атомы ÷ меньшая сторона",
+    "native.hover": "<b>блок {block} · {projection}</b><br>размер {shape}",
+    "native.hover_low-rank": "ранг {rank} из {full}",
+    "native.hover_dictionary": "атомов: {atoms}, не больше {full}<br>ненулевых в столбце: {nonzeros}",
+    "native.hover_removed": "удалено {removed}",
+    "native.summary.low-rank": (
+        "Два множителя на слой, ранг — от {least} до {most} меньшей стороны матрицы весов; слоёв без "
+        "сжатия: {dense} из {count}."
+    ),
+    "native.summary.dictionary": (
+        "Словарь на слой, атомов — от {least} до {most} меньшей стороны матрицы весов; каждый выход "
+        "использует от {thinnest} до {densest} из них; слоёв без сжатия: {dense} из {count}."
+    ),
+    "native.summary_none": "Все слои остаются как есть: {form}.",
+    "native.summary_other": "Форма хранения: {form}.",
+    "native.column.stored": "Форма хранения",
+    "native.column.share": "Ранг или атомы ÷ меньшая сторона",
+    "native.column.density": "Ненулевые ÷ атомы",
+    "compare.intro": "Любые методы при одном бюджете и одном тексте калибровки, модель {model}. {text}.",
+    "compare.run": "Запуски бок о бок (не больше {most})",
+    "compare.finished": "Все выбранные методы измерены.",
+    "errors.scale": "относительная ошибка выхода",
+    "progress.left": "{message} · для этого шага осталось {left}",
 }
