@@ -75,8 +75,8 @@ SPREAD = 0.5
 """Share by which the colour axis of the difference reaches to both sides of the uniform share."""
 
 
-def slider_tables(value: str, method: str, policy: str, ratio: float) -> gr.HTML:
-    """The component that carries the tables; it shows nothing itself."""
+def slider_tables(value: str, start: Mapping[str, str | None]) -> gr.HTML:
+    """The component that carries the tables and the state the page starts in; it shows nothing itself."""
     return gr.HTML(
         value=value,
         html_template="<span hidden></span>",
@@ -85,7 +85,7 @@ def slider_tables(value: str, method: str, policy: str, ratio: float) -> gr.HTML
         elem_id="explore-data",
         elem_classes=["carrier"],
         apply_default_css=False,
-        start={"method": method, "policy": policy, "ratio": f"{ratio:g}"},
+        start=start,
     )
 
 

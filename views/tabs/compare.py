@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Any
@@ -11,7 +11,6 @@ import gradio as gr
 
 from compression.analysis import (
     CompareInfo,
-    PatternInfo,
     best_of_methods,
     compare_info,
     native_info,
@@ -22,11 +21,11 @@ from compression.recipe import OWN, over_seeds
 from compression.types import ComparisonRun, PerplexityReport, Progress
 from views import engine
 from views.context import Context
-from views.figures import column, native, pattern, perplexity, site_errors
+from views.figures import native, perplexity, site_errors
+from views.storage import StoragePictures, first_with_pictures
 from views.texts import Words
 from views.widgets import (
     ChartPanel,
-    View,
     data_table,
     progress_html,
     status_area,
@@ -331,93 +330,28 @@ def build(context: Context) -> None:
 
 
 def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) -> None:
-    """The lower half: one site as a low rank and as a dictionary, and one column of it as both see it."""
+    """The lower half: one site as the low rank and as the dictionary store it."""
     words = context.words
-    model_id = engine.default_model_id()
-    analysis = engine.analysis_of(model_id)
+    analysis = engine.analysis_of(engine.default_model_id())
     sites = [] if analysis is None else [site.name for site in analysis.model.sites]
-    first = next((site for site in sites if engine.pattern_of(model_id, site) is not None), None)
-    info = None if first is None else engine.pattern_of(model_id, first)
-    makers = (
-        pattern.factors_view,
-        pattern.mask_view,
-        pattern.use_view,
-        pattern.convergence_view,
-        column.column_view,
-        column.columns_view,
-    )
-    views: list[View | None] = [None if info is None else make(info, words) for make in makers]
-
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('pattern.title')}", elem_classes=["figure-title"])
-        with gr.Row(elem_classes=["controls"]):
-            site = gr.Dropdown(sites, value=first, label=words("compare.site"), elem_id="pattern-site", min_width=260)
-            with gr.Column(min_width=260):
-                with gr.Row(elem_classes=["controls"]):
-                    button = gr.Button(words("compare.pattern_button"), size="md", min_width=170, scale=0)
-                    cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
-                context.cost_line(
-                    [context.model_id], lambda name: [engine.seconds_for(name, "dense", "uniform", 0.0, "pattern")]
-                )
-                status = status_area("pattern-status")
-    with gr.Row(equal_height=False):
-        factors = ChartPanel(words, words("pattern.factors"), pattern.MASK_HEIGHT, views[0], "factors")
-        mask = ChartPanel(words, words("pattern.mask"), pattern.MASK_HEIGHT, views[1], "mask")
-    with gr.Row(equal_height=False):
-        use = ChartPanel(words, words("pattern.use"), pattern.LINE_HEIGHT, views[2], "atom-use")
-        convergence = ChartPanel(words, words("pattern.convergence"), pattern.LINE_HEIGHT, views[3], "convergence")
-    hint = words("column.none", button=words("compare.pattern_button"))
-    with gr.Row(equal_height=False):
-        seen = ChartPanel(words, words("column.title"), column.HEIGHT, views[4], "column", hint)
-        everyone = ChartPanel(words, words("columns.title"), column.HEIGHT, views[5], "columns", hint)
-    panels = (factors, mask, use, convergence, seen, everyone)
-    outputs = [output for panel in panels for output in panel.outputs]
+        site = gr.Dropdown(
+            sites,
+            value=first_with_pictures(engine.default_model_id()),
+            label=words("compare.site"),
+            elem_id="pattern-site",
+            min_width=260,
+        )
+        pictures = StoragePictures(context, (("factors", "mask"), ("atom-use", "convergence"), ("column", "columns")))
 
-    def drawn(model_id: str, site: str | None) -> list[Any]:
-        info = None if site is None else engine.pattern_of(model_id, site)
-        if info is None:
-            text = words("compare.pattern_missing", site=site, button=words("compare.pattern_button"))
-            return [status_html(text), *(gr.skip() for _ in outputs)]
-        return [status_html(), *pattern_updates(panels, makers, info, words)]
-
-    def compute(model_id: str, site: str | None, ratio: float, policy: str) -> Generator[list[Any], None, None]:
-        if not site:
-            raise UserError(words("compare.pattern_no_site"))
-
-        def show(progress: Progress) -> list[Any]:
-            return [progress_html(progress, words), *(gr.skip() for _ in outputs)]
-
-        wanted = engine.recipe(model_id, "compot", policy, ratio)
-        info = yield from engine.relay(engine.workbench().pattern(wanted, site), show)
-        engine.keep_pattern(model_id, info)
-        yield [status_html(), *pattern_updates(panels, makers, info, words)]
-
-    def new_model(model_id: str) -> list[Any]:
+    def new_model(model_id: str) -> Any:
         analysis = engine.analysis_of(model_id)
         names = [] if analysis is None else [each.name for each in analysis.model.sites]
-        first = next((each for each in names if engine.pattern_of(model_id, each) is not None), None)
-        chosen = gr.update(choices=names, value=first or (names[0] if names else None))
-        info = None if first is None else engine.pattern_of(model_id, first)
-        if info is None:
-            return [chosen, status_html(), *(value for panel in panels for value in panel.cleared())]
-        return [chosen, status_html(), *pattern_updates(panels, makers, info, words)]
+        return gr.update(choices=names, value=first_with_pictures(model_id))
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    site.input(drawn, [context.model_id, site], [status, *outputs], trigger_mode="always_last", **quiet)
-    context.model_id.change(new_model, context.model_id, [site, status, *outputs], **quiet)
-    context.heavy(button, cancel, status, compute, [context.model_id, site, ratio, policy], outputs)
-
-
-def pattern_updates(
-    panels: Sequence[ChartPanel],
-    makers: Sequence[Callable[[PatternInfo, Words], View | None]],
-    info: PatternInfo,
-    words: Words,
-) -> list[Any]:
-    """New values for the outputs of all panels; a panel whose picture there is none is emptied."""
-    views = [make(info, words) for make in makers]
-    filled = zip(panels, views, strict=True)
-    return [new for panel, view in filled for new in (panel.cleared() if view is None else panel.updates(view))]
+    pictures.wire(site, policy, ratio)
+    context.model_id.change(new_model, context.model_id, site, show_progress="hidden", api_visibility="private")
 
 
 def _choice(budget: Budget, live_policy: str | None, words: Words, label: str = "") -> tuple[str, str]:

@@ -22,6 +22,7 @@ from views.context import Context
 from views.figures import budget, forecast, heatmap, spectrum
 from views.pins import PinHistory
 from views.slider_data import UNITS, live_text, slider_tables, slider_value
+from views.storage import StoragePictures, first_with_pictures
 from views.texts import Words
 from views.widgets import ChartPanel, View, alert_html, progress_html, status_area, status_html
 
@@ -97,10 +98,11 @@ def build(context: Context) -> None:
     model_id = engine.default_model_id()
     view = engine.view_of(model_id)
     sites = [] if view is None else [site.name for site in view.model.sites]
-    heat_view, spec_view, bars_view, forecast_view = views_of(model_id, None, words)
+    heat_view, spec_view, bars_view, forecast_view = views_of(model_id, first_with_pictures(model_id), words)
 
     context.model_line()
-    tables = slider_tables(data_of(model_id, view, words), DEFAULT_METHOD, DEFAULT_POLICY, DEFAULT_RATIO)
+    start = {"method": DEFAULT_METHOD, "policy": DEFAULT_POLICY, "ratio": f"{DEFAULT_RATIO:g}"}
+    tables = slider_tables(data_of(model_id, view, words), start | {"site": first_with_pictures(model_id)})
     with gr.Column(elem_classes=["sheet"]):
         ratio, method, policy = _setting(words)
         with gr.Column(elem_id="forecast", elem_classes=["forecast"]):
@@ -120,7 +122,7 @@ def build(context: Context) -> None:
                 min_width=280,
             )
             site = gr.Dropdown(
-                sites, value=sites[0] if sites else None, label=words("explore.site"), elem_id="site", min_width=280
+                sites, value=first_with_pictures(model_id), label=words("explore.site"), elem_id="site", min_width=280
             )
         controls = Controls(ratio, method, policy, site, model)
         heat = ChartPanel(
@@ -161,6 +163,9 @@ def build(context: Context) -> None:
         )
     foretold = ChartPanel(words, words("forecast.title"), forecast.HEIGHT, forecast_view, "forecast-chart")
     pictures = Pictures(tables, heat, spec, bars, foretold)
+    with gr.Column(elem_classes=["sheet"]):
+        gr.Markdown(f"## {words('explore.storage')}", elem_classes=["figure-title"])
+        storage = StoragePictures(context, (("mask", "convergence"),), prefix="site-")
 
     for component, name in ((controls.method, "method"), (controls.policy, "policy"), (controls.site, "site")):
         component.change(None, component, None, js=FOLLOW.format(name=name, value="value"))
@@ -168,6 +173,7 @@ def build(context: Context) -> None:
     unit.input(None, unit, None, js=FOLLOW.format(name="unit", value="value"))
     difference.input(None, difference, None, js=FOLLOW.format(name="difference", value="value === 'difference'"))
     pins.wire(controls, tables)
+    storage.wire(controls.site, controls.policy, controls.ratio)
     _wire_sites(context, controls, pictures)
     _wire_models(context, controls, pictures, pins, load, cancel, status)
     _wire_address(context, controls, pictures, pins, status)
@@ -369,9 +375,9 @@ def _wire_models(
     def shown(model_id: str) -> list[Any]:
         analysis = engine.analysis_of(model_id)
         assert analysis is not None
-        names = [each.name for each in analysis.model.sites]
-        sites = gr.update(choices=names, value=names[0])
-        return [model_id, sites, *_shown(model_id, None, pictures, words), *pins.updates(PinHistory())]
+        opened = first_with_pictures(model_id)
+        sites = gr.update(choices=[each.name for each in analysis.model.sites], value=opened)
+        return [model_id, sites, *_shown(model_id, opened, pictures, words), *pins.updates(PinHistory())]
 
     def analyse(name: str) -> Generator[list[Any], None, None]:
         def show(progress: Progress) -> list[Any]:
@@ -427,7 +433,7 @@ def _wire_address(context: Context, controls: Controls, pictures: Pictures, pins
         shown: list[Any] = [gr.skip() for _ in [context.model_id, *pictures.outputs]]
         if analysis is not None:
             names = [each.name for each in analysis.model.sites]
-            opened = address.site if address.site in names else names[0]
+            opened = address.site if address.site in names else first_with_pictures(model_id)
             site = gr.update(choices=names, value=opened)
             shown = [model_id, *_shown(model_id, opened, pictures, words, view)]
         asked = (address.removed_fraction, address.method, address.policy)

@@ -537,4 +537,5 @@ ENGLISH: Mapping[str, str] = {
     "explore.policy_info": "Uniform: all alike. Pooled: easy layers give more. Fisher: what the loss minds least.",
     "explore.model_info": "Model: a catalogue id, a Hub id, or a local directory",
     "policy_choice.fisher": "Fisher",
+    "explore.storage": "The chosen site as a sparse dictionary",
 }

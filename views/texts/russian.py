@@ -538,4 +538,5 @@ RUSSIAN: Mapping[str, str] = {
     "compare.finished": "Все выбранные методы измерены.",
     "errors.scale": "относительная ошибка выхода",
     "progress.left": "{message} · для этого шага осталось {left}",
+    "explore.storage": "Выбранный слой в виде разреженного словаря",
 }
