@@ -169,7 +169,7 @@ def check_pin(model: ModelInfo, others: Pins, pin: tuple[str, float], removed_fr
         )
     raise UserError(
         f"Pinned at {value:g}, {pattern} leaves no way to remove {removed_fraction:.0%} of the weights: the smallest "
-        f"feasible value is {math.ceil(low * 1e3) / 1e3:g}, the largest {math.floor(high * 1e3) / 1e3:g}."
+        f"feasible value is {math.ceil(low * 1e3 - 1e-6) / 1e3:g}, the largest {math.floor(high * 1e3 + 1e-6) / 1e3:g}."
     )
 
 

@@ -73,5 +73,5 @@ def read_address(query: Mapping[str, str]) -> Address:
         removed_fraction=fraction,
         site=text("site") or None,
         pins=pins,
-        ignored=tuple(ignored),
+        ignored=tuple(sorted(ignored)),
     )

@@ -40,7 +40,9 @@ class Context:
     def model_text(self, model_id: str) -> str:
         """The model's name and note."""
         title, note = engine.title_and_note(model_id)
-        return self.words("page.model_line_note" if note else "page.model_line", title=title, note=note)
+        return self.words(
+            "page.model_line_note" if note else "page.model_line", title=title, note=self.words.sentence(note)
+        )
 
     def on_other_model(self, values: Callable[[], Any], outputs: Any) -> None:
         """Set `outputs` to ``values()`` when another model is chosen, so that no figure stands under a wrong name."""
@@ -114,7 +116,7 @@ class Context:
         def guarded(*values: Any) -> Any:
             def fail(sentence: str) -> list[Any]:
                 sentence = self.words.sentence(sentence)
-                gr.Warning(sentence)
+                gr.Warning(sentence, title=self.words("page.warning"))
                 return [alert_html(sentence), *(gr.skip() for _ in outputs)]
 
             nothing = [gr.skip() for _ in [status, *outputs]]

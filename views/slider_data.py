@@ -67,6 +67,15 @@ SENTENCES = (
 )
 """Texts whose placeholders the page fills in."""
 
+BUILTIN = {
+    "builtin.reset": "Reset to default value",
+    "builtin.number": "number input for",
+    "builtin.range": "range slider for",
+    "builtin.clear": "Clear",
+    "builtin.remove": "Remove",
+}
+"""Labels that Gradio writes in English whatever the language: the beginnings of its ``aria-label`` and ``title``."""
+
 CARDS = ("removed", "size", "bits", "factor", "flops")
 PERPLEXITY_CARDS = ("predicted", "measured", "none")
 CARD_PARTS = ("", "_value", "_detail")
@@ -130,6 +139,7 @@ def slider_value(
         "forecasts": {forecast_key(report): _forecast(report, words) for report in forecasts},
         "no_forecast": words("forecast.none", model=model_id, button=words("explore.load")),
         "sentences": {key: words(key) for key in SENTENCES},
+        "builtin": [[english, words(key)] for key, english in BUILTIN.items() if words(key) != english],
     }
     if view is not None:
         data |= _view(view, words)

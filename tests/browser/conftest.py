@@ -123,7 +123,7 @@ def _wait_for(address: str, app: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture
 def open_page(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
-    """``open_page(width=1280, theme="light")``; fails the test on console errors and requests off the machine."""
+    """``open_page(width, theme, locale, query)``; fails the test on console errors and requests off the machine."""
     with _pages(browser, url) as make:
         yield make
 
@@ -145,15 +145,15 @@ def _pages(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
         if not address.startswith(("data:", "blob:")) and f"//{here}" not in address:
             complaints.append(f"request off the machine: {address}")
 
-    def make(width: int = 1280, theme: str = "light") -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 860})
+    def make(width: int = 1280, theme: str = "light", locale: str = "en-US", query: str = "") -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 860}, locale=locale)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
         page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
         page.on("request", lambda request: check_request(request.url))
-        page.goto(f"{url}/?__theme={theme}")
+        page.goto(f"{url}/?__theme={theme}{query}")
         return page
 
     yield make

@@ -24,9 +24,26 @@ window.explorer = (() => {
       const bytes = Uint8Array.from(atob(table.cells), (letter) => letter.charCodeAt(0));
       table.cells = new Uint16Array(bytes.buffer);
     }
+    relabel();
     if (data.sites && !data.sites.includes(state.site)) state.site = data.sites[0];
     tell(['data']);
   }
+
+  /** What Gradio itself says in English only. */
+  function relabel() {
+    for (const [english, here] of data.builtin) {
+      for (const name of ['aria-label', 'title']) {
+        for (const node of document.querySelectorAll(`[${name}^="${english}"]`)) {
+          node.setAttribute(name, here + node.getAttribute(name).slice(english.length));
+        }
+      }
+    }
+  }
+  let relabelling = 0;
+  new MutationObserver(() => {
+    if (!data || !data.builtin.length || relabelling) return;
+    relabelling = setTimeout(() => { relabelling = 0; relabel(); }, 300);
+  }).observe(document.documentElement, {childList: true, subtree: true});
 
   function formatted(value, options) {
     const parts = new Intl.NumberFormat(data.language, options).formatToParts(value);

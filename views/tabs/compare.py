@@ -178,7 +178,7 @@ def build(context: Context) -> None:
             )
             policy = gr.Dropdown(
                 [(words.name("policy_choice", name), name) for name in (*engine.policy_names(), OWN)],
-                value="pooled",
+                value=OWN,
                 label=words("compare.live_policy"),
                 elem_id="compare-policy",
                 min_width=200,

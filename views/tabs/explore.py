@@ -240,7 +240,7 @@ class _Pins:
         words = context.words
         self.context = context
         self.history = gr.State(PinHistory())
-        with gr.Accordion(words("pins.title"), open=False, elem_id="pins"):
+        with gr.Accordion(words("pins.title"), open=False, elem_id="pins") as self.fold:
             gr.Markdown(words("pins.hint"), elem_classes=["hint"])
             with gr.Row(elem_classes=["controls"]):
                 self.value = gr.Number(
@@ -264,7 +264,7 @@ class _Pins:
     @property
     def outputs(self) -> list[Any]:
         """What `updates` fills."""
-        return [self.history, self.shown, self.undo, self.redo, self.clear, self.status]
+        return [self.history, self.shown, self.undo, self.redo, self.clear, self.fold, self.status]
 
     def updates(self, history: PinHistory) -> list[Any]:
         """The controls for a state of the pins."""
@@ -276,6 +276,7 @@ class _Pins:
             gr.update(interactive=history.can_undo),
             gr.update(interactive=history.can_redo),
             gr.update(interactive=bool(history.pins)),
+            gr.update(open=True) if history.pins else gr.skip(),
             status_html(),
         ]
 
@@ -349,11 +350,9 @@ def _wire_sites(context: Context, controls: Controls, pictures: Pictures) -> Non
     pictures.heat.chart.click(pick, context.model_id, [controls.site, *pictures.spec.outputs], **quiet)
 
 
-def _shown(
-    model_id: str, site: str | None, pictures: Pictures, words: Words, view: SliderView | None = None
-) -> list[Any]:
-    """New values for all pictures of a model."""
-    values: list[Any] = [data_of(model_id, view or engine.view_of(model_id), words)]
+def _shown(model_id: str, site: str | None, pictures: Pictures, words: Words) -> list[Any]:
+    """New values for all pictures of a model, without pins."""
+    values: list[Any] = [data_of(model_id, engine.view_of(model_id), words)]
     for panel, new in zip(pictures.panels, views_of(model_id, site, words), strict=True):
         values += panel.updates(new) if new is not None else panel.cleared()
     return values
@@ -412,39 +411,39 @@ def _wire_address(context: Context, controls: Controls, pictures: Pictures, pins
         *(context.model_id, *pictures.outputs, *pins.outputs, status),
     ]
 
-    def open_link(request: gr.Request) -> list[Any]:
+    def open_link(request: gr.Request) -> Generator[list[Any], None, None]:
         address = read_address(dict(request.query_params))
         if address.is_empty:
-            return [gr.skip() for _ in filled]
+            yield [gr.skip() for _ in filled]
+            return
         model_id = address.model_id or engine.default_model_id()
         analysis = engine.analysis_of(model_id)
         said = [words("address.ignored", names=", ".join(address.ignored))] if address.ignored else []
-        history, view = PinHistory(), None
         if analysis is None:
             said.append(words("address.unknown_model", model=model_id, button=words("explore.load")))
-        elif address.pins:
-            ratio = DEFAULT_RATIO if address.removed_fraction is None else address.removed_fraction
-            try:
-                view = engine.pinned_view_of(model_id, address.pins, address.policy or DEFAULT_POLICY, ratio)
-                history = PinHistory().with_pins(address.pins)
-            except UserError as error:
-                said.append(words.sentence(str(error)))
+        asked = [gr.skip() if x is None else x for x in (address.removed_fraction, address.method, address.policy)]
         site: Any = gr.skip()
         shown: list[Any] = [gr.skip() for _ in [context.model_id, *pictures.outputs]]
         if analysis is not None:
             names = [each.name for each in analysis.model.sites]
             opened = address.site if address.site in names else first_with_pictures(model_id)
             site = gr.update(choices=names, value=opened)
-            shown = [model_id, *_shown(model_id, opened, pictures, words, view)]
-        asked = (address.removed_fraction, address.method, address.policy)
-        return [
-            *(gr.skip() if value is None else value for value in asked),
-            site,
-            model_id,
-            *shown,
-            *pins.updates(history),
-            alert_html(" ".join(said)) if said else status_html(),
-        ]
+            shown = [model_id, *_shown(model_id, opened, pictures, words)]
+        pinned: list[Any] = [gr.skip() for _ in pins.outputs]
+        yield [*asked, site, model_id, *shown, *pinned, alert_html(" ".join(said)) if said else status_html()]
+        if analysis is None or not address.pins:
+            return
+        # Solving takes a second or two: everything else is there already.
+        ratio = DEFAULT_RATIO if address.removed_fraction is None else address.removed_fraction
+        values: list[Any] = [gr.skip() for _ in filled]
+        try:
+            view = engine.pinned_view_of(model_id, address.pins, address.policy or DEFAULT_POLICY, ratio)
+        except UserError as error:
+            values[-1] = alert_html(" ".join([*said, words.sentence(str(error))]))
+        else:
+            values[filled.index(pictures.tables)] = data_of(model_id, view, words)
+            values[-1 - len(pins.outputs) : -1] = pins.updates(PinHistory().with_pins(address.pins))
+        yield values
 
     opened = context.page.load(open_link, None, filled, **QUIET)
     opened.then(None, None, None, js="() => { explorer.startAddress(); }")

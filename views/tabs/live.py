@@ -13,6 +13,7 @@ from compression.types import Completion, Progress
 from views import engine
 from views.context import Context
 from views.figures import latency, live_perplexity
+from views.figures.forecast import DEFAULT
 from views.figures.live_perplexity import LiveTrace, Reading
 from views.texts import Words
 from views.widgets import ChartPanel, CompletionSide, completions_html, progress_html, status_area, status_html
@@ -77,14 +78,14 @@ def build(context: Context) -> None:
     with gr.Column(elem_classes=["sheet"]), gr.Row(elem_classes=["controls"]):
         method = gr.Dropdown(
             [(words.name("method", name), name) for name in engine.method_names()],
-            value="compot",
+            value=DEFAULT[0],
             label=words("live.method"),
             elem_id="live-method",
             min_width=160,
         )
         policy = gr.Dropdown(
             [(words.name("policy_choice", name), name) for name in engine.policy_names()],
-            value="pooled",
+            value=DEFAULT[1],
             label=words("live.policy"),
             elem_id="live-policy",
             min_width=160,

@@ -538,4 +538,10 @@ ENGLISH: Mapping[str, str] = {
     "explore.model_info": "Model: a catalogue id, a Hub id, or a local directory",
     "policy_choice.fisher": "Fisher",
     "explore.storage": "The chosen site as a sparse dictionary",
+    "page.warning": "Please note",
+    "builtin.reset": "Reset to default value",
+    "builtin.number": "number input for",
+    "builtin.range": "range slider for",
+    "builtin.clear": "Clear",
+    "builtin.remove": "Remove",
 }

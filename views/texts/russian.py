@@ -195,7 +195,6 @@ RUSSIAN: Mapping[str, str] = {
     "spectrum.column.whitened_lost": "Потеря энергии, отбелённые",
     # budget
     "budget.title": "Что остаётся, что удаляется",
-    "budget.x": "размер (МиБ, 16\u00a0бит на значение)",
     "budget.kept": "остаётся",
     "budget.removed": "удаляется",
     "budget.rest": "не сжимается",
@@ -539,4 +538,11 @@ RUSSIAN: Mapping[str, str] = {
     "errors.scale": "относительная ошибка выхода",
     "progress.left": "{message} · для этого шага осталось {left}",
     "explore.storage": "Выбранный слой в виде разреженного словаря",
+    "budget.x": "размер (МиБ, по 16 бит)",
+    "page.warning": "Обратите внимание",
+    "builtin.reset": "Вернуть исходное значение",
+    "builtin.number": "число:",
+    "builtin.range": "ползунок:",
+    "builtin.clear": "Очистить",
+    "builtin.remove": "Убрать",
 }
