@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parent.parent.parent
+TIMEOUT = 30_000
+"""Milliseconds that a condition is waited for, on a machine that has other work as well."""
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -49,12 +51,13 @@ def _without(reason: str) -> None:
 def browser() -> Iterator[Browser]:
     """Chromium, or a skip with the reason."""
     try:
-        from playwright.sync_api import sync_playwright
+        from playwright.sync_api import expect, sync_playwright
     except ImportError:
         _without("playwright is not installed (pip install -r tests/requirements.txt)")
     program = shutil.which("chromium")
     if program is None:
         _without("no chromium on the PATH")
+    expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         yield chromium
@@ -149,7 +152,7 @@ def _pages(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(viewport={"width": width, "height": 860}, locale=locale)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(TIMEOUT)
         page.on("console", lambda m: complaints.append(f"console: {m.text}") if m.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
         page.on("request", lambda request: check_request(request.url))
