@@ -25,6 +25,9 @@ ALIKE = {
     "card.perplexity_measured_value",
     "card.perplexity_none_value",
     "unit.flops",
+    "pattern.factor_label",
+    "column.end_low_rank",
+    "column.end_dictionary",
     "forecast.setting",
     "runs.remarks",
     "live.prompt_value",
@@ -55,7 +58,7 @@ def charted(text: str) -> list[str]:
 
 def prose(text: str) -> str:
     """What is left for people to read, with a mark in place of each field, tag, quoted code and name."""
-    return NAMES.sub("§", re.sub(r"%\{\{.*?\}\}|\{\w+\}|<[^>]+>|`[^`]*`", "§", text))
+    return NAMES.sub("§", re.sub(r"%\{\{.*?\}\}|%\{[^{}]*\}|\{\w+\}|<[^>]+>|`[^`]*`", "§", text))
 
 
 def test_every_language_has_a_table_and_a_name_for_itself() -> None:

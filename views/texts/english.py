@@ -505,7 +505,7 @@ ENGLISH: Mapping[str, str] = {
     "heatmap.cell": "Block {block}, {projection}: {removed} removed.",
     "heatmap.points": "{value} points",
     "heatmap.same": "as uniform",
-    "budget.hover": "%{{y}}: %{{x:.1f}} MiB",
+    "budget.hover": "%{y}: %{x:.1f} MiB",
     "pins.title": "Pin sites and solve the rest again",
     "pins.hint": (
         "The chosen site or its whole block keeps this share; the policy splits the remaining budget over the others."

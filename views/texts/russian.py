@@ -320,14 +320,6 @@ RUSSIAN: Mapping[str, str] = {
     "live.latency_column.repeats": "Повторы",
     "live.latency_prefill": "обработка промпта",
     "live.latency_decode": "генерация, на токен",
-    "live.latency_slower": (
-        "Меньше, но здесь не быстрее: генерация занимает {compressed}\u00a0мс на токен против {dense}\u00a0мс "
-        "без сжатия (потоков: {threads}, {device})."
-    ),
-    "live.latency_faster": (
-        "Меньше, и здесь быстрее: генерация занимает {compressed}\u00a0мс на токен против {dense}\u00a0мс "
-        "без сжатия (потоков: {threads}, {device})."
-    ),
     "live.recipe": "{method}, {policy}, удалено {removed}",
     "live.sample": ENGLISH["live.sample"],  # input of an English model: not translated
     # what the page fills in itself
@@ -403,7 +395,7 @@ RUSSIAN: Mapping[str, str] = {
     "heatmap.cell": "Блок {block}, {projection}: удалено {removed}.",
     "heatmap.points": "{value} п. п.",
     "heatmap.same": "как равномерная",
-    "budget.hover": "%{{y}}: %{{x:.1f}} МиБ",
+    "budget.hover": "%{y}: %{x:.1f} МиБ",
     "pins.title": "Закрепить слои и пересчитать остальное",
     "pins.hint": (
         "Выбранный слой или весь его блок сохраняет эту долю; политика делит оставшийся бюджет между остальными."
@@ -545,4 +537,40 @@ RUSSIAN: Mapping[str, str] = {
     "builtin.range": "ползунок:",
     "builtin.clear": "Очистить",
     "builtin.remove": "Убрать",
+    "live.cached_both": "Оба ответа взяты из кэша.",
+    "live.cached_dense": "Ответ модели без сжатия взят из кэша.",
+    "live.cached_compressed": "Ответ сжатой модели взят из кэша.",
+    "live.generate_nothing": "Модель на этом заканчивает и ничего не добавляет.",
+    "live.generate_same": "Продолжения совпадают токен в токен.",
+    "live.generate_differ": (
+        "Продолжения расходятся на токене {position}; доля токенов, у которых есть пара на другой "
+        "стороне: {shared}; остальные отмечены."
+    ),
+    "live.generate_differ_so_far": "Пока что продолжения расходятся на токене {position}; отличия отмечены.",
+    "live.latency_column.predicted": "Прогноз roofline (мс)",
+    "live.latency_column.ratio": "Измерено ÷ прогноз",
+    "live.latency_legend_measured": "измерено",
+    "live.latency_legend_predicted": "прогноз (roofline)",
+    "live.latency_hover_predicted": "{model}, прогноз",
+    "live.latency_faster_prefill": "Меньше, и здесь быстрее при обработке промпта, но не при генерации",
+    "live.latency_faster_decode": "Меньше, и здесь быстрее при генерации, но не при обработке промпта",
+    "live.latency_not_smaller": "При этих настройках не меньше",
+    "live.latency_summary": (
+        "{verdict}: генерация занимает {decode} мс на токен против {decode_dense} мс без сжатия, "
+        "обработка промпта ({tokens} токенов) — {prefill} мс против {prefill_dense} мс (потоков: "
+        "{threads}, {device})."
+    ),
+    "live.latency_roofline": (
+        "При измеренных здесь {gflops} GFLOP/s и {bandwidth} GB/s одни линейные слои заняли бы {decode} "
+        "мс на токен (без сжатия {decode_dense}) и {prefill} мс на промпт (без сжатия {prefill_dense}). "
+        "Генерация дольше этого в {decode_ratio} раза (без сжатия в {decode_dense_ratio}), обработка "
+        "промпта — в {prefill_ratio} раза (без сжатия в {prefill_dense_ratio})."
+    ),
+    "live.latency_rest": (
+        "Остальное уходит на внимание, нормализации, активации и накладные расходы множества мелких вызовов."
+    ),
+    "live.latency_below": "Быстрее прогноза — значит, веса читались из кэша, который быстрее памяти.",
+    "live.latency_execution": "Как считают слои: {execution}.",
+    "live.latency_slower": "Меньше, но здесь не быстрее",
+    "live.latency_faster": "Меньше, и здесь быстрее",
 }
