@@ -47,12 +47,12 @@ def parse_pins(text: str) -> Pins:
     Raises:
         UserError: if one of them is no pin.
     """
-    return tuple(parse_pin(part) for part in text.split(",") if part.strip())
+    return tuple(parse_pin(part.strip()) for part in text.split(",") if part.strip())
 
 
 def pin_text(pins: Pins) -> str:
     """What `parse_pins` reads back."""
-    return ",".join(f"{pattern}={fraction:g}" for pattern, fraction in pins)
+    return ",".join(f"{pattern}={str(fraction).removesuffix('.0')}" for pattern, fraction in pins)
 
 
 @dataclass(frozen=True)

@@ -167,9 +167,13 @@ def check_pin(model: ModelInfo, others: Pins, pin: tuple[str, float], removed_fr
             f"With {pattern} pinned, {removed_fraction:.0%} cannot be removed whatever the value: move the slider or "
             "take back other pins."
         )
+    middle = (low + high) / 2
+    low, high = math.ceil(low * 1e3 - 1e-6) / 1e3, math.floor(high * 1e3 + 1e-6) / 1e3
+    if low > high:  # no number of three digits lies between them
+        low = high = round(middle, 4)
     raise UserError(
         f"Pinned at {value:g}, {pattern} leaves no way to remove {removed_fraction:.0%} of the weights: the smallest "
-        f"feasible value is {math.ceil(low * 1e3 - 1e-6) / 1e3:g}, the largest {math.floor(high * 1e3 + 1e-6) / 1e3:g}."
+        f"feasible value is {low:g}, the largest {high:g}."
     )
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from pydantic import TypeAdapter
 
-from compression import accounting, analysis
-from compression.allocation import allocate
+from compression import analysis
+from compression.allocation import Evidence, allocate
 from compression.types import (
     Allocation,
     CalibrationSettings,
@@ -55,23 +55,16 @@ def test_thinning_keeps_both_ends_and_at_most_96_points(count):
     assert len(indices) <= 96 and list(indices) == sorted(set(indices))
 
 
-def test_the_heatmap_has_a_cell_for_every_site_and_none_elsewhere():
-    info = analysis.heatmap_info(MODEL, Allocation("pooled", 0.2, {"b.0.q": 0.0, "b.0.down": 0.3, "b.1.q": 0.1}))
-    assert (info.blocks, info.projections) == ((0, 1), ("q", "down"))
-    assert info.values == ((0.0, 0.1), (0.3, None))
-    assert (info.least, info.most, info.most_site, info.dense_sites, info.num_sites) == (0.0, 0.3, "b.0.down", 1, 3)
-    assert info.cells[0][0].rank is None
-    assert info.cells[1][0].rank == accounting.rank_for(64, 256, 0.3)
-
-
-def test_a_cell_in_which_no_atom_fits_still_has_a_rank():
-    cell = analysis.cell_info(LinearSite("s", 0, "p", 16, 16, "s"), 0.95)
-    assert (cell.rank, cell.num_atoms, cell.nonzeros_per_column) == (1, None, None)
+def test_a_model_lays_its_sites_out_by_block_and_projection_and_has_none_elsewhere():
+    assert (MODEL.blocks, MODEL.projections) == ((0, 1), ("q", "down"))
+    found = [[MODEL.site_at(block, projection) for block in MODEL.blocks] for projection in MODEL.projections]
+    assert found == [[SITES[0], SITES[2]], [SITES[1], None]]
+    assert MODEL.site_weights == 2 * 64 * 64 + 64 * 256
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.2, 0.8])
 def test_the_budget_adds_up(fraction):
-    info = analysis.budget_info(MODEL, allocate("uniform", SITES, {}, fraction))
+    info = analysis.budget_info(MODEL, allocate("uniform", SITES, Evidence(), fraction))
     assert sum(bar.kept_mib for bar in info.bars) == pytest.approx(info.stored_mib, abs=1e-6)
     assert sum(bar.kept_mib + bar.removed_mib for bar in info.bars) == pytest.approx(info.original_mib)
     assert info.original_mib == pytest.approx(30_000 * 2 / 2**20)
@@ -80,24 +73,18 @@ def test_the_budget_adds_up(fraction):
     assert info.compression_factor == pytest.approx(info.original_mib / info.stored_mib)
 
 
-def test_the_site_view_interpolates_the_lost_energy_at_its_rank():
-    spectra = tuple(analysis.spectrum_info(site, VALUES, VALUES) for site in SITES)
+def test_the_stored_allocation_is_that_of_the_nearest_slider_position():
     calibration = CalibrationSettings(TextSource("t", "0", 1))
-    slider = (0.0, 0.5)
-    info = analysis.AnalysisInfo(MODEL, calibration, spectra, slider, {"uniform": ((0.0,) * 3, (0.5,) * 3)})
-    half = info.allocation_at("uniform", 0.47)
-    assert half.target == 0.5
-    view = analysis.site_view_info(info, half, "b.0.down")
-    rank = accounting.rank_for(64, 256, 0.5)
-    assert view.cell.rank == rank
-    assert view.lost_energy == pytest.approx(spectra[1].whitened_lost_energy[rank - 1])
-    dense = analysis.site_view_info(info, info.allocation_at("uniform", 0.0), "b.0.down")
-    assert dense.lost_energy is None and dense.cell.num_atoms is None
+    table = {"uniform": ((0.0,) * 3, (0.5, 0.4, 0.6))}
+    info = analysis.AnalysisInfo(MODEL, calibration, (), (0.0, 0.5), table)
+    found = info.allocation_at("uniform", 0.47)
+    assert found == Allocation("uniform", 0.5, {"b.0.q": 0.5, "b.0.down": 0.4, "b.1.q": 0.6})
+    assert info.allocation_at("uniform", 0.24).target == 0.0
 
 
 def test_interpolation_is_linear_in_the_logarithm():
-    assert analysis._interpolate_log((1, 3), (1.0, 0.01), 2) == pytest.approx(0.1)
-    assert analysis._interpolate_log((1, 3), (1.0, 0.0), 2) == pytest.approx(0.5)
+    assert analysis.interpolate_log((1, 3), (1.0, 0.01), 2) == pytest.approx(0.1)
+    assert analysis.interpolate_log((1, 3), (1.0, 0.0), 2) == pytest.approx(0.5)
 
 
 def test_a_standard_error_is_a_factor_on_the_log_scale():

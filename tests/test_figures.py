@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import string
@@ -12,12 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from views.live_forecast import choices, forecast_value, ordered
+import samples
 
 from compression.analysis import (
-    AnalysisInfo,
-    BudgetBar,
-    BudgetInfo,
     ColumnInfo,
     CompareInfo,
     ModelInfo,
@@ -25,15 +20,12 @@ from compression.analysis import (
     NativeInfo,
     PatternInfo,
     SeedSpread,
-    SiteViewInfo,
     SpectrumInfo,
-    cell_info,
-    heatmap_info,
 )
 from compression.forecast import DensePerplexity, ForecastReport, MeasuredPoint, Prediction
 from compression.gallery import Gallery
+from compression.slider import LossRow
 from compression.types import (
-    Allocation,
     ComparisonRun,
     Completion,
     Environment,
@@ -47,6 +39,7 @@ from compression.types import (
     TextSource,
 )
 from views import engine
+from views.context import Context
 from views.figures import (
     budget,
     column,
@@ -63,9 +56,9 @@ from views.figures import (
 from views.figures.common import short_projections
 from views.figures.live_perplexity import LiveTrace, Reading
 from views.live_chart import figure_value
-from views.tabs import compare
-from views.tabs.compare import pattern_updates
-from views.tabs.explore import picture
+from views.slider_data import slider_value
+from views.storage import PICTURES, StoragePictures
+from views.tabs import compare, explore
 from views.tabs.live import cached_text, side_by_side
 from views.texts import TABLES, words
 from views.theme import style_of
@@ -75,10 +68,11 @@ from views.widgets import (
     Table,
     View,
     alert_html,
-    cards_html,
     completions_html,
+    data_table,
     progress_html,
-    table_html,
+    status_html,
+    table_value,
 )
 
 CSS = Path(__file__).parent.parent / "views" / "style.css"
@@ -87,7 +81,6 @@ Q = LinearSite("model.layers.0.self_attn.q_proj", 0, "self_attn.q_proj", 64, 64,
 DOWN = LinearSite("model.layers.0.mlp.down_proj", 0, "mlp.down_proj", 64, 128, "0.down")
 Q1 = replace(Q, name="model.layers.1.self_attn.q_proj", block=1, input_group="1.attn")
 MODEL = ModelInfo("tiny", "Tiny", "a toy", "00", "llama", 40_000, (Q, DOWN, Q1))
-ALLOCATION = Allocation("pooled", 0.2, {Q.name: 0.5, DOWN.name: 0.0, Q1.name: 0.25})
 SPECTRUM = SpectrumInfo(
     Q.name, (1, 8, 64), (1.0, 0.5, 0.1), (1.0, 0.2, 0.0), (0.6, 0.3, 0.0), (0.4, 0.1, 0.0), 64, 32, 9.0
 )
@@ -161,7 +154,7 @@ def forecast_report(method: str, policy: str, factor: float, problem: str = "") 
     )
 
 
-FORECASTS = ordered(
+FORECASTS = forecast.ordered(
     [
         forecast_report("svd", "uniform", 1e6, "too much; at most 2.5"),
         forecast_report("compot", "pooled", 2.0),
@@ -181,55 +174,58 @@ def layout(view: View) -> dict[str, Any]:
     return result
 
 
-def test_heatmap_draws_the_removed_fractions_on_a_fixed_range() -> None:
-    view = heatmap.view(heatmap_info(MODEL, ALLOCATION), Q1.name, WORDS)
-    cells, marker = data(view)
-    assert cells["z"] == [[0.5, 0.25], [0.0, None]]
+def test_heatmap_is_a_frame_on_a_fixed_range_with_a_place_for_every_projection() -> None:
+    view = View(heatmap.figure(MODEL, WORDS), "", None)
+    cells, chosen, pinned = data(view)
+    assert (cells["x"], cells["y"], "z" in cells) == ([0, 1], ["q_proj", "down_proj"], False)
     assert (cells["zmin"], cells["zmax"]) == (0, 0.95)
-    assert cells["customdata"] == [[Q.name, Q1.name], [DOWN.name, None]]
-    assert cells["y"] == ["q_proj", "down_proj"]
-    assert (marker["x"], marker["y"]) == ([1], ["q_proj"])
-    assert view.summary == (
-        f"The pooled policy removes between 0% and 50% of a site, most from `{Q.name}`; 1 of 3 sites stay dense."
-    )
-    assert [row[0] for row in view.table.rows] == [Q.name, Q1.name, DOWN.name]
+    assert cells["colorbar"]["title"]["text"] == "share of weights removed"
+    assert chosen["x"] == pinned["x"] == []
+    assert chosen["marker"]["symbol"] != pinned["marker"]["symbol"], "told apart without colour"
+    axes = layout(view)
+    assert axes["yaxis"]["categoryarray"] == ["q_proj", "down_proj"], "also where the page has drawn nothing yet"
+    assert axes["xaxis"]["range"] == [-0.5, 1.5]
+    assert axes["meta"]["difference"] == "difference from uniform"
+    assert axes["meta"]["diverging"] != cells["colorscale"], "a scale with a middle of its own"
 
 
-def test_heatmap_of_an_even_allocation_says_so() -> None:
-    even = Allocation("uniform", 0.2, dict.fromkeys((Q.name, DOWN.name, Q1.name), 0.2))
-    assert heatmap.view(heatmap_info(MODEL, even), None, WORDS).summary == (
-        "The uniform policy removes 20% of each of the 3 sites."
-    )
+LOSSES = (LossRow(1, 0.6), LossRow(16, 0.05), LossRow(32, 0.02), LossRow(64, 0.0))
 
 
-def test_spectrum_marks_rank_and_break_even_and_skips_zeros_on_the_log_axis() -> None:
-    cell = cell_info(Q, 0.5)
-    view = spectrum.view(SiteViewInfo(Q, SPECTRUM, cell, 0.05), WORDS)
+def test_spectrum_has_a_mark_for_the_rank_and_skips_zeros_on_the_log_axis() -> None:
+    view = spectrum.view(SPECTRUM, LOSSES, WORDS)
     plain, whitened, plain_lost, whitened_lost = data(view)
     assert plain["y"] == [1.0, 0.5, 0.1]
     assert whitened["y"] == [1.0, 0.2, None]
     assert (plain_lost["y"], whitened_lost["y"]) == ([0.6, 0.3, None], [0.4, 0.1, None])
     assert plain["line"]["dash"] != whitened["line"]["dash"]
     assert plain["marker"]["symbol"] != whitened["marker"]["symbol"]
-    assert {shape["x0"] for shape in layout(view)["shapes"]} == {cell.rank, 32}
-    assert [note["text"] for note in layout(view)["annotations"]] == ["break-even 32", f"rank {cell.rank}"]
-    assert "loses 5% of its output energy" in view.summary
+    marks = [*layout(view)["shapes"], *layout(view)["annotations"]]
+    assert [mark["name"] for mark in marks] == ["break-even"] * 2 + ["rank"] * 2 + ["break-even", "rank"]
+    assert {mark["x0"] for mark in marks if mark["name"] == "break-even" and "x0" in mark} == {32}
+    assert [mark["text"] for mark in marks if "text" in mark] == ["break-even 32", ""]
+    assert view.table is not None and view.table.rows[1] == (8, 0.5, 0.2, 0.3, 0.1)
 
 
-def test_spectrum_of_a_dense_site_has_no_rank() -> None:
-    view = spectrum.view(SiteViewInfo(Q, SPECTRUM, cell_info(Q, 0.0), None), WORDS)
-    assert {shape["x0"] for shape in layout(view)["shapes"]} == {32}
-    assert "stays dense here" in view.summary
+def test_a_spectrum_brings_what_the_page_needs_for_its_sentence() -> None:
+    meta = layout(spectrum.view(SPECTRUM, LOSSES, WORDS))["meta"]
+    assert meta == {
+        "label": f"The chosen site: {Q.name}",
+        "site": Q.name,
+        "full": 64,
+        "break_even": 32,
+        "effective": 9.0,
+        "lost": {"1": 0.6, "16": 0.05, "32": 0.02, "64": 0.0},
+    }
 
 
 def test_budget_stacks_kept_and_removed_with_a_pattern() -> None:
-    bars = (BudgetBar("self_attn.q_proj", 3.0, 1.0), BudgetBar("embeddings, norms, biases", 5.0, 0.0))
-    view = budget.view(BudgetInfo(bars, 8.0, 9.0, 0.25, 0.111, 1.125, 64), WORDS)
+    view = View(budget.figure(WORDS), "", None)
     kept, removed = data(view)
-    assert (kept["x"], removed["x"]) == ([3.0, 5.0], [1.0, 0.0])
-    assert kept["y"] == ["q_proj", "always dense"]
-    assert removed["marker"]["pattern"]["shape"] == "/"
-    assert "from 9.0 to 8.0 MiB (11.1% less)" in view.summary
+    assert layout(view)["barmode"] == "stack"
+    assert (kept["name"], removed["name"]) == ("kept", "removed")
+    assert (kept["orientation"], removed["orientation"]) == ("h", "h")
+    assert (kept["marker"]["pattern"]["shape"], removed["marker"]["pattern"]["shape"]) == ("", "/")
 
 
 def test_perplexity_is_on_a_log_axis_with_error_bars_and_the_lesson() -> None:
@@ -292,7 +288,7 @@ def test_the_table_has_divergences_and_seeds_where_a_run_has_them() -> None:
     assert columns["Calibration seeds"] == [None, 3, None]
     assert (columns["Over seeds, low"], columns["Over seeds, high"]) == ([None, 43.0, None], [None, 47.0, None])
     assert {table.headers[i] for i in table.shares} == {"Removed (actual)", "Of whole model", "Same top-1"}
-    assert '<td class="num">75%</td>' in table_html(table, WORDS)
+    assert {table.headers[i] for i in json.loads(table_value(table))["shares"]} > {"Same top-1"}
     assert table.headers[table.wide] == "Remark"
     plain = perplexity.table(COMPARE, WORDS)
     assert not {"Mean KL (nats)", "Same top-1", "Calibration seeds", "Predicted"} & set(plain.headers)
@@ -320,15 +316,19 @@ def test_the_forecast_draws_a_line_where_there_is_one_and_points_where_there_is_
     assert dense["y"] == [20.0, 20.0]
     assert layout(view)["yaxis"]["type"] == "log"
     lines = [trace for trace in rest if trace["mode"] == "lines"]
-    assert [(trace["meta"]["report"], trace["y"][20]) for trace in lines] == [(0, 40.0), (1, 60.0)]
+    assert [(trace["meta"]["report"], trace["y"][20]) for trace in lines] == [
+        ("compot-fisher|fisher", 40.0),
+        ("compot|pooled", 60.0),
+    ]
     assert len({trace["line"]["dash"] for trace in lines}) == 2, "one hue, told apart by the dash"
     assert lines[0]["line"]["width"] > lines[1]["line"]["width"], "the first is chosen"
     points = {t["meta"]["report"]: t for t in rest if t["mode"] == "markers" and t["x"] != [None]}
-    assert [points[i]["x"] for i in range(4)] == [[0.25, 0.45]] * 4
+    assert list(points) == [f"{each.method}|{each.policy}" for each in FORECASTS], "as the page calls them"
+    assert [trace["x"] for trace in points.values()] == [[0.25, 0.45]] * 4
     assert all("-open" in trace["marker"]["symbol"] for trace in points.values())
-    assert points[0]["marker"]["color"] == lines[0]["line"]["color"]
-    shown = {FORECASTS[i].method: trace["visible"] for i, trace in points.items()}
-    assert shown == {"compot-fisher": True, "compot": True, "svd-llm": True, "svd": False}, "svd is far off"
+    assert points["compot-fisher|fisher"]["marker"]["color"] == lines[0]["line"]["color"]
+    shown = {name: (trace["visible"], trace["meta"]["far"]) for name, trace in points.items()}
+    assert shown.pop("svd|uniform") == (False, True) and set(shown.values()) == {(True, False)}, "svd is far off"
     slider, reading = layout(view)["shapes"]
     assert (slider["name"], slider["x0"], slider["x1"]) == ("slider", 0.2, 0.2)
     assert (reading["name"], reading["x1"], reading["y0"]) == ("reading", 0.2, 40.0)
@@ -353,9 +353,16 @@ def test_a_broken_model_is_drawn_when_it_is_chosen_and_infinity_leaves_a_gap() -
     assert [trace["y"] for trace in rest if trace["x"] == [0.25]] == [[None]]
 
 
+def told(reports: list[ForecastReport], model_id: str = "tiny") -> dict[str, Any]:
+    """What the page gets about forecasts."""
+    value: dict[str, Any] = json.loads(slider_value(None, reports, model_id, {"method": (), "policy": ()}, WORDS))
+    return value
+
+
 def test_the_forecast_in_words_comes_with_the_page() -> None:
-    told = json.loads(forecast_value(FORECASTS, "tiny", 0.2, WORDS))
-    chosen, compot, *without = told["reports"]
+    forecasts = told(FORECASTS)["forecasts"]
+    assert list(forecasts) == ["compot-fisher|fisher", "compot|pooled", "svd|uniform", "svd-llm|uniform"]
+    chosen, compot, *without = forecasts.values()
     assert chosen["sentence"] == (
         "At {removed} removed, Fisher-weighted COMPOT with policy Fisher: predicted perplexity {perplexity} "
         "({low} to {high}), dense 20.0."
@@ -370,25 +377,31 @@ def test_the_forecast_in_words_comes_with_the_page() -> None:
         "No forecast for SVD with policy uniform: too much; at most 2.5. "
         "The chart shows the measured points; dense 20.0."
     )
-    assert all("rows" not in each for each in without)
-    assert [label for label, _ in choices(FORECASTS, WORDS)][1:3] == [
-        "COMPOT · pooled",
-        "SVD · uniform (measured points only)",
-    ]
+    assert all("rows" not in each and "area" not in each for each in without)
+    assert [each["dense"] for each in forecasts.values()] == [20.0] * 4
+
+
+def test_what_is_chosen_first_comes_first_then_forecasts_then_points() -> None:
+    methods = ["svd-llm", "compot", "svd", "compot-fisher"]
+    given = sorted(FORECASTS, key=lambda each: methods.index(each.method))
+    assert [each.method for each in forecast.ordered(given)] == ["compot-fisher", "compot", "svd-llm", "svd"]
 
 
 def test_without_a_forecast_the_page_says_how_to_make_one() -> None:
-    told = json.loads(forecast_value([], "owner/model", 0.2, WORDS))
-    assert told["reports"] == []
-    assert "python -m compression predict owner/model" in told["none"]
+    value = told([], "owner/model")
+    assert (value["forecasts"], value["model"]) == ({}, "owner/model")
+    assert "python -m compression predict owner/model" in value["no_forecast"]
+    assert "Load and analyse" in value["no_forecast"]
 
 
 def test_the_table_in_the_page_is_small_and_rounded_once() -> None:
     row = Prediction(0.0, 57.448, 57.4499, 1234.56)
     (report,) = FORECASTS[:1]
-    text = forecast_value([replace(report, predictions=(row,))], "tiny", 0.2, WORDS)
-    assert json.loads(text)["reports"][0]["rows"] == {"0": [57.4, 57.4, 1235]}
-    assert len(forecast_value(FORECASTS[:1], "tiny", 0.2, WORDS)) < 2500
+    (short,) = told([replace(report, predictions=(row,))])["forecasts"].values()
+    assert short["rows"] == {"0": [57.4, 57.4, 1235]}
+    (endless,) = told([replace(report, predictions=(replace(row, high=float("inf")),))])["forecasts"].values()
+    assert endless["rows"] == {"0": [57.4, 57.4, None]}, "no axis and no JSON holds infinity"
+    assert len(json.dumps(told(FORECASTS[:1])["forecasts"], separators=(",", ":"))) < 2500
 
 
 def test_methods_can_be_told_apart_without_colour() -> None:
@@ -407,7 +420,7 @@ def test_a_gallery_that_does_not_read_is_left_out(tmp_path: Path, monkeypatch: p
 
 
 def test_forecasts_of_another_model_are_those_the_command_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    example = Gallery(*[None] * 2, (), (), tuple(FORECASTS))  # type: ignore[arg-type]
+    example = Gallery(*[None] * 2, (), (), tuple(FORECASTS), None)  # type: ignore[arg-type]
     monkeypatch.setattr(engine, "gallery", lambda: example)
     monkeypatch.setattr(engine, "method_names", lambda: ("svd", "compot"))
     monkeypatch.setattr(engine, "policy_names", lambda: ("uniform", "pooled"))
@@ -479,7 +492,7 @@ def test_a_live_comparison_costs_what_was_chosen(monkeypatch: pytest.MonkeyPatch
         MethodInfo("svd", "", "", "", False, "uniform", None, ()),
         MethodInfo("compot", "", "", "", True, "pooled", None, ()),
     )
-    example = Gallery(None, "measured", (), methods)  # type: ignore[arg-type]
+    example = Gallery(None, "measured", (), methods, (), None)  # type: ignore[arg-type]
     monkeypatch.setattr(engine, "gallery", lambda: example)
     monkeypatch.setattr(engine.costs, "estimate_comparison", lambda *arguments: asked.append(arguments) or 7.0)
     assert engine.seconds_to_compare("tiny", ["compot", "svd"], "own", 0.3, 2) == [7.0]
@@ -581,10 +594,12 @@ def test_all_columns_stand_beside_the_one() -> None:
 def test_a_picture_without_a_column_leaves_its_place_empty_and_says_what_to_do() -> None:
     assert column.column_view(PATTERN, WORDS) is None and column.columns_view(PATTERN, WORDS) is None
     panel = ChartPanel.__new__(ChartPanel)  # its updates, without a page to lie in
-    panel.words, panel.hint = WORDS, "compute it"
-    assert pattern_updates([panel], [column.column_view], PATTERN, WORDS) == ["", "compute it", ""]
-    chart, summary, table = pattern_updates([panel], [column.column_view], SEEN, WORDS)
-    assert json.loads(chart)["data"] and summary.startswith("**Why") and "Download CSV" in table
+    panel.words, panel.hint, panel.live_summary, panel.live_table = WORDS, "compute it", "", ""
+    pictures = StoragePictures.__new__(StoragePictures)
+    pictures.context, pictures.panels = Context(WORDS, None, None), [(PICTURES["column"], panel)]  # type: ignore[arg-type]
+    assert pictures.updates(None) == pictures.updates(PATTERN) == ["", "compute it", ""]
+    chart, summary, table = pictures.updates(SEEN)
+    assert json.loads(chart)["data"] and summary.startswith("**Why") and json.loads(table)["name"].startswith("column")
 
 
 def test_live_perplexity_shows_the_interval_and_what_is_still_to_come() -> None:
@@ -660,20 +675,37 @@ def test_the_roofline_stands_beside_the_measurement() -> None:
     assert "from a cache that is faster than the memory" in latency.view(cached, WORDS).summary
 
 
-def test_one_setting_of_explore_names_every_headline_figure() -> None:
-    model = replace(MODEL, sites=(Q,))
-    analysis = AnalysisInfo(model, "text", (SPECTRUM,), (0.0, 0.5), {"pooled": ((0.0,), (0.5,))})
-    shown = picture(analysis, None, 0.4, "unknown policy", "unknown site", WORDS)
-    assert shown.site == Q.name
-    for label in ("Weights removed", "Whole model", "Stored bits", "Compression factor", "Measured perplexity"):
-        assert label in shown.cards
-    assert data(shown.heatmap)[0]["z"] == [[0.5]]
+def test_a_model_fills_explore_and_an_unknown_site_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "analysis_of", {"tiny": samples.ANALYSIS}.get)
+    monkeypatch.setattr(engine, "forecasts_of", {"tiny": FORECASTS, "other": FORECASTS}.get)
+    heat, site, bars, foretold = explore.views_of("tiny", "unknown site", WORDS)
+    assert heat is not None and site is not None and bars is not None and foretold is not None
+    assert layout(site)["meta"]["site"] == samples.Q.name
+    chosen = explore.site_view("tiny", samples.DOWN.name, WORDS)
+    assert chosen is not None and layout(chosen)["meta"]["site"] == samples.DOWN.name
+    assert data(foretold) == data(forecast.view(FORECASTS, 0, 0.2, WORDS)), "the default's is drawn first"
+    assert explore.site_view("other", None, WORDS) is None
+    assert explore.views_of("other", None, WORDS)[:3] == (None, None, None), "but its forecasts are there"
+    assert explore.views_of("other", None, WORDS)[3] is not None
+
+
+def test_a_panel_updates_only_what_the_server_fills() -> None:
+    panel = ChartPanel.__new__(ChartPanel)
+    panel.hint, panel.live_summary, panel.live_table = "a hint", "", ""
+    view = spectrum.view(SPECTRUM, LOSSES, WORDS)
+    chart, summary, table = panel.updates(view)
+    assert (json.loads(chart)["layout"]["meta"]["site"], summary) == (Q.name, "")
+    assert json.loads(table)["name"] == f"spectrum-{Q.name}"
+    assert panel.cleared() == ["", "a hint", ""]
+    panel.live_summary = "spectrum"
+    assert panel.updates(view) == [chart, table] and panel.cleared() == ["", ""]
+    panel.live_table = "spectrum"
+    assert panel.updates(view) == [chart] and panel.cleared() == [""]
 
 
 def test_every_figure_speaks_and_brings_its_table() -> None:
     views = [
-        heatmap.view(heatmap_info(MODEL, ALLOCATION), None, WORDS),
-        spectrum.view(SiteViewInfo(Q, SPECTRUM, cell_info(Q, 0.5), 0.1), WORDS),
+        spectrum.view(SPECTRUM, LOSSES, WORDS),
         perplexity.view(COMPARE, WORDS),
         native.view(DICTIONARY, WORDS),
         site_errors.view(run("compot", 45.0), WORDS),
@@ -683,12 +715,15 @@ def test_every_figure_speaks_and_brings_its_table() -> None:
         column.columns_view(SEEN, WORDS),
     ]
     for view in views:
+        assert view is not None and view.table is not None
+        assert {len(row) for row in view.table.rows} == {len(view.table.headers)}
+        sent = json.loads(table_value(view.table))
+        assert (sent["headers"], len(sent["rows"])) == (list(view.table.headers), len(view.table.rows))
+    of_the_page = [View(figure, "", None) for figure in (heatmap.figure(MODEL, WORDS), budget.figure(WORDS))]
+    for view in views + of_the_page:
         assert view is not None
         assert layout(view)["meta"]["label"]
         assert "template" not in layout(view)
-        rows = list(csv.reader(io.StringIO(view.table.csv())))
-        assert len(rows) == len(view.table.rows) + 1
-        assert {len(row) for row in rows} == {len(view.table.headers)}
 
 
 def test_projections_are_shortened_only_where_that_is_unambiguous() -> None:
@@ -700,12 +735,20 @@ def test_html_pieces_escape_what_people_type() -> None:
     evil = "<script>alert('x')</script>\""
     pieces = (
         alert_html(evil),
+        status_html(evil),
         progress_html(Progress("load", 1, 2, evil), WORDS),
         completions_html([CompletionSide(evil, Completion(evil, (1, 2), (evil, evil)), (True,))], evil, WORDS),
-        table_html(Table(evil, (evil,), ((evil,),)), WORDS),
-        cards_html([]),
     )
-    assert all("<script" not in piece for piece in pieces)
+    assert all("<script" not in piece and "&lt;script" in piece for piece in pieces)
+
+
+def test_what_people_type_reaches_a_table_as_text_and_no_markup() -> None:
+    evil = "<img src=x onerror=alert('x')>\""
+    table = Table(evil, (evil,), ((evil,),))
+    component = data_table(table, WORDS)
+    assert component.value == table_value(table), "the script reads it"
+    assert not {"<img", "{{", "${"} & set(re.findall(r"<img|{{|\${", component.html_template)), "no template holds it"
+    assert json.loads(component.value)["rows"] == [[evil]]
 
 
 DENSE = Completion("Once", (1, 2, 3, 4), (" upon", " a", " time", "."))
@@ -752,10 +795,18 @@ def test_what_came_from_the_cache_is_said() -> None:
     assert cached_text([True, True], WORDS) == "Both answers came from the cache."
 
 
-def test_shares_are_shown_in_per_cent_and_stay_shares_in_the_csv() -> None:
-    table = Table("t", ("share",), ((0.2005,),), shares=frozenset({0}))
-    assert '<td class="num">20.05%</td>' in table_html(table, WORDS)
-    assert table.csv() == "share\n0.2005\n"
+def test_a_table_travels_with_unrounded_numbers_and_without_what_json_has_no_word_for() -> None:
+    table = Table(
+        "t", ("share", "text"), ((0.2005, "a"), (None, "b"), (float("inf"), "c")), wide=1, shares=frozenset({0})
+    )
+    assert json.loads(table_value(table)) == {
+        "name": "t",
+        "headers": ["share", "text"],
+        "rows": [[0.2005, "a"], [None, "b"], ["∞", "c"]],
+        "wide": 1,
+        "shares": [0],
+    }
+    assert table_value(None) == ""
 
 
 def test_every_language_has_the_same_texts_with_the_same_fields() -> None:

@@ -1,4 +1,4 @@
-"""Small pieces of page that several tabs share: cards, tables, progress, completions, chart panels."""
+"""Small pieces of page that several tabs share: tables, progress, completions, chart panels."""
 
 from __future__ import annotations
 
@@ -163,25 +163,6 @@ class ChartPanel:
     def unchanged(self) -> list[Any]:
         """Leave `outputs` as they are."""
         return [gr.skip() for _ in self.outputs]
-
-
-@dataclass(frozen=True)
-class Card:
-    """One headline figure."""
-
-    label: str
-    value: str
-    detail: str
-
-
-def cards_html(cards: Sequence[Card]) -> str:
-    """A row of headline figures."""
-    items = "".join(
-        f'<dl class="card"><dt>{escape(card.label)}</dt><dd class="value">{escape(card.value)}</dd>'
-        f'<dd class="detail">{escape(card.detail)}</dd></dl>'
-        for card in cards
-    )
-    return f'<div class="cards">{items}</div>'
 
 
 def status_html(text: str = "") -> str:
