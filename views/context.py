@@ -11,6 +11,7 @@ import gradio as gr
 
 from compression.errors import UserError
 from views import engine
+from views.accelerator import on_accelerator
 from views.texts import Words
 from views.widgets import alert_html, status_html
 
@@ -131,7 +132,7 @@ class Context:
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         started = button.click(busy, None, [status, button, cancel], queue=False, **quiet)
-        event = started.then(guarded, inputs, [status, *outputs], **engine.HEAVY, **quiet)
+        event = started.then(on_accelerator(guarded), inputs, [status, *outputs], **engine.HEAVY, **quiet)
         event.then(idle, None, [button, cancel], **quiet)
         cancel.click(
             lambda: [status_html(self.words("progress.cancelled")), *idle()],
