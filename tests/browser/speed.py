@@ -10,7 +10,6 @@ import shutil
 import statistics
 import sys
 import time
-from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
@@ -60,8 +59,8 @@ def main(url: str) -> None:
         first_picture(page, url)
         page.locator("#spectrum [data-drawn]").wait_for()
         page.wait_for_function("location.search.includes('lang=')")
-        asked: list[Any] = []
-        page.on("request", asked.append)
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
         slides = page.evaluate(SLIDE, 60)
         print(f"first picture: median {statistics.median(pictures):.0f} of {[round(t) for t in pictures]}")
         deciles = statistics.quantiles(slides, n=10)
