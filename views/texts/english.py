@@ -137,13 +137,6 @@ ENGLISH: Mapping[str, str] = {
     "spectrum.whitened": "whitened by the inputs",
     "spectrum.rank": "rank {rank}",
     "spectrum.break_even": "break-even {rank}",
-    "spectrum.summary": (
-        "At {removed} removed, {site} keeps rank {rank} of {full} and loses {lost} of its output energy; "
-        "above rank {break_even} two factors are larger than the weight itself."
-    ),
-    "spectrum.summary_dense": (
-        "{site} stays dense here; two factors would save storage only up to rank {break_even} of {full}."
-    ),
     "spectrum.column.index": "Index",
     "spectrum.column.plain": "Plain σᵢ/σ₁",
     "spectrum.column.whitened": "Whitened σᵢ/σ₁",
@@ -544,4 +537,13 @@ ENGLISH: Mapping[str, str] = {
     "builtin.range": "range slider for",
     "builtin.clear": "Clear",
     "builtin.remove": "Remove",
+    "spectrum.summary": (
+        "At {removed} removed, {site} keeps rank {rank} of {full} (effective rank {effective}) and loses "
+        "{lost} of its output energy; above rank {break_even} two factors are larger than the weight "
+        "itself."
+    ),
+    "spectrum.summary_dense": (
+        "{site} stays dense here (effective rank {effective}); two factors would save storage only up to "
+        "rank {break_even} of {full}."
+    ),
 }

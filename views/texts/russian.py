@@ -180,14 +180,6 @@ RUSSIAN: Mapping[str, str] = {
     "spectrum.whitened": "отбелённые по входам",
     "spectrum.rank": "ранг {rank}",
     "spectrum.break_even": "окупается до {rank}",
-    "spectrum.summary": (
-        "При удалении {removed} весов слой {site} сохраняет ранг {rank} из {full} и теряет {lost} энергии выхода; "
-        "при ранге выше {break_even} два множителя больше самой матрицы весов."
-    ),
-    "spectrum.summary_dense": (
-        "Слой {site} здесь остаётся без сжатия; два множителя экономят место только при ранге до {break_even} "
-        "включительно (полный ранг — {full})."
-    ),
     "spectrum.column.index": "Номер",
     "spectrum.column.plain": "σᵢ/σ₁, сами веса",
     "spectrum.column.whitened": "σᵢ/σ₁, отбелённые",
@@ -573,4 +565,13 @@ RUSSIAN: Mapping[str, str] = {
     "live.latency_execution": "Как считают слои: {execution}.",
     "live.latency_slower": "Меньше, но здесь не быстрее",
     "live.latency_faster": "Меньше, и здесь быстрее",
+    "spectrum.summary": (
+        "При удалении {removed} весов слой {site} сохраняет ранг {rank} из {full} (эффективный ранг "
+        "{effective}) и теряет {lost} энергии выхода; при ранге выше {break_even} два множителя больше "
+        "самой матрицы весов."
+    ),
+    "spectrum.summary_dense": (
+        "Слой {site} остаётся здесь без сжатия (эффективный ранг {effective}); два множителя экономят "
+        "место только до ранга {break_even} из {full}."
+    ),
 }
