@@ -46,7 +46,6 @@ def build() -> gr.Blocks:
 
 def _fill(page: gr.Blocks, language: str) -> None:
     text = words(language)
-    gr.Navbar(visible=False)
     context = Context(text, gr.State(engine.default_model_id()), page)
     with gr.Row(elem_classes=["page-head"]):
         with gr.Column():

@@ -15,20 +15,34 @@
     const box = node.getBoundingClientRect();
     return box.width > 0 && box.bottom > 0 && box.top < window.innerHeight;
   };
-  const waiting = new Map();
+  const waiting = new Set();
+  const CALM = 150;
+  let calm = 0;
   const sight = new IntersectionObserver((entries) => {
-    for (const entry of entries) if (entry.isIntersecting && waiting.has(entry.target)) waiting.get(entry.target)();
+    for (const entry of entries) if (entry.isIntersecting && waiting.has(entry.target)) entry.target.redraw();
   });
+  /** Charts out of sight are drawn one after the other when nothing has moved for a moment. */
+  function catchUp() {
+    const [plot] = waiting;
+    if (!plot) return;
+    waiting.delete(plot);
+    if (plot.isConnected) plot.redraw();
+    calm = setTimeout(catchUp, 0);
+  }
 
   /** What is put into a figure before it is drawn: `filler(figure)`, by the chart's id. */
   explorer.fillers = {};
-  /** Draw a chart again: at once, or in the next frame and only when it is in sight. */
+  /** Draw a chart again: at once, or in the next frame; if it is out of sight, later. */
   explorer.redraw = (id, urgent) => {
     const plot = document.querySelector(`#${id} .plot`);
     if (!plot || !plot.redraw) return;
     if (urgent) plot.redraw();
-    else if (!inSight(plot)) waiting.set(plot, plot.redraw);
-    else requestAnimationFrame(() => plot.redraw());
+    else if (inSight(plot)) requestAnimationFrame(() => plot.redraw());
+    else {
+      waiting.add(plot);
+      clearTimeout(calm);
+      calm = setTimeout(catchUp, CALM);
+    }
   };
 
   explorer.chart = (element, props, trigger, watch) => {
