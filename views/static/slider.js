@@ -93,7 +93,7 @@
     const runs = (explorer.data.measured || {})[key];
     if (!runs) return null;
     const at = runs.nearest[index()];
-    return {at: runs.removed[at], perplexity: runs.perplexity[at], dense: explorer.data.dense_perplexity};
+    return {at: runs.removed[at], perplexity: runs.perplexity[at], dense_perplexity: explorer.data.dense_perplexity};
   }
   explorer.fillers['forecast-chart'] = (figure) => {
     const now = report(), at = row(), rows = now && now.rows || {};
@@ -137,7 +137,7 @@
   function perplexityCard() {
     const at = row(), point = measured();
     if (at) return ['predicted', {...named(), ...band(at), dense_perplexity: report().dense}];
-    if (point) return ['measured', {...named(), ...point, dense_perplexity: point.dense}];
+    if (point) return ['measured', {...named(), ...point}];
     return ['none', named()];
   }
   function cards() {
