@@ -128,7 +128,7 @@
     if (!state.difference) return '';
     const here = measured(), there = measured(`${state.method}|uniform`);
     if (state.policy === 'uniform') return explorer.sentence('difference.same', {});
-    if (!here || !there) return explorer.sentence('difference.none', named());
+    if (!here || !there || here.at !== there.at) return explorer.sentence('difference.none', named());
     return explorer.sentence('difference.measured', {...named(), ...here, uniform: there.perplexity});
   }
 
