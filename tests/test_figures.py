@@ -61,7 +61,7 @@ from views.storage import PICTURES, StoragePictures
 from views.tabs import compare, explore
 from views.tabs.live import cached_text, side_by_side
 from views.texts import TABLES, words
-from views.theme import style_of
+from views.theme import DIVERGING, SCALE, style_of
 from views.widgets import (
     ChartPanel,
     CompletionSide,
@@ -186,7 +186,7 @@ def test_heatmap_is_a_frame_on_a_fixed_range_with_a_place_for_every_projection()
     assert axes["yaxis"]["categoryarray"] == ["q_proj", "down_proj"], "also where the page has drawn nothing yet"
     assert axes["xaxis"]["range"] == [-0.5, 1.5]
     assert axes["meta"]["difference"] == "difference from uniform"
-    assert axes["meta"]["diverging"] != cells["colorscale"], "a scale with a middle of its own"
+    assert axes["meta"]["diverging"] == DIVERGING != SCALE, "a scale with a middle of its own"
 
 
 LOSSES = (LossRow(1, 0.6), LossRow(16, 0.05), LossRow(32, 0.02), LossRow(64, 0.0))

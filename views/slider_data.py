@@ -34,6 +34,8 @@ KINDS = {
     "most": "percent",
     "lost": "percent2",
     "factor": "number2",
+    "stored_mib": "mebibytes",
+    "original_mib": "mebibytes",
     **dict.fromkeys(("stored_bits", "original_bits", "removed_weights", "site_weights"), "compact"),
     **dict.fromkeys(("dense_flops", "low_rank_flops", "dictionary_flops"), "compact"),
     "effective": "number1",

@@ -57,6 +57,7 @@ window.explorer = (() => {
     number1: (value) => formatted(value, digits(1)),
     number2: (value) => formatted(value, digits(2)),
     compact: (value) => formatted(value, {notation: 'compact', maximumSignificantDigits: 4}),
+    mebibytes: (value) => formatted(value, digits(value < 100 ? 2 : 0)),
     perplexity: (value) => formatted(value, digits(Math.abs(value) < 1000 ? 1 : 0)),
     cell: (value) => Number.isInteger(value) ? formatted(value, digits(0))
       : Math.abs(value) >= 100 ? formatted(value, digits(Math.abs(value) < 1000 ? 1 : 0))

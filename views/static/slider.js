@@ -93,7 +93,7 @@
     const runs = (explorer.data.measured || {})[key];
     if (!runs) return null;
     const at = runs.nearest[index()];
-    return {at: runs.removed[at], perplexity: runs.perplexity[at], dense: explorer.data.dense_perplexity};
+    return {at: runs.removed[at], perplexity: runs.perplexity[at], dense_perplexity: explorer.data.dense_perplexity};
   }
   explorer.fillers['forecast-chart'] = (figure) => {
     const now = report(), at = row(), rows = now && now.rows || {};
@@ -128,7 +128,7 @@
     if (!state.difference) return '';
     const here = measured(), there = measured(`${state.method}|uniform`);
     if (state.policy === 'uniform') return explorer.sentence('difference.same', {});
-    if (!here || !there) return explorer.sentence('difference.none', named());
+    if (!here || !there || here.at !== there.at) return explorer.sentence('difference.none', named());
     return explorer.sentence('difference.measured', {...named(), ...here, uniform: there.perplexity});
   }
 
@@ -137,7 +137,7 @@
   function perplexityCard() {
     const at = row(), point = measured();
     if (at) return ['predicted', {...named(), ...band(at), dense_perplexity: report().dense}];
-    if (point) return ['measured', {...named(), ...point, dense_perplexity: point.dense}];
+    if (point) return ['measured', {...named(), ...point}];
     return ['none', named()];
   }
   function cards() {

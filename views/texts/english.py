@@ -478,7 +478,7 @@ ENGLISH: Mapping[str, str] = {
     "card.perplexity_none_detail": "neither forecast nor measurement",
     "measured.sentence": (
         "No forecast for {method} with policy {policy}. Measured at {at} removed: perplexity "
-        "{perplexity}, dense {dense}."
+        "{perplexity}, dense {dense_perplexity}."
     ),
     "measured.none": (
         "Neither a forecast nor a measurement for {method} with policy {policy}: measure it on the Compare tab."

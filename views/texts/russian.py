@@ -367,7 +367,7 @@ RUSSIAN: Mapping[str, str] = {
     "card.perplexity_none_detail": "нет ни прогноза, ни измерения",
     "measured.sentence": (
         "Для метода {method} с политикой «{policy}» прогноза нет. Измерено при удалении {at} весов: "
-        "перплексия {perplexity}, без сжатия {dense}."
+        "перплексия {perplexity}, без сжатия {dense_perplexity}."
     ),
     "measured.none": (
         "Для метода {method} с политикой «{policy}» нет ни прогноза, ни измерения: измерьте на вкладке «Сравнение»."
