@@ -520,7 +520,6 @@ RUSSIAN: Mapping[str, str] = {
     "compare.run": "Запуски бок о бок (не больше {most})",
     "compare.finished": "Все выбранные методы измерены.",
     "errors.scale": "относительная ошибка выхода",
-    "progress.left": "{message} · для этого шага осталось {left}",
     "explore.storage": "Выбранный слой в виде разреженного словаря",
     "budget.x": "размер (МиБ, по 16 бит)",
     "page.warning": "Обратите внимание",
@@ -534,37 +533,14 @@ RUSSIAN: Mapping[str, str] = {
     "live.cached_compressed": "Ответ сжатой модели взят из кэша.",
     "live.generate_nothing": "Модель на этом заканчивает и ничего не добавляет.",
     "live.generate_same": "Продолжения совпадают токен в токен.",
-    "live.generate_differ": (
-        "Продолжения расходятся на токене {position}; доля токенов, у которых есть пара на другой "
-        "стороне: {shared}; остальные отмечены."
-    ),
-    "live.generate_differ_so_far": "Пока что продолжения расходятся на токене {position}; отличия отмечены.",
     "live.latency_column.predicted": "Прогноз roofline (мс)",
     "live.latency_column.ratio": "Измерено ÷ прогноз",
     "live.latency_legend_measured": "измерено",
     "live.latency_legend_predicted": "прогноз (roofline)",
     "live.latency_hover_predicted": "{model}, прогноз",
-    "live.latency_faster_prefill": "Меньше, и здесь быстрее при обработке промпта, но не при генерации",
-    "live.latency_faster_decode": "Меньше, и здесь быстрее при генерации, но не при обработке промпта",
-    "live.latency_not_smaller": "При этих настройках не меньше",
-    "live.latency_summary": (
-        "{verdict}: генерация занимает {decode} мс на токен против {decode_dense} мс без сжатия, "
-        "обработка промпта ({tokens} токенов) — {prefill} мс против {prefill_dense} мс (потоков: "
-        "{threads}, {device})."
-    ),
-    "live.latency_roofline": (
-        "При измеренных здесь {gflops} GFLOP/s и {bandwidth} GB/s одни линейные слои заняли бы {decode} "
-        "мс на токен (без сжатия {decode_dense}) и {prefill} мс на промпт (без сжатия {prefill_dense}). "
-        "Генерация дольше этого в {decode_ratio} раза (без сжатия в {decode_dense_ratio}), обработка "
-        "промпта — в {prefill_ratio} раза (без сжатия в {prefill_dense_ratio})."
-    ),
     "live.latency_rest": (
         "Остальное уходит на внимание, нормализации, активации и накладные расходы множества мелких вызовов."
     ),
-    "live.latency_below": "Быстрее прогноза — значит, веса читались из кэша, который быстрее памяти.",
-    "live.latency_execution": "Как считают слои: {execution}.",
-    "live.latency_slower": "Меньше, но здесь не быстрее",
-    "live.latency_faster": "Меньше, и здесь быстрее",
     "spectrum.summary": (
         "При удалении {removed} весов слой {site} сохраняет ранг {rank} из {full} (эффективный ранг "
         "{effective}) и теряет {lost} энергии выхода; при ранге выше {break_even} два множителя больше "
@@ -574,4 +550,29 @@ RUSSIAN: Mapping[str, str] = {
         "Слой {site} остаётся здесь без сжатия (эффективный ранг {effective}); два множителя экономят "
         "место только до ранга {break_even} из {full}."
     ),
+    "live.generate_differ": (
+        "Продолжения расходятся на токене {position}; доля токенов, у которых есть пара на другой "
+        "стороне, — {shared}; токены без пары выделены."
+    ),
+    "live.generate_differ_so_far": "Пока продолжения расходятся на токене {position}; различия выделены.",
+    "live.latency_slower": "Меньше, но здесь не быстрее",
+    "live.latency_faster": "Меньше и здесь быстрее",
+    "live.latency_faster_prefill": "Меньше; здесь быстрее обработка промпта, но не генерация",
+    "live.latency_faster_decode": "Меньше; здесь быстрее генерация, но не обработка промпта",
+    "live.latency_not_smaller": "При этой настройке модель не меньше",
+    "live.latency_summary": (
+        "{verdict}: генерация занимает {decode} мс на токен против {decode_dense} мс без сжатия, "
+        "обработка промпта (токенов: {tokens}) — {prefill} мс против {prefill_dense} мс (потоков: "
+        "{threads}, {device})."
+    ),
+    "live.latency_roofline": (
+        "При измеренных здесь {gflops} Гфлопс и {bandwidth} ГБ/с одни только линейные слои заняли бы "
+        "{decode} мс на токен (без сжатия {decode_dense}) и {prefill} мс на обработку промпта (без "
+        "сжатия {prefill_dense}). Отношение измеренной задержки к этой оценке: генерация {decode_ratio} "
+        "(без сжатия {decode_dense_ratio}), обработка промпта {prefill_ratio} (без сжатия "
+        "{prefill_dense_ratio})."
+    ),
+    "live.latency_below": "Быстрее прогноза — значит, веса читались из кэша процессора, который быстрее памяти.",
+    "live.latency_execution": "Как вычисляются слои: {execution}.",
+    "progress.left": "{message} · на этот шаг осталось {left}",
 }
