@@ -22,12 +22,14 @@ def path_of(language: str) -> str:
 def preferred(accept: str) -> str:
     """The first language of an ``Accept-Language`` header, by its weights, that there is a page in."""
     weighted = []
-    for place, part in enumerate(accept.split(",")):
-        name, _, weight = part.partition(";q=")
+    for place, part in enumerate(accept.lower().split(",")):
+        name, _, weight = "".join(part.split()).partition(";q=")
         try:
-            weighted.append((-float(weight or 1), place, name.strip().lower().split("-")[0]))
+            share = float(weight or 1)
         except ValueError:
             continue
+        if 0 < share <= 1:  # a weight of 0 says: not this one
+            weighted.append((-share, place, name.split("-")[0]))
     return next((name for _, _, name in sorted(weighted) if name in LANGUAGES), DEFAULT)
 
 
