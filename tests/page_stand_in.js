@@ -17,6 +17,10 @@ class Element {
 }
 
 const downloads = [], picked = [], timers = new Map(), listeners = {};
+const labels = (job.labels ?? []).map((attributes) => ({
+  getAttribute: (name) => attributes[name] ?? null,
+  setAttribute: (name, text) => { attributes[name] = text; },
+}));
 let slider = null, address = null, ticks = 0;
 class Watcher { observe() {} }
 Object.assign(globalThis, {
@@ -26,6 +30,10 @@ Object.assign(globalThis, {
     createElement: (tag) => new Element(tag),
     createTextNode: (text) => text,
     querySelector: (selector) => selector.startsWith('#ratio') ? slider : null,
+    querySelectorAll: (selector) => {
+      const [, name, start] = selector.match(/^\[([a-z-]+)\^="(.*)"\]$/);
+      return labels.filter((label) => label.getAttribute(name)?.startsWith(start));
+    },
     addEventListener: (kind, heard) => { (listeners[kind] ??= []).push(heard); },
   },
   location: {search: job.search, pathname: '/', assign: (url) => { address = url; }},
@@ -96,4 +104,4 @@ for (const [verb, value] of job.steps) {
   answers.push(shown());
 }
 const written = job.written.map(([kind, value]) => explorer.write(kind, value));
-process.stdout.write(JSON.stringify({answers, rendered: job.tables.map(rendered), written}));
+process.stdout.write(JSON.stringify({answers, rendered: job.tables.map(rendered), written, labels: job.labels}));

@@ -41,7 +41,7 @@ from views.address import Address, read_address
 from views.figures import budget, forecast, heatmap, spectrum
 from views.live_chart import figure_value
 from views.scripts import NAMES, STATIC
-from views.slider_data import CARD_PARTS, CARDS, KINDS, PERPLEXITY_CARDS, SENTENCES, UNITS, slider_value
+from views.slider_data import BUILTIN, CARD_PARTS, CARDS, KINDS, PERPLEXITY_CARDS, SENTENCES, UNITS, slider_value
 from views.texts import LANGUAGES, TABLES, Words, words
 from views.widgets import Table, table_value
 
@@ -233,6 +233,7 @@ def test_the_value_holds_what_the_scripts_read() -> None:
             assert position.keys() == POSITION | {"most_site", "bars"}
     absent = json.loads(value_of(None))
     assert absent.keys() == {"language", "group", "none", "model", "kinds", "slider", "methods", "policies"} | {
+        "builtin",
         "forecasts",
         "no_forecast",
         "sentences",
@@ -337,14 +338,17 @@ def test_the_heatmap_and_the_budget_are_said_in_a_sentence() -> None:
 def test_the_site_is_said_in_a_sentence() -> None:
     answer = after(("set", {"policy": "uniform", "ratio": "0.5"}), figures=figures(DOWN))
     losses = {row.rank: row.lost_energy for row in lost_energies(ANALYSIS, DOWN)}
+    effective = WORDS.number(ANALYSIS.spectrum_of(DOWN.name).effective_rank)
     assert answer.said["spectrum"] == (
-        f"At 50% removed, {DOWN.name} keeps rank 21 of 64 and loses {WORDS.percent(losses[21], 2)} of its output "
-        "energy; above rank 42 two factors are larger than the weight itself."
+        f"At 50% removed, {DOWN.name} keeps rank 21 of 64 (effective rank {effective}) and loses "
+        f"{WORDS.percent(losses[21], 2)} of its output energy; above rank 42 two factors are larger than the weight "
+        "itself."
     )
     assert answer.code == [DOWN.name], "names of sites are code"
     dense = after(("set", {"ratio": "0"}), figures=figures(DOWN))
     assert dense.said["spectrum"] == (
-        f"{DOWN.name} stays dense here; two factors would save storage only up to rank 42 of 64."
+        f"{DOWN.name} stays dense here (effective rank {effective}); two factors would save storage only up to rank 42 "
+        "of 64."
     )
 
 
@@ -591,6 +595,23 @@ def test_tables_of_another_model_keep_the_site_only_if_they_have_it() -> None:
     assert after(("set", {"site": Q1.name}), ("read", value_of(other))).state["site"] == f"other.{Q.name}"
     gone = after(("read", value_of(None)))
     assert (gone.said["meaning"], gone.said["heatmap"], gone.cards_hidden) == ("", "", True)
+
+
+def test_what_gradio_says_in_english_is_said_in_the_language_of_the_page() -> None:
+    labels = [
+        {"aria-label": "range slider for 0.2", "title": "Reset to default value"},
+        {"aria-label": "Arrange"},
+        {"title": None},
+    ]
+    made = job([("start", value_of(VIEW, "ru")), ("read", value_of(PINNED, "ru"))], labels=labels)
+    russian: Words = words("ru")
+    assert made.labels == [
+        {"aria-label": f"{russian('builtin.range')} 0.2", "title": russian("builtin.reset")},
+        {"aria-label": "Arrange"},
+        {"title": None},
+    ]
+    assert job([("start", value_of(VIEW))], labels=labels).labels == labels
+    assert {key: WORDS(key) for key in BUILTIN} == BUILTIN, "nothing is replaced where the page is English"
 
 
 # --- tables ---
