@@ -83,11 +83,18 @@ def test_a_ratio_where_no_slider_can_stand_is_left_out_and_named(said: str) -> N
         ("pins", "a=0.1,b"),
         ("pins", "a=nan"),
         ("pins", "=0.1"),
+        ("pins", "*[`<img src=//elsewhere/x.png>j]=0.1"),
+        ("pins", "a=0,**loud** [text](x)=0.1"),
     ],
 )
 def test_what_is_not_known_is_left_out_and_named(key: str, value: str) -> None:
     address = read_address({"ratio": "0.2", key: value})
     assert address == Address(removed_fraction=0.2, ignored=(key,)) and not address.is_empty
+
+
+def test_patterns_may_be_all_that_patterns_are() -> None:
+    address = read_address({"pins": "model.layers.[0-9].*_proj=0.1,h.?.attn=0,[!a]b-c=0.95"})
+    assert [pattern for pattern, _ in address.pins] == ["model.layers.[0-9].*_proj", "h.?.attn", "[!a]b-c"]
 
 
 def test_a_site_or_a_model_can_only_be_known_to_the_engine() -> None:

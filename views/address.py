@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from views import engine
 
 MAX_LENGTH = 2000
 """Characters of a single value; nothing the page writes is longer but the pins, which are read up to here."""
+PATTERN = re.compile(r"[\w.*?!\[\]-]+")
+"""A pattern of site names: it is shown again as Markdown, and a link is written by anybody."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ def read_address(query: Mapping[str, str]) -> Address:
         try:
             pins = parse_pins(said)
         except UserError:
+            ignored.append("pins")
+        if not all(PATTERN.fullmatch(pattern) for pattern, _ in pins):
+            pins = ()
             ignored.append("pins")
     return Address(
         model_id=text("model") or None,
