@@ -6,7 +6,7 @@ import pytest
 
 from compression.slider import SLIDER
 from views import engine
-from views.address import MAX_LENGTH, Address, read_address
+from views.address import MAX_LENGTH, MAX_PINS, Address, read_address
 
 
 @pytest.fixture(autouse=True)
@@ -109,5 +109,6 @@ def test_a_value_that_is_too_long_is_left_out_and_named(key: str) -> None:
     assert address.ignored == (key,)
     others = read_address({name: value for name, value in GOOD.items() if name != key})
     assert address == Address(**(vars(others) | {"ignored": (key,)}))
-    longest = ",".join(["a=0.1"] * (MAX_LENGTH // 6))
-    assert len(read_address({"pins": longest}).pins) == MAX_LENGTH // 6
+    longest = ",".join(["a=0.1"] * MAX_PINS)
+    assert len(read_address({"pins": longest}).pins) == MAX_PINS
+    assert read_address({"pins": f"{longest},b=0.1"}) == Address(ignored=("pins",))

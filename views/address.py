@@ -10,7 +10,9 @@ from compression.errors import UserError
 from compression.recipe import Pins, parse_pins
 from views import engine
 
-MAX_LENGTH = 2000
+MAX_PINS = 64
+"""Of a link; each of them costs time at every position of the slider."""
+MAX_LENGTH = 4000
 """Characters of a single value; nothing the page writes is longer but the pins, which are read up to here."""
 PATTERN = re.compile(r"[\w.*?!\[\]-]+")
 """A pattern of site names: it is shown again as Markdown, and a link is written by anybody."""
@@ -69,7 +71,7 @@ def read_address(query: Mapping[str, str]) -> Address:
             pins = parse_pins(said)
         except UserError:
             ignored.append("pins")
-        if not all(PATTERN.fullmatch(pattern) for pattern, _ in pins):
+        if len(pins) > MAX_PINS or not all(PATTERN.fullmatch(pattern) for pattern, _ in pins):
             pins = ()
             ignored.append("pins")
     return Address(

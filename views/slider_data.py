@@ -82,6 +82,8 @@ CARDS = ("removed", "size", "bits", "factor", "flops")
 PERPLEXITY_CARDS = ("predicted", "measured", "none")
 CARD_PARTS = ("", "_value", "_detail")
 
+NARROW = 65536
+"""So many different sizes have places of 16 bits."""
 SPREAD = 0.5
 """Share by which the colour axis of the difference reaches to both sides of the uniform share."""
 
@@ -160,7 +162,8 @@ def _view(view: SliderView, words: Words) -> dict[str, Any]:
         "places": [[model.blocks.index(s.block), model.projections.index(s.projection)] for s in model.sites],
         "shapes": [words.shape((site.out_features, site.in_features)) for site in model.sites],
         "sizes": [[s.removed_fraction, s.rank, s.num_atoms, s.nonzeros_per_column] for s in view.sizes],
-        "tables": {table.policy: _table(table) for table in view.tables},
+        "wide": len(view.sizes) > NARROW,
+        "tables": {table.policy: _table(table, "I" if len(view.sizes) > NARROW else "H") for table in view.tables},
         "pin_text": pin_text(pins),
         "pinned": list(view.pinned_sites),
         "constants": {
@@ -185,9 +188,9 @@ def _view(view: SliderView, words: Words) -> dict[str, Any]:
     }
 
 
-def _table(table: SliderTable) -> dict[str, Any]:
+def _table(table: SliderTable, code: str) -> dict[str, Any]:
     count = max(len(position.sizes) for position in table.positions if position is not None)
-    cells = array("H")
+    cells = array(code)
     for position in table.positions:
         cells.extend((0,) * count if position is None else position.sizes)
     return {

@@ -22,7 +22,7 @@ window.explorer = (() => {
     state.model = data.model;
     for (const table of Object.values(data.tables || {})) {
       const bytes = Uint8Array.from(atob(table.cells), (letter) => letter.charCodeAt(0));
-      table.cells = new Uint16Array(bytes.buffer);
+      table.cells = new (data.wide ? Uint32Array : Uint16Array)(bytes.buffer);
     }
     relabel();
     if (data.sites && !data.sites.includes(state.site)) state.site = data.sites[0];
