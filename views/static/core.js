@@ -45,8 +45,15 @@ window.explorer = (() => {
     relabelling = setTimeout(() => { relabelling = 0; relabel(); }, 300);
   }).observe(document.documentElement, {childList: true, subtree: true});
 
+  const formats = new Map();
+  /** Making a format takes longer than using it some hundred times. */
+  function format(options) {
+    const key = data.language + JSON.stringify(options);
+    if (!formats.has(key)) formats.set(key, new Intl.NumberFormat(data.language, options));
+    return formats.get(key);
+  }
   function formatted(value, options) {
-    const parts = new Intl.NumberFormat(data.language, options).formatToParts(value);
+    const parts = format(options).formatToParts(value);
     return parts.map((part) => part.type === 'group' || part.type === 'literal' ? data.group : part.value).join('');
   }
   const digits = (count) => ({minimumFractionDigits: count, maximumFractionDigits: count});

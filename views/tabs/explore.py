@@ -345,7 +345,8 @@ def _wire_sites(context: Context, controls: Controls, pictures: Pictures) -> Non
             return [gr.skip() for _ in [controls.site, *pictures.spec.outputs]]
         return [picked, *opened(model_id, picked)]
 
-    quiet: dict[str, Any] = {**QUIET, "trigger_mode": "always_last", "concurrency_limit": 4}
+    # Past the queue: the answer is made in milliseconds, and somebody has just clicked.
+    quiet: dict[str, Any] = {**QUIET, "trigger_mode": "always_last", "queue": False}
     controls.site.input(opened, [context.model_id, controls.site], pictures.spec.outputs, **quiet)
     pictures.heat.chart.click(pick, context.model_id, [controls.site, *pictures.spec.outputs], **quiet)
 
