@@ -230,7 +230,8 @@ def _difference_axis(share: float, words: Words) -> dict[str, Any]:
         "range": [round(share - SPREAD, 2), round(share + SPREAD, 2)],
         "ticks": [round(share + step, 3) for step in steps],
         "texts": [
-            words("heatmap.points", value=f"{100 * step:+.0f}") if step else words("heatmap.same") for step in steps
+            words("heatmap.points", value=f"{100 * step:+.0f}".replace("-", "−")) if step else words("heatmap.same")
+            for step in steps
         ],
     }
 

@@ -276,9 +276,23 @@ def test_perplexity_of_my_text_streams_and_ends_with_a_number(open_page: OpenPag
     expect(page.locator("#perplexity-status")).to_contain_text("Both answers came from the cache", timeout=3000)
 
 
+def test_the_next_visitor_is_answered_in_russian_from_the_cache(open_page: OpenPage, screenshots: Path) -> None:
+    from playwright.sync_api import expect
+
+    page = open_page(390, "dark", "ru-RU")
+    page.locator("#heatmap [data-drawn]").wait_for()
+    page.get_by_role("tab", name="Проверка").click()
+    choose_svd_llm(page)
+    page.get_by_role("button", name="Измерить перплексию").click()
+    expect(page.locator("#perplexity-status")).to_contain_text("Оба ответа взяты из кэша", timeout=LIVE_TIMEOUT)
+    expect(page.locator("#live-perplexity-summary")).to_contain_text(re.compile(r"без сжатия — \d+,\d"))
+    page.locator("#live-perplexity [data-drawn]").wait_for()
+    page.screenshot(path=screenshots / "measured-ru-dark-390.png", full_page=True)
+
+
 def choose_svd_llm(page: Page) -> None:
     """The method that is quick to prepare (the journey before has prepared it)."""
-    page.get_by_role("combobox", name="Method").or_(page.get_by_label("Method", exact=True)).first.click()
+    page.locator("#live-method input").click()
     page.get_by_role("option", name="SVD-LLM").click()
 
 
@@ -380,7 +394,7 @@ def test_another_model_empties_what_was_measured_on_the_first(open_page: OpenPag
     expect(page.locator("#runs")).not_to_contain_text("COMPOT")
     for chart in TABS["Compare"]:
         expect(page.locator(f"#{chart} [data-drawn]")).to_have_count(0)
-    open_tab(page, "Explore")
+    page.get_by_role("tab", name="Explore").click()
     model.fill("smollm2-135m-q4")
     model.press("Enter")
     expect(page.locator("#heatmap-summary")).to_contain_text("210")
