@@ -291,9 +291,11 @@ def test_the_next_visitor_is_answered_in_russian_from_the_cache(open_page: OpenP
 
 
 def choose_svd_llm(page: Page) -> None:
-    """The method that is quick to prepare (the journey before has prepared it)."""
+    """The method and the policy that are quick to prepare (the journey before has prepared them): no gradients."""
     page.locator("#live-method input").click()
     page.get_by_role("option", name="SVD-LLM").click()
+    page.locator("#live-policy input").click()
+    page.get_by_role("option").first.click()
 
 
 def test_cancelling_a_comparison_frees_the_slot_for_a_completion(open_page: OpenPage) -> None:
@@ -343,6 +345,7 @@ def test_every_method_is_compared_live(open_page: OpenPage) -> None:
     page = open_page()
     open_tab(page, "Compare")
     page.locator("#compare-ratio input[type=range]").fill("0.9")
+    choose(page, "compare-policy", "uniform")
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.locator("#compare-status")).to_contain_text("All chosen methods are measured", timeout=LIVE_TIMEOUT)
     rows = page.locator("#runs tbody tr")
