@@ -499,7 +499,7 @@ def test_the_difference_from_uniform_has_its_middle_at_the_uniform_share() -> No
     assert cells["colorscale"] == figure["layout"]["meta"]["diverging"]
     bar = cells["colorbar"]
     assert bar["tickvals"] == [-0.2, 0.05, 0.3, 0.55, 0.8]
-    assert bar["ticktext"] == ["-50 points", "-25 points", "as uniform", "+25 points", "+50 points"]
+    assert bar["ticktext"] == ["−50 points", "−25 points", "as uniform", "+25 points", "+50 points"]
     assert bar["title"]["text"] == "difference from uniform"
     assert cells["text"][0][0].endswith("<br>uniform: 30%")
 
