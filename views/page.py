@@ -93,7 +93,7 @@ def launch_options() -> dict[str, Any]:
         "footer_links": [],
         "allowed_paths": [],
         # The tables travel as text of some hundred kilobytes, which shrink to a fifth. Streams are left alone.
-        "app_kwargs": {"middleware": [Middleware(LanguageRedirect), Middleware(GZipMiddleware, compresslevel=5)]},
+        "app_kwargs": {"middleware": [Middleware(LanguageRedirect), Middleware(GZipMiddleware, compresslevel=1)]},
     }
 
 
