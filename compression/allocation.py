@@ -228,6 +228,12 @@ def feasible_fractions(sites: tuple[LinearSite, ...], held: dict[str, float]) ->
     return gone / total, (gone + MAX_REMOVED_FRACTION * room) / total
 
 
+def is_between(removed_fraction: float, limits: tuple[float, float]) -> bool:
+    """Whether a target lies within what `feasible_fractions` gives, up to the fourth digit."""
+    smallest, largest = limits
+    return smallest - 1e-4 <= removed_fraction <= largest + 1e-4
+
+
 def feasible_pin(
     sites: tuple[LinearSite, ...], pins: Pins, pattern: str, removed_fraction: float
 ) -> tuple[float, float]:
@@ -278,7 +284,7 @@ def allocate(
     left = target * total - gone
     room = sum(site.num_weights for site in free)
     smallest, largest = feasible_fractions(sites, held)
-    if not smallest - 1e-4 <= target <= largest + 1e-4:
+    if not is_between(target, (smallest, largest)):
         feasible = f"{smallest:.4f} and nothing else"
         if room:
             feasible = f"from {math.ceil(smallest * 1e4) / 1e4:.4f} to {math.floor(largest * 1e4) / 1e4:.4f}"
@@ -301,10 +307,10 @@ Table = tuple[tuple[float, ...] | None, ...]
 
 def tabulate(policy: str, sites: tuple[LinearSite, ...], evidence: Evidence, pins: Pins = ()) -> Table:
     """`allocate` at every slider position, to four digits."""
-    smallest, largest = feasible_fractions(sites, pinned_fractions(sites, pins))
+    limits = feasible_fractions(sites, pinned_fractions(sites, pins))
     return tuple(
         tuple(round(f, 4) for f in allocate(policy, sites, evidence, target, pins=pins).removed_fractions.values())
-        if smallest - 1e-4 <= target <= largest + 1e-4
+        if is_between(target, limits)
         else None
         for target in SLIDER
     )

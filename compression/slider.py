@@ -13,12 +13,14 @@ from functools import lru_cache
 
 from compression import accounting
 from compression.allocation import (
+    POLICIES,
     SLIDER,
     Evidence,
     Table,
     allocate,
     feasible_fractions,
     feasible_pin,
+    is_between,
     pinned_fractions,
     tabulate,
 )
@@ -158,8 +160,8 @@ def check_pin(model: ModelInfo, others: Pins, pin: tuple[str, float], removed_fr
         UserError: naming the smallest and the largest value the new pin could have.
     """
     pattern, value = pin
-    smallest, largest = feasible_fractions(model.sites, pinned_fractions(model.sites, (*others, pin)))
-    if smallest - 1e-4 <= removed_fraction <= largest + 1e-4:
+    limits = feasible_fractions(model.sites, pinned_fractions(model.sites, (*others, pin)))
+    if is_between(removed_fraction, limits):
         return
     low, high = feasible_pin(model.sites, others, pattern, removed_fraction)
     if low > high + 1e-9:
@@ -206,7 +208,7 @@ def pinned_view(
     tables = {
         name: (tabulate(name, sites, evidence, pins), smallest, largest)
         for name in analysis.allocations
-        if name != "fisher" or evidence.curves is not None
+        if evidence.curves is not None or not POLICIES[name].uses_curves
     }
     view = _view(analysis.model, tables, pins, comparison)
     return replace(view, pinned_sites=tuple(i for i, site in enumerate(sites) if site.name in held))
