@@ -148,6 +148,7 @@ class Calibration:
         fingerprint: content key of weights, tokens and code version.
         seconds: time the passes took.
         reused: whether it was read from the cache.
+        magnitudes: input group → (m,), float32, sum of |x| over positions; may read from disk.
     """
 
     grams: Mapping[str, Tensor]
@@ -155,10 +156,13 @@ class Calibration:
     fingerprint: str
     seconds: float
     reused: bool = False
+    magnitudes: Mapping[str, Tensor] = field(default_factory=dict)
 
     def statistics(self, input_group: str) -> SiteStatistics:
         """What a method may use for the sites of one input group."""
-        return SiteStatistics(self.grams[input_group], self.num_positions[input_group])
+        positions = self.num_positions[input_group]
+        magnitude = self.magnitudes[input_group] / positions if input_group in self.magnitudes else None
+        return SiteStatistics(self.grams[input_group], positions, mean_magnitude=magnitude)
 
 
 @dataclass(frozen=True)
@@ -173,6 +177,8 @@ class Gradients:
         fingerprint: content key of weights, tokens and code version.
         seconds: time the passes took.
         reused: whether it was read from the cache.
+        row_fishers: site name → (m,), float32: the empirical Fisher information of the weights, ``Σ (∂L/∂A_ij)²`` over
+            sequences and outputs j, for each input i; may read from disk.
     """
 
     output_grams: Mapping[str, Tensor]
@@ -180,6 +186,7 @@ class Gradients:
     fingerprint: str
     seconds: float
     reused: bool = False
+    row_fishers: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -191,19 +198,28 @@ class SiteStatistics:
         num_tokens: positions behind it, N_G.
         output_gram: H, (n, n) or its diagonal (n,); None where no gradients were taken.
         num_scored: scored tokens behind it, N_H.
+        mean_magnitude: E|x| of each input, (m,).
+        row_fisher: empirical Fisher information of the weights, summed over each input's outputs, (m,).
     """
 
     gram: Tensor
     num_tokens: int
     output_gram: Tensor | None = None
     num_scored: int = 0
+    mean_magnitude: Tensor | None = None
+    row_fisher: Tensor | None = None
     _factors: dict[float, Whitening] = field(default_factory=dict, repr=False, compare=False)
 
     def with_outputs(self, gradients: Gradients | None, site: str) -> SiteStatistics:
         """The same input side with the output side of one site."""
         if gradients is None:
             return self
-        return replace(self, output_gram=gradients.output_grams[site], num_scored=gradients.num_scored)
+        return replace(
+            self,
+            output_gram=gradients.output_grams[site],
+            num_scored=gradients.num_scored,
+            row_fisher=gradients.row_fishers.get(site),
+        )
 
     def whitening(self, damping_fraction: float = INITIAL_DAMPING) -> Whitening:
         """Damped Cholesky factor of G."""
@@ -233,8 +249,9 @@ def collect(
     sequences: Tensor,
     fingerprint: str = "",
     grams: MutableMapping[str, Tensor] | None = None,
+    magnitudes: MutableMapping[str, Tensor] | None = None,
 ) -> Generator[Progress, None, Calibration]:
-    """Run the blocks over the sequences (no head) and sum up one Gram matrix for each input group, block by block.
+    """Run the blocks over the sequences (no head) and sum up what each input group reads, block by block.
 
     Sums are kept in float32 on the device of the model.
 
@@ -244,9 +261,11 @@ def collect(
         sequences: token ids, (num_sequences, sequence_length).
         fingerprint: content key to carry along.
         grams: where the matrices go; a dictionary by default.
+        magnitudes: where the sums of magnitudes go; a dictionary by default.
     """
     started = time.perf_counter()
     stored: MutableMapping[str, Tensor] = {} if grams is None else grams
+    summed: MutableMapping[str, Tensor] = {} if magnitudes is None else magnitudes
     positions: dict[str, int] = {}
     stream = BlockStream(model, sequences)
     yield from stream.start()
@@ -256,18 +275,20 @@ def collect(
             stream.run(index)
         for group, gram in sums.grams.items():
             stored[group] = gram
+            summed[group] = sums.magnitudes[group]
             positions[group] = sums.positions[group]
         yield Progress("calibrate", index + 1, len(stream.blocks), f"calibration: block {index + 1}")
-    return Calibration(stored, positions, fingerprint, time.perf_counter() - started)
+    return Calibration(stored, positions, fingerprint, time.perf_counter() - started, magnitudes=summed)
 
 
 class InputSums:
-    """Running Gram matrices of the inputs of some sites, one for each input group."""
+    """Running Gram matrices and sums of magnitudes of the inputs of some sites, one for each input group."""
 
     def __init__(self, sites: list[LinearSite]) -> None:
         """Start with nothing seen."""
         self._first_of_group = {site.input_group: site for site in reversed(sites)}
         self.grams: dict[str, Tensor] = {}
+        self.magnitudes: dict[str, Tensor] = {}
         self.positions: dict[str, int] = {}
 
     @contextmanager
@@ -281,8 +302,10 @@ class InputSums:
         self.positions[group] = self.positions.get(group, 0) + len(rows)
         if group in self.grams:
             self.grams[group].addmm_(rows.T, rows)
+            self.magnitudes[group] += rows.abs().sum(0)
         else:
             self.grams[group] = rows.T @ rows
+            self.magnitudes[group] = rows.abs().sum(0)
 
 
 class BlockStream:
@@ -324,8 +347,11 @@ def collect_gradients(
     sequences: Tensor,
     fingerprint: str = "",
     output_grams: MutableMapping[str, Tensor] | None = None,
+    row_fishers: MutableMapping[str, Tensor] | None = None,
 ) -> Generator[Progress, None, Gradients]:
     """One forward and one backward pass that sum up the Gram matrix of every site's output gradients.
+
+    And, beside it, the squares of its weight gradients, sequence by sequence.
 
     Args:
         model: dense model.
@@ -333,11 +359,13 @@ def collect_gradients(
         sequences: token ids, (num_sequences, sequence_length); every token but the first of a sequence is scored.
         fingerprint: content key to carry along.
         output_grams: where the matrices go; a dictionary by default.
+        row_fishers: where the sums of squared weight gradients go; a dictionary by default.
 
     Source: the Kronecker factors of K-FAC (1503.05671) with true labels (the empirical Fisher); streaming is ours.
     """
     started = time.perf_counter()
     stored: MutableMapping[str, Tensor] = {} if output_grams is None else output_grams
+    fishers: MutableMapping[str, Tensor] = {} if row_fishers is None else row_fishers
     stream = BlockStream(model, sequences)
     yield from stream.start()
     depth = len(stream.blocks)
@@ -352,7 +380,9 @@ def collect_gradients(
     ]
     for index in reversed(range(depth)):
         sums: dict[str, Tensor] = {}
-        with _observed_output_gradients(model, [site for site in sites if site.block == index], sums):
+        squares: dict[str, Tensor] = {}
+        members = [site for site in sites if site.block == index]
+        with _observed_output_gradients(model, members, sequences.shape[1], sums, squares):
             for batch, calls in enumerate(stream.calls):
                 with torch.enable_grad():
                     entering = before[index][batch].detach().requires_grad_()
@@ -362,9 +392,10 @@ def collect_gradients(
         before.pop()
         for name, gram in sums.items():
             stored[name] = gram
+            fishers[name] = squares[name]
         yield Progress("gradients", 2 * depth - index, 2 * depth, f"gradients: backward, block {index + 1}")
     scored = sequences.shape[0] * (sequences.shape[1] - 1)
-    return Gradients(stored, scored, fingerprint, time.perf_counter() - started)
+    return Gradients(stored, scored, fingerprint, time.perf_counter() - started, row_fishers=fishers)
 
 
 def _loss_gradient(model: PreTrainedModel, batch: Tensor, hidden: Tensor) -> Tensor:
@@ -379,17 +410,32 @@ def _loss_gradient(model: PreTrainedModel, batch: Tensor, hidden: Tensor) -> Ten
 
 
 @contextmanager
-def _observed_output_gradients(model: nn.Module, sites: list[LinearSite], sums: dict[str, Tensor]) -> Iterator[None]:
-    """Sum up ``g gᵀ`` (or g² above `MAX_FULL_OUTPUT`) of every site's output while gradients flow."""
+def _observed_output_gradients(
+    model: nn.Module, sites: list[LinearSite], length: int, sums: dict[str, Tensor], squares: dict[str, Tensor]
+) -> Iterator[None]:
+    """While gradients flow, sum up for every site its outputs' ``g gᵀ`` and its weights' squared gradients.
+
+    Args:
+        model: the model.
+        sites: which sites.
+        length: tokens a sequence.
+        sums: gets g gᵀ, (n, n), or g² above `MAX_FULL_OUTPUT`, (n,).
+        squares: gets for each input the squares of ``Xᵀ G`` of every sequence, summed over outputs, (m,).
+    """
 
     def hook_for(site: LinearSite) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
-        def add(gradient: Tensor) -> None:
-            rows = gradient.reshape(-1, gradient.shape[-1]).float()
-            full = site.out_features <= MAX_FULL_OUTPUT
-            product = rows.T @ rows if full else rows.square().sum(0)
-            sums[site.name] = sums[site.name].add_(product) if site.name in sums else product
+        def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
+            # By sequence: OPT's feed-forward layers see the positions of all sequences in one row after another.
+            entering = inputs[0].detach().float().reshape(-1, length, site.in_features)
 
-        def hook(_module: nn.Module, _inputs: tuple[Any, ...], output: Tensor) -> None:
+            def add(gradient: Tensor) -> None:
+                gradient = gradient.detach().float().reshape(-1, length, site.out_features)
+                rows = gradient.flatten(0, 1)
+                product = rows.T @ rows if site.out_features <= MAX_FULL_OUTPUT else rows.square().sum(0)
+                sums[site.name] = sums[site.name].add_(product) if site.name in sums else product
+                square = torch.bmm(entering.transpose(1, 2), gradient).square_().sum((0, 2))
+                squares[site.name] = squares[site.name].add_(square) if site.name in squares else square
+
             output.register_hook(add)
 
         return hook

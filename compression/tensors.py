@@ -18,9 +18,14 @@ SUFFIX = ".safetensors"
 class TensorFolder(MutableMapping[str, Tensor]):
     """A mapping from names to tensors, kept in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use an existing folder."""
-        self._folder = folder
+    def __init__(self, folder: Path, part: str = "") -> None:
+        """Use an existing folder, or the part of it that has a name; it is made where it does not exist.
+
+        Parts of a folder belong together: a damaged tensor in one of them removes them all.
+        """
+        self._whole = folder
+        self._folder = folder / part
+        self._folder.mkdir(exist_ok=True)
 
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}{SUFFIX}"
@@ -29,14 +34,14 @@ class TensorFolder(MutableMapping[str, Tensor]):
         """Read a tensor.
 
         Raises:
-            UserError: if it cannot be read; the folder, being of no use any more, is removed.
+            UserError: if it cannot be read; the whole folder, being of no use any more, is removed.
         """
         try:
             return load_file(self._file(name))["tensor"]
         except (OSError, SafetensorError) as error:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            shutil.rmtree(self._whole, ignore_errors=True)
             raise UserError(
-                f"The cached statistics in {self._folder} were damaged ({name}); they have been removed: run it again."
+                f"The cached statistics in {self._whole} were damaged ({name}); they have been removed: run it again."
             ) from error
 
     def __setitem__(self, name: str, tensor: Tensor) -> None:

@@ -90,6 +90,8 @@ class DenseModel:
 
 
 META_FILE = "meta.json"
+MAGNITUDES = "magnitudes"
+ROW_FISHERS = "row-fishers"
 
 
 @dataclass(frozen=True)
@@ -225,11 +227,19 @@ class Workbench:
         if meta is None:
             sequences = (yield from self._split(dense, recipe)).inputs
             with store.atomic_directory(folder) as temporary:
-                made = yield from collect(dense.loaded.model, dense.sites, sequences, key, TensorFolder(temporary))
+                made = yield from collect(
+                    dense.loaded.model,
+                    dense.sites,
+                    sequences,
+                    key,
+                    TensorFolder(temporary),
+                    TensorFolder(temporary, MAGNITUDES),
+                )
                 meta = StatisticsMeta(made.num_positions, made.seconds)
                 store.write_json(temporary / META_FILE, meta)
             store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
-        return Calibration(TensorFolder(folder), meta.counts, key, meta.seconds, reused), settings
+        magnitudes = TensorFolder(folder, MAGNITUDES)
+        return Calibration(TensorFolder(folder), meta.counts, key, meta.seconds, reused, magnitudes), settings
 
     def _differentiate(self, dense: DenseModel, recipe: Recipe) -> Steps[Gradients]:
         """Output-gradient statistics, made once for a model and a text."""
@@ -244,12 +254,18 @@ class Workbench:
                 raise (yield from self._too_short("gradients", dense, recipe))
             with store.atomic_directory(folder) as temporary:
                 made = yield from collect_gradients(
-                    dense.loaded.model, dense.sites, sequences, key, TensorFolder(temporary)
+                    dense.loaded.model,
+                    dense.sites,
+                    sequences,
+                    key,
+                    TensorFolder(temporary),
+                    TensorFolder(temporary, ROW_FISHERS),
                 )
                 meta = StatisticsMeta({"scored": made.num_scored}, made.seconds)
                 store.write_json(temporary / META_FILE, meta)
             store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
-        return Gradients(TensorFolder(folder), meta.counts["scored"], key, meta.seconds, reused)
+        fishers = TensorFolder(folder, ROW_FISHERS)
+        return Gradients(TensorFolder(folder), meta.counts["scored"], key, meta.seconds, reused, fishers)
 
     def _error_curves(self, dense: DenseModel, recipe: Recipe) -> Steps[LossCurves]:
         """Error curves of the recipe's method, or of `CURVE_METHOD` where it names none."""

@@ -7,6 +7,7 @@ import pytest
 import reference
 import torch
 from torch.nn import functional as F  # noqa: N812
+from transformers.pytorch_utils import Conv1D
 
 from compression import calibration
 from compression.calibration import (
@@ -44,6 +45,8 @@ def test_streaming_equals_batch_for_every_site(architecture):
         rows = inputs[site.name].reshape(-1, site.in_features)
         assert len(rows) == SEQUENCES.numel()
         reference.assert_close(statistics.grams[site.input_group], rows.T @ rows, rtol=1e-4, atol=1e-4)
+        magnitude = statistics.statistics(site.input_group).mean_magnitude
+        reference.assert_close(magnitude, rows.abs().mean(0), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("architecture", architectures.CONFIGS)
@@ -83,6 +86,25 @@ def backward_in_one_piece(model, sites) -> dict[str, torch.Tensor]:
         handle.remove()
     model.zero_grad()
     return grams
+
+
+@pytest.mark.parametrize("architecture", architectures.CONFIGS)
+def test_row_fishers_are_squared_weight_gradients_sequence_by_sequence(architecture):
+    model = architectures.loaded(architecture).model
+    sites = find_sites(model)
+    fishers = finish(collect_gradients(model, sites, SEQUENCES)).row_fishers
+    expected = {site.name: torch.zeros(site.in_features) for site in sites}
+    for sequence in SEQUENCES:
+        model.zero_grad()
+        logits = model(sequence[None], use_cache=False).logits[0, :-1]
+        F.cross_entropy(logits, sequence[1:], reduction="sum").backward()
+        for site in sites:
+            layer = model.get_submodule(site.name)
+            gradient = layer.weight.grad.T if isinstance(layer, Conv1D) else layer.weight.grad
+            expected[site.name] += gradient.square().sum(0)
+    model.zero_grad()
+    for name, fisher in expected.items():
+        reference.assert_close(fishers[name], fisher, rtol=1e-3, atol=1e-5 * float(fisher.max()))
 
 
 @pytest.mark.parametrize("architecture", architectures.CONFIGS)
