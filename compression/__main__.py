@@ -5,6 +5,7 @@ Results go to standard output, progress and errors to standard error. Bad input 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 import time
@@ -16,13 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import pydantic
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from compression import analysis, forecast, models, store, texts, types
+from compression.allocation import SLIDER_POLICIES
 from compression.benchmarks import inference_report, memory_report, solver
 from compression.errors import UserError
+from compression.gallery import COMPARATORS
 from compression.recipe import Guards, Pins, Recipe, over_seeds, parse_pin
 
 if TYPE_CHECKING:
@@ -65,6 +68,9 @@ SCHEMAS: dict[str, Any] = {
     "bench solver": solver.SolverBenchmark,
 }
 """Command → type of what its ``--json`` writes."""
+GALLERY_PARTS = ("all", "headline", "comparators")
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted, as shells have it."""
 
 ModelArgument = Annotated[str, typer.Argument(help="Catalogue id, Hub id (owner/name[@revision]) or directory.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
@@ -98,19 +104,32 @@ MostOption = Annotated[float, typer.Option("--guard-most", help="No site loses m
 
 
 def run(steps: Generator[types.Progress, None, T]) -> T:
-    """Drive a generator of progress events with a bar on standard error and return its result."""
+    """Drive a generator of progress events with a bar on standard error and return its result.
+
+    An interruption closes the work, which keeps what it has finished, and ends the command with one sentence.
+    """
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with ProgressBar(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+    remaining = TimeRemainingColumn()  # of the stage
+    with ProgressBar(*columns, remaining, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
-        while True:
-            try:
-                event = next(steps)
-            except StopIteration as stop:
-                result: T = stop.value
-                return result
-            bar.update(task, description=event.message[:70], completed=event.done, total=event.total)
-            if event.stage == "run":
-                errors.print(event.message, highlight=False)
+        stage = ""
+        try:
+            while True:
+                try:
+                    event = next(steps)
+                except StopIteration as stop:
+                    result: T = stop.value
+                    return result
+                if event.stage != stage:
+                    stage = event.stage
+                    bar.reset(task)
+                bar.update(task, description=event.message[:70], completed=event.done, total=event.total)
+                if event.stage == "run":
+                    errors.print(event.message, highlight=False)
+        except KeyboardInterrupt:
+            steps.close()
+            errors.print("Interrupted: what was finished is kept in the cache; the same command goes on from there.")
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def write(result: Any, file: Path | None) -> None:
@@ -604,26 +623,45 @@ def gallery(
     out: Annotated[Path, typer.Option("--out", help="Folder for the JSON files.")] = Path("assets")
     / models.DEFAULT_MODEL,
     removed: Annotated[str, typer.Option(help="Comma-separated removed fractions.")] = "0.1,0.2,0.3,0.4",
+    part: Annotated[str, typer.Option(help="all, headline or comparators; the other part is kept.")] = "all",
     json_file: JsonOption = None,
 ) -> None:
-    """Precompute what the app shows at first paint (about half an hour on two cores)."""
-    from compression.gallery import Gallery, gallery_recipes, registered_methods, registered_policies, save_gallery
+    """Precompute what the app shows at first paint (about an hour on two cores; a part takes its share)."""
+    from compression.gallery import (
+        Gallery,
+        comparator_recipes,
+        gallery_recipes,
+        load_gallery,
+        registered_methods,
+        save_gallery,
+    )
     from compression.workbench import get_workbench
 
-    workbench, methods, policies = get_workbench(), registered_methods(), registered_policies()
-    info = run(workbench.analyze(model, policies=policies))
-    fractions = _numbers(removed, "--removed")
-    forecasts = tuple(run(workbench.forecast(Recipe(model, m.name, m.own_policy))) for m in methods)
-    recipes = gallery_recipes(model, methods, tuple(fractions))
-    comparison = run(workbench.compare(recipes, "sotu-evaluation", predict="stored"))
-    middle = info.model.blocks[len(info.model.blocks) // 2]
-    sites = [info.model.site_at(middle, projection) for projection in info.model.projections]
-    recipe = Recipe(model, "compot", "uniform", 0.2)
-    patterns = tuple(run(workbench.pattern(recipe, site.name)) for site in sites if site is not None)
-    evidence = run(workbench.evidence(model))
-    save_gallery(out, Gallery(info, comparison, patterns, methods, forecasts, evidence))
-    show_comparison(comparison, markdown=True)
-    write(comparison, json_file)
+    if part not in GALLERY_PARTS:
+        raise UserError(f"There is no part {part!r} of the gallery: expected one of {', '.join(GALLERY_PARTS)}.")
+    check_output(json_file)
+    workbench, methods = get_workbench(), registered_methods()
+    kept = None if part == "all" else load_gallery(out)
+    if kept is None or part == "headline":
+        info = run(workbench.analyze(model, policies=SLIDER_POLICIES))
+        headline_methods = tuple(method for method in methods if method.name not in COMPARATORS)
+        forecasts = tuple(run(workbench.forecast(Recipe(model, m.name, m.own_policy))) for m in headline_methods)
+        recipes = gallery_recipes(model, methods, tuple(_numbers(removed, "--removed")))
+        headline = run(workbench.compare(recipes, "sotu-evaluation", predict="stored"))
+        middle = info.model.blocks[len(info.model.blocks) // 2]
+        sites = [info.model.site_at(middle, projection) for projection in info.model.projections]
+        recipe = Recipe(model, "compot", "uniform", 0.2)
+        patterns = tuple(run(workbench.pattern(recipe, site.name)) for site in sites if site is not None)
+        evidence = run(workbench.evidence(model))
+        comparators = dataclasses.replace(headline, runs=()) if kept is None else kept.comparators
+        kept = Gallery(info, headline, comparators, patterns, methods, forecasts, evidence)
+    if part != "headline":
+        comparators = run(workbench.compare(comparator_recipes(model), "sotu-evaluation", predict="never"))
+        kept = dataclasses.replace(kept, comparators=comparators, methods=methods)
+    save_gallery(out, kept)
+    for measured in (kept.headline, kept.comparators):
+        show_comparison(measured, markdown=True)
+    write(kept.comparison, json_file)
 
 
 @bench.command("solver")

@@ -10,7 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
-from compression.accounting import check_removed_fraction
+from compression.accounting import check_removed_fraction, rank_for
 from compression.errors import UserError
 from compression.recipe import OWN, Guards, Pins
 from compression.types import MAX_REMOVED_FRACTION, Allocation, LinearSite
@@ -58,10 +58,12 @@ class Evidence:
     Attributes:
         spectra: for `pooled`.
         curves: for `fisher`; None where no gradients were taken.
+        whitened: singular values of the whitened weights ``LᵀA``, for `svd-llm-v2`.
     """
 
     spectra: Spectra = field(default_factory=dict)
     curves: LossCurves | None = None
+    whitened: Spectra = field(default_factory=dict)
 
     @cached_property
     def pool(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -96,11 +98,16 @@ class Policy:
         split: sites, evidence, target and guards in, removed fractions out.
         uses_spectra: whether it looks at singular values.
         uses_curves: whether it looks at error curves, and so at gradients.
+        uses_whitened: whether it looks at the singular values of whitened weights.
+        on_slider: whether a page tabulates it beforehand at every slider position. The others answer to one method or
+            one target at a time, or want statistics that a page does not ship.
     """
 
     split: Split
     uses_spectra: bool = False
     uses_curves: bool = False
+    uses_whitened: bool = False
+    on_slider: bool = False
 
 
 def uniform(
@@ -191,12 +198,62 @@ def fisher(
     return {site.name: float(fraction) for site, fraction in zip(sites, fractions, strict=True)}
 
 
+def svd_llm_v2(
+    sites: tuple[LinearSite, ...], evidence: Evidence, removed_fraction: float, guards: Guards
+) -> dict[str, float]:
+    """Within each type of projection, share the type's budget by ``1 ÷ log`` of the truncation loss at the target.
+
+    ``L_i = ‖X(A − Â)‖_F`` of the truncated whitened SVD at the target, ``w_i = 1 ÷ log L_i``, and site i of a type with
+    g sites loses ``g · target · w_i ÷ Σ w``: a site with a large loss loses less. Every type as a whole loses the
+    target. What a guard cuts off is shared by the others of the type.
+
+    The rule depends on the scale of X, and has no meaning where ``L ≤ 1``. X is the sum over tokens, as in the paper;
+    where the smallest loss of a type is below e, all of that type's losses are scaled up until it is e, so that every
+    logarithm is at least 1.
+
+    Source: SVD-LLM v2 (2503.12340), algorithm 1; the scaling and the guards are ours.
+    """
+    most = max(guards.most, removed_fraction)
+    least = min(guards.least, removed_fraction)
+    shares: dict[str, float] = {}
+    for projection in dict.fromkeys(site.projection for site in sites):
+        members = [site for site in sites if site.projection == projection]
+        logarithms = np.log([max(_truncation_loss(evidence.whitened, s, removed_fraction), 1e-300) for s in members])
+        logarithms += max(0.0, 1 - logarithms.min())
+        sizes = np.array([site.num_weights for site in members], dtype=float)
+        fractions = _share_out(1 / logarithms, sizes, removed_fraction, least, most)
+        shares |= {site.name: float(fraction) for site, fraction in zip(members, fractions, strict=True)}
+    return {site.name: shares[site.name] for site in sites}
+
+
+def _truncation_loss(whitened: Spectra, site: LinearSite, removed_fraction: float) -> float:
+    rank = rank_for(site.out_features, site.in_features, removed_fraction)
+    return float(np.linalg.norm(whitened[site.name][rank:]))
+
+
+def _share_out(weights: np.ndarray, sizes: np.ndarray, average: float, least: float, most: float) -> np.ndarray:
+    """Fractions in proportion to `weights`, within bounds, whose mean weighted by `sizes` is `average`.
+
+    Bisection on the factor: the mean of ``clip(factor · weights, least, most)`` grows with it.
+    """
+    low, high = 0.0, most / weights.min()
+    for _ in range(200):
+        middle = (low + high) / 2
+        if (sizes * np.clip(middle * weights, least, most)).sum() < average * sizes.sum():
+            low = middle
+        else:
+            high = middle
+    return np.clip(high * weights, least, most)
+
+
 POLICIES: dict[str, Policy] = {
-    "uniform": Policy(uniform),
-    "pooled": Policy(pooled, uses_spectra=True),
-    "fisher": Policy(fisher, uses_curves=True),
+    "uniform": Policy(uniform, on_slider=True),
+    "pooled": Policy(pooled, uses_spectra=True, on_slider=True),
+    "fisher": Policy(fisher, uses_curves=True, on_slider=True),
+    "svd-llm-v2": Policy(svd_llm_v2, uses_whitened=True),
 }
 """Name → policy. A removed fraction of 0 means that a site stays dense."""
+SLIDER_POLICIES = tuple(name for name, policy in POLICIES.items() if policy.on_slider)
 
 
 def check_policy(policy: str) -> None:

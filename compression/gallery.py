@@ -5,7 +5,8 @@ Reading needs neither torch nor a model.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,13 @@ from compression.allocation import Evidence, LossCurves
 from compression.analysis import AnalysisInfo, PatternInfo
 from compression.errors import UserError
 from compression.forecast import ForecastReport
-from compression.recipe import Recipe
+from compression.recipe import OWN, Recipe
 from compression.types import Comparison, MethodInfo
 
 EVIDENCE_FILE = "evidence.safetensors"
+COMPARATORS_FILE = "comparators.json"
+COMPARATORS = ("svd-llm-v2", "fwsvd", "asvd", "cospadi", "rocket", "dobi-svd")
+"""The neighbours, some of which take minutes: measured at `SEED_FRACTION` under their own policies."""
 SEED_FRACTION = 0.2
 """Removed fraction at which the spread over seeds is measured."""
 OTHER_SEEDS = (1, 2)
@@ -33,7 +37,8 @@ class Gallery:
 
     Attributes:
         analysis: spectra and allocations.
-        comparison: measured runs, with their environment.
+        headline: measured runs of the project's own methods and their baselines, with their environment.
+        comparators: measured runs of `COMPARATORS`, with theirs.
         patterns: one site of each projection as low rank and as dictionary.
         methods: the registered methods, as they describe themselves.
         forecasts: one for each method and policy that was probed; some hold only measured points.
@@ -41,11 +46,17 @@ class Gallery:
     """
 
     analysis: AnalysisInfo
-    comparison: Comparison
+    headline: Comparison
+    comparators: Comparison
     patterns: tuple[PatternInfo, ...]
     methods: tuple[MethodInfo, ...]
     forecasts: tuple[ForecastReport, ...]
     evidence: Evidence
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """All measured runs: same model, calibration and text."""
+        return replace(self.headline, runs=(*self.headline.runs, *self.comparators.runs))
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -60,24 +71,25 @@ def registered_methods() -> tuple[MethodInfo, ...]:
     return tuple(map(describe, METHODS.values()))
 
 
-def registered_policies() -> tuple[str, ...]:
-    """The allocation policies the engine has now; imports torch."""
-    from compression.allocation import POLICIES
-
-    return tuple(POLICIES)
-
-
 def gallery_policies(method: MethodInfo) -> tuple[str, ...]:
-    """The policies a method is measured under: the same share everywhere, its own, and the one that knows the loss."""
+    """The policies a method is measured under: the same share everywhere, its own, and the one that knows the loss.
+
+    A comparator is measured under its own alone.
+    """
+    if method.name in COMPARATORS:
+        return (method.own_policy,)
     return tuple(dict.fromkeys(("uniform", method.own_policy, "fisher")))
 
 
 def gallery_recipes(model_id: str, methods: tuple[MethodInfo, ...], fractions: tuple[float, ...]) -> tuple[Recipe, ...]:
-    """What a gallery measures: all methods under their policies at every removed fraction, then the other seeds.
+    """The headline: methods under their policies at every removed fraction, then the other seeds.
+
+    `COMPARATORS` are left out.
 
     Seeds other than 0 are measured at `SEED_FRACTION` alone, under each method's own policy, and not for a method that
     needs no calibration.
     """
+    methods = tuple(method for method in methods if method.name not in COMPARATORS)
     recipes = [
         Recipe(model_id, method.name, policy, fraction)
         for fraction in fractions
@@ -93,6 +105,11 @@ def gallery_recipes(model_id: str, methods: tuple[MethodInfo, ...], fractions: t
     return (*recipes, *seeds)
 
 
+def comparator_recipes(model_id: str) -> tuple[Recipe, ...]:
+    """The neighbours under their own policies, at `SEED_FRACTION`."""
+    return tuple(Recipe(model_id, name, OWN, SEED_FRACTION) for name in COMPARATORS)
+
+
 def load_gallery(directory: Path) -> Gallery:
     """Read a gallery.
 
@@ -101,7 +118,8 @@ def load_gallery(directory: Path) -> Gallery:
     """
     return Gallery(
         analysis=store.read_json(directory / "analysis.json", AnalysisInfo),
-        comparison=store.read_json(directory / "comparison.json", Comparison),
+        headline=store.read_json(directory / "comparison.json", Comparison),
+        comparators=store.read_json(directory / COMPARATORS_FILE, Comparison),
         patterns=store.read_json(directory / "patterns.json", tuple[PatternInfo, ...]),
         methods=store.read_json(directory / "methods.json", tuple[MethodInfo, ...]),
         forecasts=store.read_json(directory / "forecasts.json", tuple[ForecastReport, ...]),
@@ -112,7 +130,8 @@ def load_gallery(directory: Path) -> Gallery:
 def save_gallery(directory: Path, gallery: Gallery) -> None:
     """Write a gallery, file by file; existing files are replaced."""
     store.write_json(directory / "analysis.json", gallery.analysis)
-    store.write_json(directory / "comparison.json", gallery.comparison)
+    store.write_json(directory / "comparison.json", gallery.headline)
+    store.write_json(directory / COMPARATORS_FILE, gallery.comparators)
     store.write_json(directory / "patterns.json", gallery.patterns)
     store.write_json(directory / "methods.json", gallery.methods)
     store.write_json(directory / "forecasts.json", gallery.forecasts)

@@ -15,6 +15,7 @@ from compression import accounting
 from compression.allocation import (
     POLICIES,
     SLIDER,
+    SLIDER_POLICIES,
     Evidence,
     Table,
     allocate,

@@ -65,6 +65,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 MAX_CALIBRATION_CACHE_BYTES = 16 * 2**30
+MAX_RUN_CACHE_BYTES = 2**28
 CURVE_METHOD = "compot-fisher"
 """Whose error curves the policy ``fisher`` uses where no method is named."""
 
@@ -640,16 +641,49 @@ class Workbench:
         return self._references.put(key, (dataclasses.replace(report, **_provenance(source)), states))
 
     def _run(
-        self, recipe: Recipe, text: texts.Text, window: int, max_windows: int | None, dense: DenseStates
+        self,
+        dense: DenseModel,
+        recipe: Recipe,
+        text: texts.Text,
+        window: int,
+        max_windows: int | None,
+        states: DenseStates,
     ) -> Steps[ComparisonRun]:
-        key = ("run", self._perplexity_key(recipe, text, window, max_windows))
+        """One cell of a comparison, from the cache or measured now: a comparison that was cut off goes on from there.
+
+        Args:
+            dense: the model.
+            recipe: resolved.
+            text: what is measured on.
+            window: tokens a window.
+            max_windows: number of windows.
+            states: what entered the dense model's head on that text.
+        """
+        settings = yield from self._settings(recipe)
+        described = dataclasses.asdict(recipe.build_method()), recipe.policy, recipe.removed_fraction
+        scored = text.source.fingerprint, window, max_windows
+        key = store.content_key(
+            "run",
+            code_version(),
+            dense.identity,
+            settings,
+            recipe.method,
+            described,
+            recipe.guards,
+            recipe.pins,
+            scored,
+        )
         known: ComparisonRun | None = self._results.get(key)
         if known is not None:
             return known
+        file = store.root() / "runs" / f"{key}.json"
+        stored = store.cached_json(file, ComparisonRun)
+        if stored is not None:
+            return self._results.put(key, stored)
         compressed = yield from self._compress(recipe)
         tokens = tokenize(compressed.source.tokenizer, text.content)
         report = compressed.report
-        divergence = Divergence(dense)
+        divergence = Divergence(states)
         measured = yield from measure_perplexity(
             compressed.model, tokens, text.source, report.stored_bits, window, max_windows, divergence
         )
@@ -679,6 +713,8 @@ class Workbench:
             top1_agreement=distance.top1_agreement,
             seed=recipe.seed,
         )
+        store.write_json(file, run)
+        store.prune(file.parent, MAX_RUN_CACHE_BYTES)
         return self._results.put(key, run)
 
     @exclusive
@@ -715,7 +751,7 @@ class Workbench:
         _, settings = yield from self._calibrate(dense, first)
         runs = []
         for index, recipe in enumerate(recipes):
-            run = yield from self._run(recipe, scored, window, max_windows, states)
+            run = yield from self._run(dense, recipe, scored, window, max_windows, states)
             if recipe.seed == first.seed:
                 loss = reference.negative_log_likelihood
                 run = dataclasses.replace(run, **(yield from self._predicted(dense, recipe, loss, predict)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compression.allocation import CURVE_FRACTIONS, POLICIES, SLIDER, Evidence, LossCurves, tabulate
+from compression.allocation import CURVE_FRACTIONS, SLIDER, SLIDER_POLICIES, Evidence, LossCurves, tabulate
 from compression.analysis import AnalysisInfo, ModelInfo, spectrum_info
 from compression.forecast import DensePerplexity, ForecastReport, MeasuredPoint, Prediction
 from compression.types import (
@@ -53,7 +53,7 @@ ANALYSIS = AnalysisInfo(
     CalibrationSettings(TEXT),
     tuple(spectrum_info(s, EVIDENCE.spectra[s.name].tolist(), (EVIDENCE.spectra[s.name] ** 2).tolist()) for s in SITES),
     SLIDER,
-    {policy: tabulate(policy, SITES, EVIDENCE) for policy in POLICIES},  # type: ignore[misc]  # without pins: no None
+    {policy: tabulate(policy, SITES, EVIDENCE) for policy in SLIDER_POLICIES},  # type: ignore[misc]  # without pins: no None
 )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -26,7 +28,7 @@ CURVES = LossCurves(
         for index, site in enumerate(SITES)
     }
 )
-EVIDENCE = Evidence(SPECTRA, CURVES)
+EVIDENCE = Evidence(SPECTRA, CURVES, whitened={name: values.numpy() for name, values in SPECTRA.items()})
 STEP = 1 / 64
 """Largest share of all weights that one singular value stands for."""
 
@@ -40,14 +42,14 @@ def test_every_policy_meets_its_budget(policy, target):
     assert set(allocation.removed_fractions) == {site.name for site in SITES}
 
 
-@pytest.mark.parametrize("policy", ["pooled", "fisher"])
+@pytest.mark.parametrize("policy", ["pooled", "fisher", "svd-llm-v2"])
 @pytest.mark.parametrize("guards", [Guards(0.1, 0.3), Guards(0.0, 0.5), Guards(0.2, 0.2)])
 def test_policies_respect_the_guards(policy, guards):
     fractions = allocate(policy, SITES, EVIDENCE, 0.2, guards).removed_fractions.values()
     assert min(fractions) >= guards.least and max(fractions) <= guards.most
 
 
-@pytest.mark.parametrize("policy", ["pooled", "fisher"])
+@pytest.mark.parametrize("policy", ["pooled", "fisher", "svd-llm-v2"])
 def test_the_upper_guard_gives_way_to_a_larger_target(policy):
     fractions = allocate(policy, SITES, EVIDENCE, 0.9, Guards(0.0, 0.5)).removed_fractions.values()
     assert max(fractions) == pytest.approx(0.9)
@@ -144,3 +146,38 @@ def test_curves_are_zero_for_dense_and_straight_between_their_points():
     assert curve.at("a", 0.0) == 0.0
     assert curve.at("a", 0.37) == pytest.approx(0.74)
     assert curve.total({"a": 0.5}) == pytest.approx(1.0)
+
+
+TYPES = tuple(LinearSite(f"{p}{i}", i, p, 32, 48, f"{p}{i}") for p in ("q", "k") for i in range(3))
+
+
+def decaying(scale: float) -> np.ndarray:
+    return scale * np.logspace(0, -2, 32)
+
+
+def test_svd_llm_v2_shares_each_types_budget_by_one_over_the_log_of_the_truncation_loss():
+    """Recomputed by hand from the paper's formula, with losses well above e."""
+    whitened = {site.name: decaying(10.0 ** (3 + index)) for index, site in enumerate(TYPES)}
+    removed = allocate("svd-llm-v2", TYPES, Evidence(whitened=whitened), 0.2).removed_fractions
+    rank = int(0.8 * 32 * 48 / 80)
+    for start in (0, 3):
+        names = [site.name for site in TYPES[start : start + 3]]
+        losses = [math.sqrt(sum(value**2 for value in whitened[name][rank:])) for name in names]
+        weights = [1 / math.log(loss) for loss in losses]
+        expected = [3 * 0.2 * weight / sum(weights) for weight in weights]
+        assert [removed[name] for name in names] == pytest.approx(expected)
+        assert expected[0] > expected[1] > expected[2], "a larger loss, a smaller share removed"
+
+
+def test_svd_llm_v2_with_one_type_and_equal_losses_is_uniform():
+    whitened = {site.name: decaying(5.0) for site in TYPES[:3]}
+    removed = allocate("svd-llm-v2", TYPES[:3], Evidence(whitened=whitened), 0.3).removed_fractions
+    assert list(removed.values()) == pytest.approx([0.3] * 3)
+
+
+def test_svd_llm_v2_survives_losses_below_one_and_of_nothing():
+    whitened = {site.name: decaying(10.0**-index) for index, site in enumerate(TYPES)}
+    whitened[TYPES[5].name] = np.zeros(32)
+    removed = allocate("svd-llm-v2", TYPES, Evidence(whitened=whitened), 0.4).removed_fractions
+    assert average_removed_fraction(TYPES, removed) == pytest.approx(0.4)
+    assert removed["q0"] < removed["q1"] < removed["q2"] and removed["k2"] > removed["k1"]

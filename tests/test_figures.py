@@ -7,6 +7,7 @@ import re
 import string
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -420,7 +421,7 @@ def test_a_gallery_that_does_not_read_is_left_out(tmp_path: Path, monkeypatch: p
 
 
 def test_forecasts_of_another_model_are_those_the_command_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    example = Gallery(*[None] * 2, (), (), tuple(FORECASTS), None)  # type: ignore[arg-type]
+    example = Gallery(*[None] * 3, (), (), tuple(FORECASTS), None)  # type: ignore[arg-type]
     monkeypatch.setattr(engine, "gallery", lambda: example)
     monkeypatch.setattr(engine, "method_names", lambda: ("svd", "compot"))
     monkeypatch.setattr(engine, "policy_names", lambda: ("uniform", "pooled"))
@@ -492,7 +493,7 @@ def test_a_live_comparison_costs_what_was_chosen(monkeypatch: pytest.MonkeyPatch
         MethodInfo("svd", "", "", "", False, "uniform", None, ()),
         MethodInfo("compot", "", "", "", True, "pooled", None, ()),
     )
-    example = Gallery(None, "measured", (), methods, (), None)  # type: ignore[arg-type]
+    example = SimpleNamespace(comparison="measured", methods=methods)
     monkeypatch.setattr(engine, "gallery", lambda: example)
     monkeypatch.setattr(engine.costs, "estimate_comparison", lambda *arguments: asked.append(arguments) or 7.0)
     assert engine.seconds_to_compare("tiny", ["compot", "svd"], "own", 0.3, 2) == [7.0]

@@ -13,8 +13,8 @@ from samples import ANALYSIS, DOWN, EVIDENCE, MODEL, SITES, SMALL, Q, comparison
 
 from compression import accounting, analysis
 from compression.allocation import (
-    POLICIES,
     SLIDER,
+    SLIDER_POLICIES,
     Evidence,
     allocate,
     feasible_fractions,
@@ -84,7 +84,7 @@ def test_a_rank_is_the_largest_that_removes_enough_and_a_dictionary_is_that_of_t
     assert (site_size((16, 16), 0.95).rank, site_size((16, 16), 0.95).num_atoms) == (1, None)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", SLIDER_POLICIES)
 def test_every_cell_is_the_size_of_its_site_at_its_share(policy):
     assert len(set(VIEW.sizes)) == len(VIEW.sizes), "each size is there once"
     for place, allocation in enumerate(ANALYSIS.allocations[policy]):
@@ -94,7 +94,7 @@ def test_every_cell_is_the_size_of_its_site_at_its_share(policy):
         assert [VIEW.sizes[cell] for cell in position.sizes] == expected
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", SLIDER_POLICIES)
 def test_totals_are_sums_over_the_sites(policy):
     for place, position in enumerate(table(VIEW, policy).positions):
         assert position is not None
@@ -132,7 +132,7 @@ def test_flops_as_dictionaries_are_unknown_where_not_one_atom_fits():
 
 
 def test_a_table_without_pins_reaches_over_the_whole_slider():
-    assert [each.policy for each in VIEW.tables] == list(POLICIES) and VIEW.pinned_sites == ()
+    assert [each.policy for each in VIEW.tables] == list(SLIDER_POLICIES) and VIEW.pinned_sites == ()
     for each in VIEW.tables:
         assert (each.pins, each.smallest, each.largest) == ((), 0.0, 0.95)
         assert len(each.positions) == len(SLIDER) and None not in each.positions
@@ -188,7 +188,7 @@ def test_pinned_sites_stay_and_the_rest_meets_the_budget_wherever_that_is_possib
     most = removed([held.get(each.name, 0.95) for each in SITES])
     view = pinned_view(ANALYSIS, EVIDENCE, pins, "pooled", math.ceil(100 * least) / 100, comparison())
     assert view.pinned_sites == tuple(pinned) and view.dense_perplexity == 23.26
-    assert [each.policy for each in view.tables] == list(POLICIES)
+    assert [each.policy for each in view.tables] == list(SLIDER_POLICIES)
     for each in view.tables:
         assert each.pins == pins
         assert (each.smallest, each.largest) == (pytest.approx(least), pytest.approx(most))
@@ -316,7 +316,7 @@ def test_all_singular_values_are_pooled_with_their_sites_and_places():
     assert evidence.pool is evidence.pool, "made once"
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", SLIDER_POLICIES)
 @pytest.mark.parametrize("pins", [(), PINS], ids=["free", "pinned"])
 def test_a_table_holds_the_allocation_of_every_position(policy, pins):
     rows = tabulate(policy, SITES, EVIDENCE, pins)

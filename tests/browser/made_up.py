@@ -106,6 +106,7 @@ def write(example: Path, folder: Path) -> Path:
     gallery = Gallery(
         replace(analysis, allocations=allocations),
         replace(comparison, runs=tuple(runs)),
+        replace(comparison, runs=()),
         patterns,
         registered_methods(),
         made,
