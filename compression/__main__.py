@@ -22,7 +22,6 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from compression import analysis, forecast, models, store, texts, types
-from compression.allocation import SLIDER_POLICIES
 from compression.benchmarks import inference_report, memory_report, solver
 from compression.errors import UserError
 from compression.gallery import COMPARATORS
@@ -633,6 +632,7 @@ def gallery(
         gallery_recipes,
         load_gallery,
         registered_methods,
+        registered_policies,
         save_gallery,
     )
     from compression.workbench import get_workbench
@@ -643,7 +643,7 @@ def gallery(
     workbench, methods = get_workbench(), registered_methods()
     kept = None if part == "all" else load_gallery(out)
     if kept is None or part == "headline":
-        info = run(workbench.analyze(model, policies=SLIDER_POLICIES))
+        info = run(workbench.analyze(model, policies=registered_policies()))
         headline_methods = tuple(method for method in methods if method.name not in COMPARATORS)
         forecasts = tuple(run(workbench.forecast(Recipe(model, m.name, m.own_policy))) for m in headline_methods)
         recipes = gallery_recipes(model, methods, tuple(_numbers(removed, "--removed")))

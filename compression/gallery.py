@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from compression import store
-from compression.allocation import Evidence, LossCurves
+from compression.allocation import POLICIES, SLIDER_POLICIES, Evidence, LossCurves
 from compression.analysis import AnalysisInfo, PatternInfo
 from compression.errors import UserError
 from compression.forecast import ForecastReport
@@ -69,6 +69,16 @@ def registered_methods() -> tuple[MethodInfo, ...]:
     from compression.methods import METHODS, describe
 
     return tuple(map(describe, METHODS.values()))
+
+
+def registered_policies() -> tuple[str, ...]:
+    """The policies that the engine tabulates at every slider position now, as a gallery would list them."""
+    return SLIDER_POLICIES
+
+
+def every_policy() -> tuple[str, ...]:
+    """All allocation policies the engine has now."""
+    return tuple(POLICIES)
 
 
 def gallery_policies(method: MethodInfo) -> tuple[str, ...]:

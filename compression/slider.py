@@ -15,7 +15,6 @@ from compression import accounting
 from compression.allocation import (
     POLICIES,
     SLIDER,
-    SLIDER_POLICIES,
     Evidence,
     Table,
     allocate,

@@ -9,7 +9,7 @@ from tiny import finish
 
 from compression import models
 from compression.__main__ import comparison_markdown
-from compression.allocation import SLIDER, SLIDER_POLICIES, tabulate
+from compression.allocation import SLIDER, tabulate
 from compression.analysis import compare_info
 from compression.gallery import (
     OTHER_SEEDS,
@@ -19,6 +19,7 @@ from compression.gallery import (
     gallery_recipes,
     load_gallery,
     registered_methods,
+    registered_policies,
 )
 from compression.recipe import Recipe
 from compression.workbench import CURVE_METHOD, Workbench
@@ -39,7 +40,7 @@ def test_it_was_made_from_the_weights_that_the_catalogue_names(gallery, real_cac
 
 def test_its_allocations_are_those_the_engine_makes_now(gallery, real_cache):
     bench = Workbench()
-    for policy in SLIDER_POLICIES:
+    for policy in registered_policies():
         _, allocation = finish(bench.allocation(Recipe(models.DEFAULT_MODEL, CURVE_METHOD, policy, 0.37)))
         tabulated = gallery.analysis.allocation_at(policy, 0.37).removed_fractions
         assert tabulated == pytest.approx(allocation.removed_fractions, abs=1e-3)
@@ -53,7 +54,7 @@ def test_its_allocations_can_be_solved_again_from_its_evidence(gallery):
 def test_it_covers_every_method_policy_and_slider_position(gallery):
     """After adding a method or a policy, run `python -m compression gallery`."""
     assert gallery.methods == registered_methods()
-    assert gallery.policies == SLIDER_POLICIES
+    assert gallery.policies == registered_policies()
     assert gallery.analysis.slider == SLIDER
     measured = {(run.method, run.policy) for run in gallery.comparison.runs}
     assert measured == {(m.name, policy) for m in gallery.methods for policy in gallery_policies(m)}

@@ -18,10 +18,10 @@ from compression import costs, forecast
 from compression.analysis import AnalysisInfo, PatternInfo
 from compression.errors import UserError
 from compression.forecast import ForecastReport
-from compression.gallery import load_gallery, registered_methods
+from compression.gallery import load_gallery, registered_methods, registered_policies
 from compression.recent import Recent
 from compression.recipe import OWN, Pins, Recipe
-from compression.slider import SLIDER, SLIDER_POLICIES, Evidence, SliderView, pinned_view, slider_view
+from compression.slider import SLIDER, Evidence, SliderView, pinned_view, slider_view
 from compression.types import (
     CalibrationSettings,
     Comparison,
@@ -79,7 +79,7 @@ def method_names() -> tuple[str, ...]:
 def policy_names() -> tuple[str, ...]:
     """The allocation policies, likewise."""
     example = gallery()
-    return SLIDER_POLICIES if example is None else example.policies
+    return registered_policies() if example is None else example.policies
 
 
 def analysis_of(model_id: str) -> AnalysisInfo | None:
