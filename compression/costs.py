@@ -35,7 +35,14 @@ class Prepared:
     site_weights: int | None = None
 
 
-def estimate(reference: Comparison, task: str, method: str, prepared: Prepared, removed_fraction: float = 0.2) -> float:
+def estimate(
+    reference: Comparison,
+    task: str,
+    method: str,
+    prepared: Prepared,
+    removed_fraction: float = 0.2,
+    policy: str = "uniform",
+) -> float:
     """Seconds a task will take on a machine like the reference's.
 
     Loading, calibration and measurement grow with the weights in the sites, factorisation with their power 1.5 (a
@@ -47,6 +54,7 @@ def estimate(reference: Comparison, task: str, method: str, prepared: Prepared, 
         method: the method's name, or ``dense``.
         prepared: what need not be done again.
         removed_fraction: at which the method is to run; removing less takes longer.
+        policy: how it splits the budget; not called ``own``.
     """
     scale = _scale(reference, prepared)
     calibration = max(run.calibration_seconds for run in reference.runs)
@@ -61,7 +69,7 @@ def estimate(reference: Comparison, task: str, method: str, prepared: Prepared, 
         return seconds + max(by_method.values()) * scale**1.5 / len(reference.runs[0].sites)
     if method != "dense" and not prepared.compressed:
         factorise = by_method.get(method, statistics.median(by_method.values()))
-        seconds += factorise * scale**1.5
+        seconds += (factorise + _search_seconds(reference, method, policy)) * scale**1.5
     tokens = {
         "perplexity": PERPLEXITY_TOKENS,
         "generate": GENERATE_TOKENS * ONE_TOKEN_OVERHEAD,
@@ -114,7 +122,7 @@ def estimate_comparison(
         seconds = scale * (inputs + (gradients if needs_gradients else 0.0))
         for method, policy in repeated:
             factorise = at_once.get(method, statistics.median(at_once.values()))
-            factorise += curves(method) if policy in loss_aware else 0.0
+            factorise += curves(method) if policy in loss_aware else _search_seconds(reference, method, policy)
             seconds += factorise * scale**1.5 + evaluation * scale
         return seconds
 
@@ -140,6 +148,17 @@ def _compress_seconds(reference: Comparison, removed_fraction: float) -> dict[st
         near = [run for run in runs if abs(run.removed_fraction_target - removed_fraction) == nearest]
         by_method[name] = max(run.compress_seconds - run.stages.get("allocation", 0.0) for run in near)
     return by_method
+
+
+def _search_seconds(reference: Comparison, method: str, policy: str) -> float:
+    """What a policy's own measurement or learning took in the reference: with this method, or else with any other.
+
+    Nothing for the loss-aware policies, whose curves are asked for by all methods and counted apart.
+    """
+    if policy in _loss_aware_policies(reference):
+        return 0.0
+    took = {run.method: run.stages.get("allocation", 0.0) for run in reference.runs if run.policy == policy}
+    return took.get(method, max(took.values(), default=0.0))
 
 
 def _loss_aware_policies(reference: Comparison) -> frozenset[str]:

@@ -76,7 +76,7 @@ def registered_policies() -> tuple[str, ...]:
     return SLIDER_POLICIES
 
 
-def every_policy() -> tuple[str, ...]:
+def all_policies() -> tuple[str, ...]:
     """All allocation policies the engine has now."""
     return tuple(POLICIES)
 

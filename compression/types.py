@@ -117,7 +117,7 @@ class SettingInfo:
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """A method, as it describes itself."""
+    """A method, as it describes itself; `slow` ones take minutes on two cores."""
 
     name: str
     title: str
@@ -127,6 +127,7 @@ class MethodInfo:
     own_policy: str
     warning: str | None
     settings: tuple[SettingInfo, ...]
+    slow: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from compression import costs, forecast
 from compression.analysis import AnalysisInfo, PatternInfo
 from compression.errors import UserError
 from compression.forecast import ForecastReport
-from compression.gallery import load_gallery, registered_methods, registered_policies
+from compression.gallery import all_policies, load_gallery, registered_methods, registered_policies
 from compression.recent import Recent
 from compression.recipe import OWN, Pins, Recipe
 from compression.slider import SLIDER, Evidence, SliderView, pinned_view, slider_view
@@ -80,6 +80,18 @@ def policy_names() -> tuple[str, ...]:
     """The allocation policies, likewise."""
     example = gallery()
     return registered_policies() if example is None else example.policies
+
+
+def every_policy() -> tuple[str, ...]:
+    """Those and the ones that are worked out only when something is compressed."""
+    return all_policies()
+
+
+def fast_methods() -> tuple[str, ...]:
+    """The methods that take seconds, not minutes, under their own policies."""
+    example = gallery()
+    methods = registered_methods() if example is None else example.methods
+    return tuple(method.name for method in methods if not method.slow)
 
 
 def analysis_of(model_id: str) -> AnalysisInfo | None:
@@ -282,7 +294,7 @@ def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float
     prepared = costs.Prepared()
     if "compression.workbench" in sys.modules:
         prepared = workbench().prepared(recipe(model_id, method, policy, removed_fraction))
-    return costs.estimate(example.comparison, task, method, prepared, removed_fraction)
+    return costs.estimate(example.comparison, task, method, prepared, removed_fraction, policy)
 
 
 def seconds_to_compare(

@@ -19,9 +19,18 @@ METHOD_STYLES: dict[str, tuple[str, str, str]] = {
     "compot": (BLUE, "circle", "solid"),
     "compot-fisher": (BLUE, "star", "longdash"),
     "svd-fisher": (PURPLE, "cross", "longdashdot"),
+    "svd-llm-v2": (VERMILLION, "triangle-down", "longdash"),
+    "dobi-svd": (VERMILLION, "pentagon", "dot"),
+    "asvd": (PURPLE, "triangle-left", "dash"),
+    "fwsvd": (PURPLE, "triangle-right", "dashdot"),
+    "cospadi": (BLUE, "hexagon", "dash"),
+    "rocket": (BLUE, "triangle-up", "dot"),
     "dense": (GREEN, "diamond", "dashdot"),
 }
-"""Method → colour, marker, dash; colour never stands alone. A Fisher-weighted method has the hue of its plain one."""
+"""Method → colour, marker, dash; colour never stands alone.
+
+Blue methods store a sparse dictionary, vermillion ones a rank in the space of the whitened inputs, purple ones a rank
+in another space."""
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 """For lines of one hue in one picture, in the order they come."""

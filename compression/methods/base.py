@@ -55,6 +55,8 @@ class CompressionMethod(ABC):
     """Whether `compress` needs the output-gradient Gram matrices as well."""
     own_policy: ClassVar[str] = "uniform"
     """The allocation the method was published with: what the policy ``own`` stands for."""
+    slow: ClassVar[bool] = False
+    """Whether it, or the policy it was published with, takes minutes on a small model and two cores."""
     warning: ClassVar[str | None] = None
     """A sentence that belongs wherever figures of this method are shown."""
 
@@ -195,6 +197,7 @@ def describe(method: type[CompressionMethod]) -> MethodInfo:
         own_policy=method.own_policy,
         warning=method.warning,
         settings=settings,
+        slow=method.slow,
     )
 
 

@@ -162,8 +162,9 @@ def build(context: Context) -> None:
         gr.Markdown(f"## {words('compare.live_title')}", elem_classes=["figure-title"])
         chosen_methods = gr.CheckboxGroup(
             _method_choices(methods, words),
-            value=list(methods),
+            value=[method for method in methods if method in engine.fast_methods()],
             label=words("compare.live_methods"),
+            info=words("compare.live_methods_info"),
             elem_id="compare-methods",
         )
         with gr.Row(elem_classes=["controls"]):
@@ -177,7 +178,7 @@ def build(context: Context) -> None:
                 min_width=260,
             )
             policy = gr.Dropdown(
-                [(words.name("policy_choice", name), name) for name in (*engine.policy_names(), OWN)],
+                [(words.name("policy_choice", name), name) for name in (*engine.every_policy(), OWN)],
                 value=OWN,
                 label=words("compare.live_policy"),
                 elem_id="compare-policy",

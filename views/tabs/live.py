@@ -84,7 +84,7 @@ def build(context: Context) -> None:
             min_width=160,
         )
         policy = gr.Dropdown(
-            [(words.name("policy_choice", name), name) for name in engine.policy_names()],
+            [(words.name("policy_choice", name), name) for name in engine.every_policy()],
             value=DEFAULT[1],
             label=words("live.policy"),
             elem_id="live-policy",

@@ -38,12 +38,26 @@ ENGLISH: Mapping[str, str] = {
     "method.compot": "COMPOT",
     "method.compot-fisher": "Fisher-weighted COMPOT",
     "method.svd-fisher": "Fisher-weighted SVD",
+    "method.svd-llm-v2": "SVD-LLM v2",
+    "method.fwsvd": "FWSVD",
+    "method.asvd": "ASVD",
+    "method.cospadi": "CoSpaDi",
+    "method.rocket": "ROCKET",
+    "method.dobi-svd": "Dobi-SVD",
     "policy.uniform": "uniform",
     "policy.pooled": "pooled",
     "policy.fisher": "Fisher",
     "policy.own": "each method's own policy",
     "policy_choice.uniform": "uniform",
     "policy_choice.pooled": "pooled",
+    "policy.svd-llm-v2": "SVD-LLM v2's rule",
+    "policy.knapsack": "knapsack",
+    "policy.sensitivity": "sensitivity search",
+    "policy.learned": "learned positions",
+    "policy_choice.svd-llm-v2": "SVD-LLM v2's rule: by truncation loss within each type",
+    "policy_choice.knapsack": "knapsack: least sum of output errors",
+    "policy_choice.sensitivity": "sensitivity search: each site measured alone (minutes)",
+    "policy_choice.learned": "learned positions: Dobi-SVD only (minutes)",
     "policy_choice.own": "each method's own",
     "representation.dense": "dense",
     "representation.low-rank": "low rank",
@@ -545,5 +559,9 @@ ENGLISH: Mapping[str, str] = {
     "spectrum.summary_dense": (
         "{site} stays dense here (effective rank {effective}); two factors would save storage only up to "
         "rank {break_even} of {full}."
+    ),
+    "compare.live_methods_info": (
+        "Those not ticked take minutes each on two cores. What they measured before is in the table "
+        "below at 20% removed."
     ),
 }

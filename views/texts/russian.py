@@ -80,11 +80,25 @@ RUSSIAN: Mapping[str, str] = {
     # The one ordinary space is where a chart breaks the name into two lines.
     "method.compot-fisher": "COMPOT\u00a0с\u00a0весами Фишера",
     "method.svd-fisher": "SVD\u00a0с\u00a0весами Фишера",
+    "method.svd-llm-v2": "SVD-LLM v2",
+    "method.fwsvd": "FWSVD",
+    "method.asvd": "ASVD",
+    "method.cospadi": "CoSpaDi",
+    "method.rocket": "ROCKET",
+    "method.dobi-svd": "Dobi-SVD",
     "policy.uniform": "равномерная",
     "policy.pooled": "общий пул",
     "policy.fisher": "по Фишеру",
     "policy_choice.uniform": "равномерная",
     "policy_choice.pooled": "общий пул",
+    "policy.svd-llm-v2": "по правилу SVD-LLM\u00a0v2",
+    "policy.knapsack": "задача о рюкзаке",
+    "policy.sensitivity": "поиск по чувствительности",
+    "policy.learned": "выученные позиции",
+    "policy_choice.svd-llm-v2": "правило SVD-LLM\u00a0v2: по потерям от усечения внутри каждого типа",
+    "policy_choice.knapsack": "задача о рюкзаке: наименьшая сумма ошибок выхода",
+    "policy_choice.sensitivity": "поиск по чувствительности: каждый слой измеряется отдельно (минуты)",
+    "policy_choice.learned": "выученные позиции: только Dobi-SVD (минуты)",
     # durations and progress
     "time.instant": "ответ сразу, из кэша",
     "time.seconds": "около {value}\u00a0с",
@@ -575,4 +589,8 @@ RUSSIAN: Mapping[str, str] = {
     "live.latency_below": "Быстрее прогноза — значит, веса читались из кэша процессора, который быстрее памяти.",
     "live.latency_execution": "Как вычисляются слои: {execution}.",
     "progress.left": "{message} · на этот шаг осталось {left}",
+    "compare.live_methods_info": (
+        "Неотмеченные методы занимают на двух ядрах минуты каждый. Что они показали заранее, стоит в "
+        "таблице ниже при 20\u202f% удалённых весов."
+    ),
 }
