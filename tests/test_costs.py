@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from compression.costs import LOADING_SECONDS, Prepared, estimate_comparison
+from compression.costs import LOADING_SECONDS, Prepared, estimate, estimate_comparison
 from compression.types import (
     CalibrationSettings,
     Comparison,
@@ -91,3 +91,17 @@ def test_each_further_seed_costs_all_but_loading_dense_and_what_no_calibration_c
 def test_a_model_of_four_times_the_weights_takes_eight_times_the_factorising():
     large = seconds(("llm", "uniform"), prepared=Prepared(dense=True, site_weights=400))
     assert large == pytest.approx(4 * (4 + 30 + 7) + 8 * 8)
+
+
+def test_a_policy_that_measures_or_learns_costs_what_that_took():
+    searched = run("asvd", "search", 130.0, stages={"allocation": 100.0})
+    reference = replace(REFERENCE, runs=(*RUNS, searched))
+
+    def seconds(method: str, policy: str) -> float:
+        return estimate_comparison(reference, [(method, policy)], frozenset(), 0.2, 1, READY)
+
+    assert seconds("asvd", "search") - seconds("asvd", "uniform") == pytest.approx(100)
+    assert seconds("llm", "search") - seconds("llm", "uniform") == pytest.approx(100), "as long as with another method"
+    assert estimate(reference, "generate", "asvd", READY, 0.2, "search") - estimate(
+        reference, "generate", "asvd", READY
+    ) == pytest.approx(100)
