@@ -191,12 +191,17 @@ class SiteStatistics:
         num_tokens: positions behind it, N_G.
         output_gram: H, (n, n) or its diagonal (n,); None where no gradients were taken.
         num_scored: scored tokens behind it, N_H.
+        mean_magnitude: E|x| of every input over the positions, (m,); None where it was not collected.
+        row_fisher: ``Σ_d Σ_j (∂L_d/∂A_ij)²`` of every input i over the sequences d and the outputs j, (m,); None where
+            no gradients were taken.
     """
 
     gram: Tensor
     num_tokens: int
     output_gram: Tensor | None = None
     num_scored: int = 0
+    mean_magnitude: Tensor | None = None
+    row_fisher: Tensor | None = None
     _factors: dict[float, Whitening] = field(default_factory=dict, repr=False, compare=False)
 
     def with_outputs(self, gradients: Gradients | None, site: str) -> SiteStatistics:
