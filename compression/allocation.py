@@ -29,21 +29,24 @@ interpolation, because a factorised layer has an error however little it removes
 
 @dataclass(frozen=True)
 class LossCurves:
-    """Predicted loss of every site at `CURVE_FRACTIONS`, in nats a token (`CompressionMethod.predicted_losses`).
+    """What removing a share of one site adds to the loss, in nats a token, predicted or measured.
 
     Attributes:
-        losses: site name → one value for each of `CURVE_FRACTIONS`, made non-decreasing.
+        losses: site name → one value for each of `fractions`. Predicted ones (`CompressionMethod.predicted_losses`) are
+            made non-decreasing; measured ones (`measure_sensitivities`) are as they came.
+        fractions: removed fractions, ascending.
     """
 
     losses: dict[str, tuple[float, ...]]
+    fractions: tuple[float, ...] = CURVE_FRACTIONS
 
     def at(self, site: str, removed_fraction: float) -> float:
-        """Predicted loss of removing a fraction of one site: 0 at 0, else interpolated linearly."""
+        """Loss of removing a fraction of one site: 0 at 0, else interpolated linearly, level beyond the ends."""
         return float(self.along(site, np.asarray(removed_fraction)))
 
     def along(self, site: str, removed_fractions: np.ndarray) -> np.ndarray:
         """`at` for many fractions."""
-        losses = np.interp(removed_fractions, CURVE_FRACTIONS, self.losses[site])
+        losses = np.interp(removed_fractions, self.fractions, self.losses[site])
         return np.where(removed_fractions <= 0, 0.0, losses)
 
     def total(self, removed_fractions: dict[str, float]) -> float:
@@ -59,11 +62,13 @@ class Evidence:
         spectra: for `pooled`.
         curves: for `fisher`; None where no gradients were taken.
         whitened: singular values of the whitened weights ``LᵀA``, for `svd-llm-v2`.
+        sensitivities: for `sensitivity`; None where they were not measured.
     """
 
     spectra: Spectra = field(default_factory=dict)
     curves: LossCurves | None = None
     whitened: Spectra = field(default_factory=dict)
+    sensitivities: LossCurves | None = None
 
     @cached_property
     def pool(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -99,6 +104,7 @@ class Policy:
         uses_spectra: whether it looks at singular values.
         uses_curves: whether it looks at error curves, and so at gradients.
         uses_whitened: whether it looks at the singular values of whitened weights.
+        uses_sensitivities: whether it looks at losses measured site by site.
         on_slider: whether a page tabulates it beforehand at every slider position. The others answer to one method or
             one target at a time, or want statistics that a page does not ship.
     """
@@ -107,6 +113,7 @@ class Policy:
     uses_spectra: bool = False
     uses_curves: bool = False
     uses_whitened: bool = False
+    uses_sensitivities: bool = False
     on_slider: bool = False
 
 
@@ -246,11 +253,47 @@ def _share_out(weights: np.ndarray, sizes: np.ndarray, average: float, least: fl
     return np.clip(high * weights, least, most)
 
 
+def sensitivity(
+    sites: tuple[LinearSite, ...], evidence: Evidence, removed_fraction: float, guards: Guards
+) -> dict[str, float]:
+    """Take from every site as much as it gives at a measured loss of at most τ, the smallest τ that meets the budget.
+
+    The steps of all sites stand in one list by the loss measured with that step alone. Going up the list, a site goes
+    to the largest fraction it has met so far; the last step goes only as far as the budget asks, but no less far than
+    `CURVE_FRACTIONS` begin (a factorised layer has an error however little it removes). A step is a fraction of the
+    measured grid, or the upper guard where that cuts the grid off, at its interpolated loss. Where even all steps do
+    not reach the budget, every site has come to the same fraction, and sharing the rest evenly is the uniform split.
+
+    Source: ASVD (2312.05821), sensitivity-based truncation rank search. Walking the sorted list finds what the authors'
+    bisection looks for; they stop at a whole step near the target, and guards are ours.
+    """
+    assert evidence.sensitivities is not None
+    grid = evidence.sensitivities.fractions
+    most = min(max(guards.most, removed_fraction), grid[-1])
+    least = min(guards.least, removed_fraction)
+    if removed_fraction >= most:
+        return uniform(sites, evidence, removed_fraction, guards)
+    choices = np.array(sorted({c for c in grid if least < c < most} | {most}))
+    loss = np.array([evidence.sensitivities.along(site.name, choices) for site in sites])
+    weights = np.array([site.num_weights for site in sites], dtype=float)
+    fractions = np.full(len(sites), least)
+    missing = (removed_fraction - least) * weights.sum()
+    for row, column in zip(*np.divmod(loss.argsort(axis=None, kind="stable"), len(choices)), strict=True):
+        if missing <= 0:
+            break
+        step = min(max(choices[column] - fractions[row], 0.0) * weights[row], missing)
+        if step > 0:
+            fractions[row] = max(fractions[row] + step / weights[row], min(CURVE_FRACTIONS[0], choices[column]))
+            missing -= step
+    return {site.name: float(fraction) for site, fraction in zip(sites, fractions, strict=True)}
+
+
 POLICIES: dict[str, Policy] = {
     "uniform": Policy(uniform, on_slider=True),
     "pooled": Policy(pooled, uses_spectra=True, on_slider=True),
     "fisher": Policy(fisher, uses_curves=True, on_slider=True),
     "svd-llm-v2": Policy(svd_llm_v2, uses_whitened=True),
+    "sensitivity": Policy(sensitivity, uses_sensitivities=True),
 }
 """Name → policy. A removed fraction of 0 means that a site stays dense."""
 SLIDER_POLICIES = tuple(name for name, policy in POLICIES.items() if policy.on_slider)

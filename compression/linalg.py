@@ -15,6 +15,13 @@ from compression.errors import UserError
 
 INITIAL_DAMPING = 1e-8
 MAX_DAMPING = 1e-1
+SMALLEST_SCALE = 1e-6
+"""Floor of a diagonal scaling, share of its mean: inputs that are never used must not be divided by zero."""
+EIGENVALUE_FLOOR = torch.finfo(torch.float32).eps
+"""Smallest eigenvalue of a Gram matrix, share of the largest, that is told from the rounding of float32 sums.
+
+Measured on Gram matrices of a third of their rank, with the inputs of SmolLM2-135M: the eigenvalues that should be zero
+are within 6e-8 of the largest."""
 POLAR_CONDITION_LIMIT = 1e-10
 """Smallest ratio of eigenvalues of MᵀM at which the Gram route to the polar factor is trusted."""
 
@@ -48,15 +55,7 @@ class Whitening:
         """
         symmetric = gram.double()
         diagonal_only = symmetric.ndim == 1
-        mean_diagonal = (symmetric if diagonal_only else symmetric.diagonal()).mean().item()
-        if not torch.isfinite(symmetric).all():
-            raise UserError(
-                "The calibration statistics hold NaN or infinite values: expected finite numbers; check the model."
-            )
-        if mean_diagonal <= 0:
-            raise UserError(
-                "The calibration statistics of a site are all zero: expected some signal; use a longer or other text."
-            )
+        mean_diagonal = _mean_signal(symmetric)
         if diagonal_only:
             return cls((symmetric.clamp_min(0) + damping_fraction * mean_diagonal).sqrt(), damping_fraction)
         damping = damping_fraction
@@ -73,6 +72,22 @@ class Whitening:
             "semi-definite matrix; use a longer calibration text."
         )
 
+    @classmethod
+    def from_importance(cls, importance: Tensor, exponent: float) -> Whitening:
+        """The diagonal scaling ``importance ** exponent``, at least `SMALLEST_SCALE` of its mean.
+
+        The floor is relative, so that a common factor of all importances changes nothing.
+
+        Args:
+            importance: how much each input matters, (m,), none negative.
+            exponent: from 0 (all alike).
+
+        Raises:
+            UserError: if it holds NaN or infinity, or is all zero.
+        """
+        scales = (importance.double() / _mean_signal(importance.double())) ** exponent
+        return cls(scales.clamp_min(SMALLEST_SCALE * scales.mean()), 0.0)
+
     def whiten(self, matrix: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
         """``Lᵀ A`` for A (m, n), computed in `dtype`."""
         factor = self.cholesky_factor.to(dtype)
@@ -83,6 +98,72 @@ class Whitening:
         if self.cholesky_factor.ndim == 1:
             return matrix.double() / self.cholesky_factor[:, None]
         return torch.linalg.solve_triangular(self.cholesky_factor.T, matrix.double(), upper=True)
+
+
+@dataclass(frozen=True)
+class EigenWhitening:
+    """Symmetric eigendecomposition of a Gram matrix, ``G = U S Uᵀ``: ``‖X E‖_F = ‖√S Uᵀ E‖_F`` for any E with m rows.
+
+    Attributes:
+        basis: U, (m, m), orthonormal, float64.
+        scales: √S, (m,), every one above zero, float64.
+        num_raised: eigenvalues that had to be raised for that.
+    """
+
+    basis: Tensor
+    scales: Tensor
+    num_raised: int
+
+    @classmethod
+    def from_gram(cls, gram: Tensor) -> EigenWhitening:
+        """Decompose G as it is; eigenvalues below `EIGENVALUE_FLOOR` of the largest are raised to that.
+
+        Unlike damping this leaves every direction with a signal untouched. Those without one could be dropped instead
+        (a pseudo-inverse), at the same error on the calibration text; but other text uses them. Raised, they are
+        projected on the outputs that the others need, ``A V Vᵀ``, which costs no rank; where rank is to spare, it goes
+        to them. Measured with a third of the tokens that full rank takes: 0.09 to 0.34 relative output error on all
+        tokens at 0.2 removed, where the pseudo-inverse has 0.22 to 0.56.
+
+        Args:
+            gram: (m, m), symmetric positive semi-definite, of any rank but 0.
+
+        Raises:
+            UserError: if the matrix holds NaN or infinity, or is all zero.
+
+        Source: SVD-LLM v2 (2503.12340), loss-optimised weight truncation; the floor is ours.
+        """
+        symmetric = gram.double()
+        _mean_signal(symmetric)
+        eigenvalues, vectors = torch.linalg.eigh(symmetric)
+        smallest = EIGENVALUE_FLOOR * eigenvalues[-1]
+        num_raised = int((eigenvalues < smallest).sum())
+        return cls(vectors, eigenvalues.clamp_min(smallest).sqrt(), num_raised)
+
+    def whiten(self, matrix: Tensor) -> Tensor:
+        """``√S Uᵀ A`` for A (m, n), float64."""
+        return self.scales[:, None] * (self.basis.T @ matrix.double())
+
+    def unwhiten(self, matrix: Tensor) -> Tensor:
+        """``U S^{-1/2} B`` for B (m, k), float64."""
+        return self.basis @ (matrix.double() / self.scales[:, None])
+
+
+def _mean_signal(gram: Tensor) -> float:
+    """Mean of the diagonal of (m, m), or of (m,).
+
+    Raises:
+        UserError: if the matrix holds NaN or infinity, or is all zero.
+    """
+    if not torch.isfinite(gram).all():
+        raise UserError(
+            "The calibration statistics hold NaN or infinite values: expected finite numbers; check the model."
+        )
+    mean: float = (gram if gram.ndim == 1 else gram.diagonal()).mean().item()
+    if mean <= 0:
+        raise UserError(
+            "The calibration statistics of a site are all zero: expected some signal; use a longer or other text."
+        )
+    return mean
 
 
 def apply_gram(gram: Tensor, matrix: Tensor) -> Tensor:

@@ -28,7 +28,13 @@ CURVES = LossCurves(
         for index, site in enumerate(SITES)
     }
 )
-EVIDENCE = Evidence(SPECTRA, CURVES, whitened={name: values.numpy() for name, values in SPECTRA.items()})
+GRID = (0.1, 0.3, 0.5, 0.7, 0.9)
+SENSITIVITIES = LossCurves(
+    {site.name: tuple(10.0**-index * fraction**2 for fraction in GRID) for index, site in enumerate(SITES)}, GRID
+)
+WHITENED = {name: values.numpy() for name, values in SPECTRA.items()}
+EVIDENCE = Evidence(SPECTRA, CURVES, whitened=WHITENED, sensitivities=SENSITIVITIES)
+BOUNDED = ["pooled", "fisher", "svd-llm-v2", "sensitivity"]
 STEP = 1 / 64
 """Largest share of all weights that one singular value stands for."""
 
@@ -42,14 +48,14 @@ def test_every_policy_meets_its_budget(policy, target):
     assert set(allocation.removed_fractions) == {site.name for site in SITES}
 
 
-@pytest.mark.parametrize("policy", ["pooled", "fisher", "svd-llm-v2"])
+@pytest.mark.parametrize("policy", BOUNDED)
 @pytest.mark.parametrize("guards", [Guards(0.1, 0.3), Guards(0.0, 0.5), Guards(0.2, 0.2)])
 def test_policies_respect_the_guards(policy, guards):
     fractions = allocate(policy, SITES, EVIDENCE, 0.2, guards).removed_fractions.values()
     assert min(fractions) >= guards.least and max(fractions) <= guards.most
 
 
-@pytest.mark.parametrize("policy", ["pooled", "fisher", "svd-llm-v2"])
+@pytest.mark.parametrize("policy", BOUNDED)
 def test_the_upper_guard_gives_way_to_a_larger_target(policy):
     fractions = allocate(policy, SITES, EVIDENCE, 0.9, Guards(0.0, 0.5)).removed_fractions.values()
     assert max(fractions) == pytest.approx(0.9)
@@ -120,6 +126,64 @@ def test_fisher_counts_every_site_by_its_own_curve_only():
     assert allocate("fisher", SITES, Evidence(curves=dearer), 0.3).removed_fractions["site3"] < plain["site3"]
 
 
+def random_sensitivities(seed):
+    """Measured losses as they come: rough, not always growing, some below zero, some alike."""
+    generator = torch.Generator().manual_seed(seed)
+    rough = {s.name: torch.rand(len(GRID), generator=generator) + 0.4 * torch.arange(len(GRID)) for s in SITES}
+    return LossCurves(
+        {name: tuple((4 * values).round().div(4).sub(0.5).tolist()) for name, values in rough.items()}, GRID
+    )
+
+
+def at_threshold(sensitivities, threshold, most):
+    """What every site gives at a loss of at most the threshold."""
+    return {
+        name: max((f for f, loss in zip(GRID, losses, strict=True) if loss <= threshold and f <= most), default=0.0)
+        for name, losses in sensitivities.losses.items()
+    }
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("target", [0.02, 0.15, 0.3, 0.45, 0.65])
+@pytest.mark.parametrize("most", [0.7, 0.9])
+def test_sensitivity_equals_trying_every_threshold(seed, target, most):
+    """Between what the smallest sufficient threshold gives and what the next smaller one does."""
+    sensitivities = random_sensitivities(seed)
+    thresholds = sorted({loss for losses in sensitivities.losses.values() for loss in losses})
+    enough = next(
+        t for t in thresholds if average_removed_fraction(SITES, at_threshold(sensitivities, t, most)) >= target
+    )
+    smaller = [t for t in thresholds if t < enough]
+    upper = at_threshold(sensitivities, enough, most)
+    lower = at_threshold(sensitivities, smaller[-1], most) if smaller else dict.fromkeys(upper, 0.0)
+    found = allocate("sensitivity", SITES, Evidence(sensitivities=sensitivities), target, Guards(0.0, most))
+    removed = found.removed_fractions
+    assert all(lower[name] - 1e-12 <= removed[name] <= upper[name] + 1e-12 for name in removed)
+    cut_short = [name for name in removed if min(abs(removed[name] - g[name]) for g in (lower, upper)) > 1e-12]
+    assert len(cut_short) <= 1, "only the last step may stop between two points of the grid"
+    average = average_removed_fraction(SITES, removed)
+    if min(fraction for fraction in removed.values() if fraction > 0) > CURVE_FRACTIONS[0]:
+        assert average == pytest.approx(target, abs=1e-12)
+    assert target - 1e-12 <= average <= target + CURVE_FRACTIONS[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_sensitivity_never_takes_less_for_a_larger_target(seed):
+    evidence = Evidence(sensitivities=random_sensitivities(seed))
+    rows = [allocate("sensitivity", SITES, evidence, step / 100).removed_fractions for step in range(96)]
+    assert all(a[site.name] <= b[site.name] + 1e-12 for a, b in itertools.pairwise(rows) for site in SITES)
+
+
+def test_sensitivity_takes_the_guard_itself_and_shares_what_the_grid_leaves():
+    removed = allocate("sensitivity", SITES, EVIDENCE, 0.5, Guards(0.0, 0.6)).removed_fractions
+    assert removed["site3"] == removed["site2"] == 0.6, "the cheapest sites go to the guard, which is no grid point"
+    assert 0.0 < removed["site0"] < 0.6
+    beyond = allocate("sensitivity", SITES, EVIDENCE, 0.93, Guards(0.0, 0.95)).removed_fractions
+    assert beyond == dict.fromkeys(beyond, 0.93), "the grid ends at 0.9"
+    failed = LossCurves(SENSITIVITIES.losses | {"site1": (float("nan"),) * len(GRID)}, GRID)
+    assert allocate("sensitivity", SITES, Evidence(sensitivities=failed), 0.5).removed_fractions["site1"] == 0.0
+
+
 @pytest.mark.parametrize("policy", POLICIES)
 def test_pinned_sites_stay_put_and_the_rest_still_meets_the_budget(policy):
     pins = (("site*", 0.5), ("site[123]", 0.0), ("site2", 0.3))
@@ -181,3 +245,5 @@ def test_svd_llm_v2_survives_losses_below_one_and_of_nothing():
     removed = allocate("svd-llm-v2", TYPES, Evidence(whitened=whitened), 0.4).removed_fractions
     assert average_removed_fraction(TYPES, removed) == pytest.approx(0.4)
     assert removed["q0"] < removed["q1"] < removed["q2"] and removed["k2"] > removed["k1"]
+    coarse = LossCurves({"a": (0.1, 0.7)}, (0.2, 0.8))
+    assert [coarse.at("a", f) for f in (0.0, 0.1, 0.2, 0.5, 0.9)] == pytest.approx([0.0, 0.1, 0.1, 0.4, 0.7])

@@ -1,17 +1,20 @@
 """The per-site methods. Importing this package registers every one of them: add new files to the import below."""
 
-from compression.methods import compot, compot_fisher, svd, svd_fisher, svd_llm
+from compression.methods import asvd, compot, compot_fisher, fwsvd, svd, svd_fisher, svd_llm, svd_llm_v2
 from compression.methods.base import METHODS, CompressionMethod, SiteResult, create_method, describe
 
 __all__ = [
     "METHODS",
     "CompressionMethod",
     "SiteResult",
+    "asvd",
     "compot",
     "compot_fisher",
     "create_method",
     "describe",
+    "fwsvd",
     "svd",
     "svd_fisher",
     "svd_llm",
+    "svd_llm_v2",
 ]

@@ -13,7 +13,7 @@ from torch import Tensor
 from compression import accounting
 from compression.calibration import SiteStatistics
 from compression.errors import UserError
-from compression.linalg import INITIAL_DAMPING, Whitening, apply_gram, truncated_svd
+from compression.linalg import EIGENVALUE_FLOOR, INITIAL_DAMPING, EigenWhitening, Whitening, apply_gram, truncated_svd
 from compression.modules import CompressedLinear, LowRankLinear
 from compression.types import MethodInfo, SettingInfo
 
@@ -120,7 +120,7 @@ def second_order_loss(difference: Tensor, statistics: SiteStatistics) -> float:
 class WhitenedLowRank(CompressionMethod):
     """Truncated SVD in a space that a subclass chooses, mapped back to the original one."""
 
-    def input_whitening(self, statistics: SiteStatistics | None) -> Whitening | None:
+    def input_whitening(self, statistics: SiteStatistics | None) -> Whitening | EigenWhitening | None:
         """The transformation of the input side, L; None for none."""
         return None
 
@@ -159,17 +159,24 @@ class WhitenedLowRank(CompressionMethod):
         return torch.stack([tail[min(rank, len(tail) - 1)] for rank in ranks]) * statistics.loss_scale()
 
 
-def _whiten_both(matrix: Tensor, inputs: Whitening | None, outputs: Whitening | None) -> Tensor:
+def _whiten_both(
+    matrix: Tensor, inputs: Whitening | EigenWhitening | None, outputs: Whitening | EigenWhitening | None
+) -> Tensor:
     work = matrix.double() if inputs is None else inputs.whiten(matrix)
     return work if outputs is None else outputs.whiten(work.T).T
 
 
-def _unwhiten(vectors: Tensor, whitening: Whitening | None) -> Tensor:
+def _unwhiten(vectors: Tensor, whitening: Whitening | EigenWhitening | None) -> Tensor:
     return vectors if whitening is None else whitening.unwhiten(vectors)
 
 
-def damping_notes(whitening: Whitening | None, asked: float = INITIAL_DAMPING) -> tuple[str, ...]:
-    """A sentence where a Gram matrix needed more damping than was asked for."""
+def damping_notes(whitening: Whitening | EigenWhitening | None, asked: float = INITIAL_DAMPING) -> tuple[str, ...]:
+    """A sentence where a Gram matrix needed more damping than was asked for, or has directions without a signal."""
+    if isinstance(whitening, EigenWhitening):
+        if not whitening.num_raised:
+            return ()
+        raised = f"{whitening.num_raised} of {len(whitening.scales)} eigenvalues of the Gram matrix"
+        return (f"{raised} raised to {EIGENVALUE_FLOOR:.0e} of the largest",)
     if whitening is None or whitening.damping_fraction <= asked:
         return ()
     return (f"Gram matrix damped with {whitening.damping_fraction:.0e} of its mean diagonal instead of {asked:.0e}",)

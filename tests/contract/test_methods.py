@@ -28,7 +28,16 @@ def problem(shape, seed=0):
     inputs = torch.randn(400, in_features, generator=g) @ mixing
     spread = torch.randn(out_features, out_features, generator=g) * torch.logspace(0, -1, out_features)
     gradients = 1e-4 * torch.randn(300, out_features, generator=g) @ spread
-    return weight, inputs, SiteStatistics(inputs.T @ inputs, len(inputs), gradients.T @ gradients, len(gradients))
+    sequences = zip(inputs[: len(gradients)].split(10), gradients.split(10), strict=True)
+    statistics = SiteStatistics(
+        inputs.T @ inputs,
+        len(inputs),
+        gradients.T @ gradients,
+        len(gradients),
+        mean_magnitude=inputs.abs().mean(0),
+        row_fisher=sum((x.T @ y).square().sum(1) for x, y in sequences),
+    )
+    return weight, inputs, statistics
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -93,6 +102,89 @@ def test_svd_llm_with_an_identity_gram_is_svd():
     whitened = create_method("svd-llm").compress(weight, None, statistics, 0.3).layer.dense_weight()
     plain = create_method("svd").compress(weight, None, None, 0.3).layer.dense_weight()
     reference.assert_close(whitened, plain, rtol=0, atol=5e-3)  # both rounded to 16 bits, signs may differ
+
+
+def alike(name, statistics, fraction=0.3, reference_method="svd", shape=(24, 40), **settings):
+    """Whether two methods store the same matrix, up to rounding to 16 bits."""
+    weight, _, _ = problem(shape)
+    ours = create_method(name, **settings).compress(weight, None, statistics, fraction).layer.dense_weight()
+    other = create_method(reference_method).compress(weight, None, statistics, fraction).layer.dense_weight()
+    return bool(torch.allclose(ours, other, rtol=0, atol=5e-3))
+
+
+def test_asvd_without_a_power_is_svd_and_with_one_it_is_not():
+    _, _, statistics = problem((24, 40))
+    assert alike("asvd", statistics, alpha=0.0) and not alike("asvd", statistics)
+    level = dataclasses.replace(statistics, mean_magnitude=torch.full((40,), 3e-5))
+    assert alike("asvd", level)
+
+
+def test_fwsvd_with_equal_rows_is_svd_and_with_others_it_is_not():
+    _, _, statistics = problem((24, 40))
+    assert alike("fwsvd", dataclasses.replace(statistics, row_fisher=torch.full((40,), 7e-9)))
+    assert not alike("fwsvd", statistics)
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "power"),
+    [("asvd", "mean_magnitude", 0.5), ("asvd", "mean_magnitude", 1.3), ("fwsvd", "row_fisher", 0.5)],
+)
+def test_scaled_svd_equals_scaling_by_hand(name, field, power):
+    weight, _, statistics = problem((24, 40))
+    scale = getattr(statistics, field).double().pow(power).diag()
+    rank = accounting.rank_for(24, 40, 0.3)
+    expected = torch.linalg.inv(scale) @ reference.truncated_svd(scale @ weight.T.double(), rank)
+    settings = {"alpha": power} if name == "asvd" else {}
+    layer = create_method(name, **settings).compress(weight, None, statistics, 0.3).layer
+    reference.assert_close(layer.dense_weight().T.double(), expected, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize(("name", "field"), [("asvd", "mean_magnitude"), ("fwsvd", "row_fisher")])
+def test_inputs_that_are_never_used_do_no_harm(name, field):
+    weight, inputs, statistics = problem((24, 40))
+    inputs[:, :3] = 0
+    values = getattr(statistics, field).clone()
+    values[:3] = 0
+    silent = dataclasses.replace(statistics, gram=inputs.T @ inputs, **{field: values})
+    approximation = create_method(name).compress(weight, None, silent, 0.3).layer.dense_weight()
+    assert approximation.abs().max() < 10 * weight.abs().max()
+    rest = dataclasses.replace(silent, gram=silent.gram[3:, 3:], **{field: values[3:]})
+    alone = create_method(name).compress(weight[:, 3:], None, rest, 1 - 40 / 37 * 0.7 * 61 / 64).layer
+    error = relative_output_error(weight, approximation, silent.gram)
+    assert error == pytest.approx(relative_output_error(weight[:, 3:], alone.dense_weight(), rest.gram), rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "field"), [("asvd", "mean_magnitude"), ("fwsvd", "row_fisher")])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(None, "needs the .* of every input"), (torch.zeros(40), "all zero"), (torch.full((40,), torch.nan), "NaN")],
+)
+def test_missing_and_useless_statistics_are_refused_in_one_sentence(name, field, value, message):
+    weight, _, statistics = problem((24, 40))
+    with pytest.raises(UserError, match=message):
+        create_method(name).compress(weight, None, dataclasses.replace(statistics, **{field: value}), 0.3)
+
+
+def test_svd_llm_v2_equals_svd_llm_where_every_direction_has_a_signal():
+    _, _, statistics = problem((24, 40))
+    assert alike("svd-llm-v2", statistics, reference_method="svd-llm")
+    assert not alike("svd-llm-v2", statistics)
+
+
+def test_svd_llm_v2_needs_no_damping_where_the_text_is_short():
+    """Fewer tokens than inputs: the error is the energy cut off, and unused directions are not forgotten."""
+    weight, inputs, _ = problem((24, 40))
+    few = inputs[:20]
+    short = SiteStatistics(few.T @ few, len(few))
+    result = create_method("svd-llm-v2").compress(weight, None, short, 0.6)
+    values = torch.linalg.svdvals(few.double() @ weight.T.double())
+    rank = accounting.rank_for(24, 40, 0.6)
+    expected = float((values[rank:].square().sum() / values.square().sum()).sqrt())
+    approximation = result.layer.dense_weight().double()
+    assert reference.output_error(few.double(), weight.double(), approximation) == pytest.approx(expected, rel=1e-2)
+    assert len(result.notes) == 1 and result.notes[0].startswith("20 of 40 eigenvalues of the Gram matrix raised")
+    right = torch.linalg.svd(few.double() @ weight.T.double())[2][:rank]
+    reference.assert_close(approximation.T, weight.T.double() @ right.T @ right, rtol=0, atol=2e-2)
 
 
 def test_svd_llm_error_is_the_discarded_whitened_energy():
