@@ -208,7 +208,7 @@ def pinned_view(
     tables = {
         name: (tabulate(name, sites, evidence, pins), smallest, largest)
         for name in analysis.allocations
-        if evidence.curves is not None or not POLICIES[name].uses_curves
+        if POLICIES[name].is_served_by(evidence)
     }
     view = _view(analysis.model, tables, pins, comparison)
     return replace(view, pinned_sites=tuple(i for i, site in enumerate(sites) if site.name in held))
