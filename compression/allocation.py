@@ -29,11 +29,12 @@ interpolation, because a factorised layer has an error however little it removes
 
 @dataclass(frozen=True)
 class LossCurves:
-    """What removing a share of one site adds to the loss, in nats a token, predicted or measured.
+    """What removing a share of one site costs: a loss in nats a token, predicted or measured, or an output error.
 
     Attributes:
-        losses: site name → one value for each of `fractions`. Predicted ones (`CompressionMethod.predicted_losses`) are
-            made non-decreasing; measured ones (`measure_sensitivities`) are as they came.
+        losses: site name → one value for each of `fractions`. Predicted losses (`CompressionMethod.predicted_losses`)
+            and relative output errors (`CompressionMethod.output_errors`) are made non-decreasing; measured losses
+            (`measure_sensitivities`) are as they came.
         fractions: removed fractions, ascending.
     """
 
@@ -61,12 +62,14 @@ class Evidence:
     Attributes:
         spectra: for `pooled`.
         curves: for `fisher`; None where no gradients were taken.
+        errors: relative output errors of the method, for `knapsack`; None where they were not asked for.
         whitened: singular values of the whitened weights ``LᵀA``, for `svd-llm-v2`.
         sensitivities: for `sensitivity`; None where they were not measured.
     """
 
     spectra: Spectra = field(default_factory=dict)
     curves: LossCurves | None = None
+    errors: LossCurves | None = None
     whitened: Spectra = field(default_factory=dict)
     sensitivities: LossCurves | None = None
 
@@ -104,6 +107,7 @@ class Policy:
         uses_spectra: whether it looks at singular values.
         uses_curves: whether it looks at error curves, and so at gradients.
         uses_whitened: whether it looks at the singular values of whitened weights.
+        uses_errors: whether it looks at the method's output errors, and so at calibration inputs.
         uses_sensitivities: whether it looks at losses measured site by site.
         on_slider: whether a page tabulates it beforehand at every slider position. The others answer to one method or
             one target at a time, or want statistics that a page does not ship.
@@ -113,6 +117,7 @@ class Policy:
     uses_spectra: bool = False
     uses_curves: bool = False
     uses_whitened: bool = False
+    uses_errors: bool = False
     uses_sensitivities: bool = False
     on_slider: bool = False
 
@@ -162,18 +167,68 @@ def fisher(
 ) -> dict[str, float]:
     """Minimise the predicted loss summed over the sites; staying dense is one of the choices.
 
-    For a price λ a weight every site takes the choice with the least ``loss − λ · weights removed``; λ is found by
-    bisection. At the λ where the budget is crossed some sites jump: they jump one after the other, those first that
-    cost least a weight, and the last one only as far as the budget asks.
-
     Source: this project. The curves come from `CompressionMethod.predicted_losses`: the second-order change of the
     loss, each site's input side divided by the positions *it* saw, so that sites that see different lengths compare.
     """
     assert evidence.curves is not None
+    choices = _choices(removed_fraction, guards)
+    loss = np.array([evidence.curves.along(site.name, choices) for site in sites])
+    return _least_loss(sites, choices, loss, removed_fraction)
+
+
+ERROR_CAPS = tuple(round(1 + 0.1 * step, 1) for step in range(11))
+"""Multiples α of the mean error at the target that `knapsack` tries, in this order, as the largest error of a site."""
+
+
+def knapsack(
+    sites: tuple[LinearSite, ...], evidence: Evidence, removed_fraction: float, guards: Guards
+) -> dict[str, float]:
+    """Minimise the method's relative output error summed over the sites; staying dense is one of the choices.
+
+    No site takes a choice whose error exceeds α times the mean error of all sites at the target (but every site may
+    take the least the guards ask for), with the first α of `ERROR_CAPS` for which the budget can be met; without any
+    cap if there is none.
+
+    Source: ROCKET (2602.11008) and its authors' code. They sum the relative errors of the *weights*, which have no
+    "dense" among their choices, over steps of 5 %, by a shortest path over rounded budgets; here the errors are the
+    outputs', and the budget is met exactly.
+    """
+    assert evidence.errors is not None
+    choices = _choices(removed_fraction, guards)
+    error = np.array([evidence.errors.along(site.name, choices) for site in sites])
+    mean = np.mean([evidence.errors.at(site.name, removed_fraction) for site in sites])
+    weights = np.array([site.num_weights for site in sites])
+    for cap in ERROR_CAPS:
+        allowed = error <= cap * mean * (1 + 1e-9)
+        allowed[:, 0] = True
+        if weights @ np.where(allowed, choices, 0).max(1) >= (1 - 1e-9) * removed_fraction * weights.sum():
+            error = np.where(allowed, error, np.inf)
+            break
+    return _least_loss(sites, choices, error, removed_fraction)
+
+
+def _choices(removed_fraction: float, guards: Guards) -> np.ndarray:
+    """What a site may lose, ascending: `CHOICES` within the guards, which give way to the target."""
     most = max(guards.most, removed_fraction)
     least = min(guards.least, removed_fraction)
-    choices = np.array(sorted({c for c in CHOICES if least <= c <= most} | {least, most}))
-    loss = np.array([evidence.curves.along(site.name, choices) for site in sites])
+    return np.array(sorted({c for c in CHOICES if least <= c <= most} | {least, most}))
+
+
+def _least_loss(
+    sites: tuple[LinearSite, ...], choices: np.ndarray, loss: np.ndarray, removed_fraction: float
+) -> dict[str, float]:
+    """One choice a site that meets the budget with the least loss in all.
+
+    For a price λ a weight every site takes the choice with the least ``loss − λ · weights removed``; λ is found by
+    bisection. At the λ where the budget is crossed some sites jump: they jump one after the other, those first that
+    cost least a weight, and the last one only as far as the budget asks.
+
+    Args:
+        sites: n sites.
+        choices: removed fractions, ascending, (c,).
+        loss: of every choice of every site, (n, c), rising; infinite where a choice is forbidden, never the first.
+        removed_fraction: over all sites, within reach.
+    """
     weights = np.array([site.num_weights for site in sites], dtype=float)
     removed = weights[:, None] * choices
     budget = removed_fraction * weights.sum()
@@ -202,6 +257,11 @@ def fisher(
         step = min(gain[row], missing)
         fractions[row] = max(fractions[row] + step / weights[row], min(CURVE_FRACTIONS[0], choices[after[row]]))
         missing -= step
+    excess = weights @ fractions - budget
+    if excess > 0:  # the last jump's shortest step was longer than asked for: another site takes that much less
+        floor = max(choices[0], CURVE_FRACTIONS[0])
+        donor = int((weights * (fractions - floor)).argmax())
+        fractions[donor] -= max(0.0, min(excess / weights[donor], fractions[donor] - floor))
     return {site.name: float(fraction) for site, fraction in zip(sites, fractions, strict=True)}
 
 
@@ -293,6 +353,7 @@ POLICIES: dict[str, Policy] = {
     "pooled": Policy(pooled, uses_spectra=True, on_slider=True),
     "fisher": Policy(fisher, uses_curves=True, on_slider=True),
     "svd-llm-v2": Policy(svd_llm_v2, uses_whitened=True),
+    "knapsack": Policy(knapsack, uses_errors=True),
     "sensitivity": Policy(sensitivity, uses_sensitivities=True),
 }
 """Name → policy. A removed fraction of 0 means that a site stays dense."""

@@ -342,3 +342,18 @@ def balance_factors(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     exponent = (0.5 * (largest_right.log2() - largest_left.log2())).round().clamp(-64, 64)
     scale = torch.exp2(exponent)
     return left * scale, right / scale[:, None]
+
+
+def relative_output_error(weight: Tensor, approximation: Tensor, gram: Tensor) -> float:
+    """``‖X(W − Ŵ)ᵀ‖_F ÷ ‖XWᵀ‖_F`` from the Gram matrix: ``tr(E G Eᵀ)`` with E = W − Ŵ.
+
+    Args:
+        weight: (out, in).
+        approximation: (out, in).
+        gram: (in, in), XᵀX.
+    """
+    difference = weight.float() - approximation.float()
+    gram = gram.float()
+    lost = ((difference @ gram) * difference).sum(dtype=torch.float64).clamp_min(0)
+    total = ((weight.float() @ gram) * weight.float()).sum(dtype=torch.float64)
+    return float((lost / total.clamp_min(1e-300)).sqrt())

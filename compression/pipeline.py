@@ -16,7 +16,7 @@ from compression import accounting
 from compression.allocation import CURVE_FRACTIONS, LossCurves, Spectra
 from compression.calibration import BlockStream, Calibration, Gradients, InputSums, SiteStatistics
 from compression.errors import UserError
-from compression.linalg import singular_values
+from compression.linalg import relative_output_error, singular_values
 from compression.methods import METHODS, CompressionMethod, SiteResult, create_method
 from compression.modules import CompressedLinear
 from compression.parallel import parallel_map
@@ -267,21 +267,6 @@ def _compress_site(
         convergence=result.convergence if result else (),
         notes=result.notes if result else (),
     )
-
-
-def relative_output_error(weight: Tensor, approximation: Tensor, gram: Tensor) -> float:
-    """``‖X(W − Ŵ)ᵀ‖_F ÷ ‖XWᵀ‖_F`` from the Gram matrix: ``tr(E G Eᵀ)`` with E = W − Ŵ.
-
-    Args:
-        weight: (out, in).
-        approximation: (out, in).
-        gram: (in, in), XᵀX.
-    """
-    difference = weight.float() - approximation.float()
-    gram = gram.float()
-    lost = ((difference @ gram) * difference).sum(dtype=torch.float64).clamp_min(0)
-    total = ((weight.float() @ gram) * weight.float()).sum(dtype=torch.float64)
-    return float((lost / total.clamp_min(1e-300)).sqrt())
 
 
 def tensors_to_save(model: nn.Module, storage_dtype: str) -> dict[str, Tensor]:

@@ -34,7 +34,7 @@ from compression.evaluation.generation import generate
 from compression.evaluation.latency import measure_latency
 from compression.evaluation.perplexity import measure_perplexity, tokenize
 from compression.forecast import Forecast, ForecastReport
-from compression.linalg import singular_values
+from compression.linalg import relative_output_error, singular_values
 from compression.memory import ModelShape
 from compression.methods import METHODS, create_method
 from compression.models import LoadedModel
@@ -822,8 +822,7 @@ class Workbench:
         low_rank, dictionary = layers["svd-llm"], layers["compot"]
         assert isinstance(low_rank, LowRankLinear) and isinstance(dictionary, DictionaryLinear)
         errors = {
-            name: pipeline.relative_output_error(weight, layer.dense_weight(), statistics.gram)
-            for name, layer in layers.items()
+            name: relative_output_error(weight, layer.dense_weight(), statistics.gram) for name, layer in layers.items()
         }
         return analysis.PatternInfo(
             site=site_name,

@@ -38,13 +38,14 @@ MODEL = ModelInfo("tiny", "Tiny", "a toy", "00", "llama", 40_000, SITES)
 
 
 def random_evidence(sites: tuple[LinearSite, ...], seed: int = 0) -> Evidence:
-    """Falling spectra and rising loss curves."""
+    """Falling spectra, rising loss curves and output errors."""
     random = np.random.default_rng(seed)
     spectra = {
         s.name: np.sort(random.exponential(size=min(s.out_features, s.in_features)) ** 2)[::-1].copy() for s in sites
     }
     curves = {s.name: tuple(np.cumsum(random.exponential(size=len(CURVE_FRACTIONS)) ** 2).tolist()) for s in sites}
-    return Evidence(spectra, LossCurves(curves))
+    errors = {name: tuple(np.linspace(0.1, 1, len(curve)) ** random.uniform(0.5, 2)) for name, curve in curves.items()}
+    return Evidence(spectra, LossCurves(curves), LossCurves(errors))
 
 
 EVIDENCE = random_evidence(SITES)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from compression import allocation
 from compression.accounting import average_removed_fraction
-from compression.allocation import CHOICES, CURVE_FRACTIONS, POLICIES, Evidence, LossCurves, allocate
+from compression.allocation import CHOICES, CURVE_FRACTIONS, ERROR_CAPS, POLICIES, Evidence, LossCurves, allocate
 from compression.errors import UserError
 from compression.recipe import Guards, parse_pin
 from compression.types import LinearSite
@@ -33,8 +34,14 @@ SENSITIVITIES = LossCurves(
     {site.name: tuple(10.0**-index * fraction**2 for fraction in GRID) for index, site in enumerate(SITES)}, GRID
 )
 WHITENED = {name: values.numpy() for name, values in SPECTRA.items()}
-EVIDENCE = Evidence(SPECTRA, CURVES, whitened=WHITENED, sensitivities=SENSITIVITIES)
-BOUNDED = ["pooled", "fisher", "svd-llm-v2", "sensitivity"]
+ERRORS = LossCurves(
+    {
+        site.name: tuple((0.2 + 0.1 * index) * (0.3 + fraction + fraction**3) for fraction in CURVE_FRACTIONS)
+        for index, site in enumerate(SITES)
+    }
+)
+EVIDENCE = Evidence(SPECTRA, CURVES, ERRORS, WHITENED, SENSITIVITIES)
+BOUNDED = ["pooled", "fisher", "svd-llm-v2", "knapsack", "sensitivity"]
 STEP = 1 / 64
 """Largest share of all weights that one singular value stands for."""
 
@@ -42,10 +49,10 @@ STEP = 1 / 64
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("target", [0.0, 0.05, 0.2, 0.5, 0.8, 0.95])
 def test_every_policy_meets_its_budget(policy, target):
-    allocation = allocate(policy, SITES, EVIDENCE, target)
-    average = average_removed_fraction(SITES, allocation.removed_fractions)
+    removed = allocate(policy, SITES, EVIDENCE, target).removed_fractions
+    average = average_removed_fraction(SITES, removed)
     assert target - 1e-9 <= average <= target + STEP
-    assert set(allocation.removed_fractions) == {site.name for site in SITES}
+    assert set(removed) == {site.name for site in SITES}
 
 
 @pytest.mark.parametrize("policy", BOUNDED)
@@ -182,6 +189,122 @@ def test_sensitivity_takes_the_guard_itself_and_shares_what_the_grid_leaves():
     assert beyond == dict.fromkeys(beyond, 0.93), "the grid ends at 0.9"
     failed = LossCurves(SENSITIVITIES.losses | {"site1": (float("nan"),) * len(GRID)}, GRID)
     assert allocate("sensitivity", SITES, Evidence(sensitivities=failed), 0.5).removed_fractions["site1"] == 0.0
+
+
+def random_errors(seed, count=12):
+    """Sites of several sizes, and errors that jump where a site stops being dense and rise from there."""
+    random = np.random.default_rng(seed)
+    sites = tuple(LinearSite(f"s{i}", i, "p", *SHAPES[i % len(SHAPES)], f"s{i}") for i in range(count))
+    steps = np.array(CURVE_FRACTIONS)
+    scale, power, jump = random.uniform(0.2, 1, count), random.uniform(0.5, 3, count), random.uniform(0, 0.3, count)
+    curves = {
+        site.name: tuple((a * (j + (1 - j) * steps**p)).tolist())
+        for site, a, j, p in zip(sites, scale, jump, power, strict=True)
+    }
+    return sites, LossCurves(curves)
+
+
+def allowed_choices(sites, errors, target, most):
+    """What ROCKET lets every site lose, with the error of each: the smallest cap that can meet the target."""
+    everything = [(0.0, *(c for c in CHOICES[1:] if c <= most)) for _ in sites]
+    mean = sum(errors.at(site.name, target) for site in sites) / len(sites)
+    for cap in (*ERROR_CAPS, np.inf):
+        kept = [
+            [c for c in choices if errors.at(site.name, c) <= cap * mean + 1e-12]
+            for site, choices in zip(sites, everything, strict=True)
+        ]
+        if sum(s.num_weights * c[-1] for s, c in zip(sites, kept, strict=True)) >= target * sum_weights(sites) - 1e-6:
+            return [[(c, errors.at(site.name, c)) for c in choices] for site, choices in zip(sites, kept, strict=True)]
+    raise AssertionError("not even without a cap")
+
+
+def sum_weights(sites):
+    return sum(site.num_weights for site in sites)
+
+
+def exact_knapsack(sites, options, target):
+    """The least sum of errors over all choices that meet the target: a table over what is removed, in hundredths."""
+    unit = min(site.num_weights for site in sites)
+    budget = round(100 * target * sum_weights(sites) / unit)
+    table = np.full(budget + 1, np.inf)
+    table[0] = 0
+    for site, choices in zip(sites, options, strict=True):
+        after = np.full_like(table, np.inf)
+        for fraction, error in choices:
+            gained = min(budget, round(100 * fraction * site.num_weights / unit))
+            after[gained:] = np.minimum(after[gained:], table[: budget + 1 - gained] + error)
+            after[budget] = min(after[budget], (table[budget - gained :] + error).min())
+        table = after
+    return table[budget]
+
+
+def largest_jump(options):
+    """The largest step of error between two corners of a site's lower convex hull."""
+    hull = []
+    for point in options:
+        while len(hull) > 1 and (hull[-1][1] - hull[-2][1]) * (point[0] - hull[-1][0]) >= (point[1] - hull[-1][1]) * (
+            hull[-1][0] - hull[-2][0]
+        ):
+            hull.pop()
+        hull.append(point)
+    return max((b[1] - a[1] for a, b in itertools.pairwise(hull)), default=0.0)
+
+
+@pytest.mark.parametrize("count", [12, 60])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("target", [0.05, 0.2, 0.4, 0.7])
+def test_knapsack_is_within_one_item_of_the_exact_optimum(seed, target, count):
+    sites, errors = random_errors(seed, count)
+    found = allocate("knapsack", sites, Evidence(errors=errors), target).removed_fractions
+    options = allowed_choices(sites, errors, target, 0.8)
+    best = exact_knapsack(sites, options, target)
+    assert errors.total(found) <= best + max(map(largest_jump, options)) + 1e-9
+    assert count < 60 or errors.total(found) <= 1.05 * best, "with many sites one item is little"
+    assert average_removed_fraction(sites, found) == pytest.approx(target, abs=1e-9)
+    assert all(fraction == 0 or fraction >= CURVE_FRACTIONS[0] for fraction in found.values())
+    for site, choices in zip(sites, options, strict=True):
+        assert errors.at(site.name, found[site.name]) <= choices[-1][1] + 1e-9, "above the cap"
+
+
+def test_the_exact_knapsack_equals_trying_everything():
+    """The oracle's own oracle."""
+    sites, errors = random_errors(7, count=3)
+    options = [[(c, errors.at(site.name, c)) for c in (0.0, 0.1, 0.25, 0.4, 0.6)] for site in sites]
+    best = best_by_trying_everything(sites, errors, 0.3, [choice for choice, _ in options[0]])
+    assert exact_knapsack(sites, options, 0.3) == pytest.approx(best)
+
+
+def test_knapsack_never_lets_one_site_pay_for_all(monkeypatch):
+    """The cheapest a weight is capped where the mean error says so, although the sum is smaller without."""
+    sites = SITES[:1] + (LinearSite("other", 1, "p", 64, 64, "other"),)
+    errors = LossCurves(
+        {
+            "site0": tuple(0.342 + 0.2 * fraction for fraction in CURVE_FRACTIONS),
+            "other": tuple(0.6 * fraction for fraction in CURVE_FRACTIONS),
+        }
+    )
+    # The mean at 0.3 is 0.291; at 1.2 times that `other` may lose 0.58 and `site0` 0.03, at 1.1 times too little.
+    removed = allocate("knapsack", sites, Evidence(errors=errors), 0.3).removed_fractions
+    assert removed == pytest.approx({"site0": 0.02, "other": 0.58})
+    monkeypatch.setattr(allocation, "ERROR_CAPS", ())
+    removed = allocate("knapsack", sites, Evidence(errors=errors), 0.3).removed_fractions
+    assert removed == pytest.approx({"site0": 0, "other": 0.6})
+
+
+def test_knapsack_without_any_cap_that_meets_the_budget_still_meets_it():
+    """One large site far above the mean: not even twice the mean lets it lose what the target asks for."""
+    small = tuple(LinearSite(f"small{i}", i, "p", 16, 16, f"small{i}") for i in range(8))
+    sites = (*small, LinearSite("large", 9, "p", 256, 256, "large"))
+    curves = {site.name: (0.01,) * len(CURVE_FRACTIONS) for site in small} | {"large": (0.9,) * len(CURVE_FRACTIONS)}
+    removed = allocate("knapsack", sites, Evidence(errors=LossCurves(curves)), 0.5).removed_fractions
+    assert removed["large"] > 0.4
+    assert average_removed_fraction(sites, removed) == pytest.approx(0.5)
+
+
+def test_knapsack_takes_the_least_of_the_guards_from_sites_above_the_cap():
+    curves = ERRORS.losses | {"site1": (1.0,) * len(CURVE_FRACTIONS)}
+    removed = allocate("knapsack", SITES, Evidence(errors=LossCurves(curves)), 0.3, Guards(0.1, 0.8)).removed_fractions
+    assert removed["site1"] == 0.1
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -13,7 +14,15 @@ from torch import Tensor
 from compression import accounting
 from compression.calibration import SiteStatistics
 from compression.errors import UserError
-from compression.linalg import EIGENVALUE_FLOOR, INITIAL_DAMPING, EigenWhitening, Whitening, apply_gram, truncated_svd
+from compression.linalg import (
+    EIGENVALUE_FLOOR,
+    INITIAL_DAMPING,
+    EigenWhitening,
+    Whitening,
+    apply_gram,
+    relative_output_error,
+    truncated_svd,
+)
 from compression.modules import CompressedLinear, LowRankLinear
 from compression.types import MethodInfo, SettingInfo
 
@@ -57,6 +66,8 @@ class CompressionMethod(ABC):
     """The allocation the method was published with: what the policy ``own`` stands for."""
     slow: ClassVar[bool] = False
     """Whether it, or the policy it was published with, takes minutes on a small model and two cores."""
+    paper_settings: ClassVar[Mapping[str, float]] = {}
+    """Settings of the paper where the defaults are reduced for two cores."""
     warning: ClassVar[str | None] = None
     """A sentence that belongs wherever figures of this method are shown."""
 
@@ -108,6 +119,26 @@ class CompressionMethod(ABC):
             curve.append(second_order_loss(weight - approximation, statistics))
         return torch.tensor(curve, dtype=torch.float64)
 
+    def output_errors(self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]) -> Tensor:
+        """The site's relative output error, ‖X(W − Ŵ)ᵀ‖_F ÷ ‖XWᵀ‖_F, at each removed fraction.
+
+        What the policy ``knapsack`` sums up. Here it is found by compressing at every fraction; methods that know a
+        shorter way override it.
+
+        Args:
+            weight: (out, in).
+            statistics: of the site; output gradients are not looked at.
+            fractions: removed fractions in (0, 0.95].
+
+        Returns:
+            One value a fraction, float64.
+        """
+        errors = []
+        for fraction in fractions:
+            approximation = self.compress(weight, None, statistics, fraction).layer.dense_weight()
+            errors.append(relative_output_error(weight, approximation, statistics.gram))
+        return torch.tensor(errors, dtype=torch.float64)
+
 
 def second_order_loss(difference: Tensor, statistics: SiteStatistics) -> float:
     """``½ tr(G ΔA H ΔAᵀ) ÷ (N_G N_H)`` in nats a token, for W − Ŵ, (out, in); H may be a diagonal."""
@@ -140,23 +171,37 @@ class WhitenedLowRank(CompressionMethod):
         return SiteResult(layer, notes=damping_notes(inputs, getattr(self, "damping", INITIAL_DAMPING)))
 
     def predicted_losses(self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]) -> Tensor:
-        """All ranks from one decomposition: the tail sums of ``(Lᵀ…U)ᵀ G (L…U) ∘ σσᵀ ∘ (…V)ᵀ H (…V)``, exact.
-
-        (In the space whitened by G and H alike both outer factors are identities, and this is the tail energy.)
-        """
+        """All ranks from one decomposition, exact."""
         assert statistics.output_gram is not None
-        out_features, in_features = weight.shape
+        discarded = self._discarded(weight, statistics, statistics.output_gram)
+        return _at_ranks(discarded, weight, fractions) * statistics.loss_scale()
+
+    def output_errors(self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]) -> Tensor:
+        """All ranks from one decomposition, exact."""
+        discarded = self._discarded(weight, statistics, None)
+        return (_at_ranks(discarded, weight, fractions) / discarded[0].clamp_min(1e-300)).sqrt()
+
+    def _discarded(self, weight: Tensor, statistics: SiteStatistics, output_gram: Tensor | None) -> Tensor:
+        """``tr(G ΔA H ΔAᵀ)`` when r components stay, for every r from 0 to min(m, n); H = I for None.
+
+        The tail sums of ``(Lᵀ…U)ᵀ G (L…U) ∘ σσᵀ ∘ (…V)ᵀ H (…V)``. (In the space whitened by G and H alike both outer
+        factors are identities, and this is the tail energy.)
+        """
         inputs, outputs = self.input_whitening(statistics), self.output_whitening(statistics)
         left, right = truncated_svd(_whiten_both(weight.T, inputs, outputs), min(weight.shape))
         component_in, component_out = _unwhiten(left, inputs), _unwhiten(right.T, outputs)
-        overlap = (component_in.T @ apply_gram(statistics.gram, component_in)) * (
-            component_out.T @ apply_gram(statistics.output_gram, component_out)
-        )
+        weighted = component_out if output_gram is None else apply_gram(output_gram, component_out)
+        overlap = (component_in.T @ apply_gram(statistics.gram, component_in)) * (component_out.T @ weighted)
         # tail[r] = Σ_{i, j ≥ r} overlap[i, j]: what is lost when components r, r + 1, … go.
         tail = overlap.flip(0, 1).cumsum(0).cumsum(1).diagonal().flip(0).clamp_min(0)
-        ranks = [accounting.rank_for(out_features, in_features, fraction) for fraction in fractions]
-        tail = torch.cat([tail, tail.new_zeros(1)])
-        return torch.stack([tail[min(rank, len(tail) - 1)] for rank in ranks]) * statistics.loss_scale()
+        return torch.cat([tail, tail.new_zeros(1)])
+
+
+def _at_ranks(discarded: Tensor, weight: Tensor, fractions: tuple[float, ...]) -> Tensor:
+    """Of a value for every rank from 0 on, those at the ranks that the fractions leave."""
+    out_features, in_features = weight.shape
+    ranks = [accounting.rank_for(out_features, in_features, fraction) for fraction in fractions]
+    return torch.stack([discarded[min(rank, len(discarded) - 1)] for rank in ranks])
 
 
 def _whiten_both(

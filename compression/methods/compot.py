@@ -17,8 +17,8 @@ from compression.linalg import (
     procrustes_step,
     top_magnitude_mask,
 )
-from compression.methods.base import CompressionMethod, SiteResult, damping_notes, register, setting
-from compression.methods.dictionary import coding_losses
+from compression.methods.base import SiteResult, damping_notes, register, setting
+from compression.methods.dictionary import DictionaryMethod, code_once, singular_coordinates
 from compression.modules import DictionaryLinear
 
 
@@ -111,7 +111,7 @@ def _energy(rows: Tensor) -> float:
 
 @register
 @dataclass(frozen=True)
-class COMPOT(CompressionMethod):
+class COMPOT(DictionaryMethod):
     """``LᵀA ≈ D S`` with ``DᵀD = I`` and s nonzeros in each column of S; stored as ``L⁻ᵀD``, S and a bit mask."""
 
     name = "compot"
@@ -139,8 +139,9 @@ class COMPOT(CompressionMethod):
         notes = damping_notes(whitening, self.damping) + ((size.note,) if size.note else ())
         return SiteResult(layer, factors.convergence, notes)
 
-    def predicted_losses(self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]) -> Tensor:
-        """The curve of coding once; the method minds all outputs alike, the loss does not."""
+    def coded_once(
+        self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """In the whitened space; the method minds all outputs alike."""
         target = statistics.whitening(self.damping).whiten(weight.T)
-        importance = statistics.column_weights().square()
-        return coding_losses(target, importance, statistics.loss_scale(), fractions, self.atoms_per_nonzero)
+        return code_once(singular_coordinates(target), len(target), fractions, (self.atoms_per_nonzero,))

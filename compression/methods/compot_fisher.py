@@ -10,34 +10,15 @@ from torch import Tensor
 from compression import accounting
 from compression.calibration import OUTPUT_DAMPING, SiteStatistics
 from compression.linalg import INITIAL_DAMPING
-from compression.methods.base import CompressionMethod, SiteResult, damping_notes, register, setting
-from compression.methods.compot import SparseFactors, factorise
-from compression.methods.dictionary import coding_losses
+from compression.methods.base import SiteResult, damping_notes, register, setting
+from compression.methods.compot import factorise
+from compression.methods.dictionary import DictionaryMethod, code_once, refit_dictionary, singular_coordinates
 from compression.modules import DictionaryLinear
-
-
-def refit_dictionary(target: Tensor, factors: SparseFactors, ridge: float) -> Tensor:
-    """The dictionary that fits the target best with the codes as they are: ``D = T Sᵀ (S Sᵀ + μI)⁻¹``.
-
-    Costs no storage; D is no longer orthonormal.
-
-    Args:
-        target: T, (m, n).
-        factors: of the same target.
-        ridge: μ as a fraction of the mean diagonal of S Sᵀ.
-
-    Returns:
-        (m, k), float64.
-    """
-    codes = factors.codes.double()
-    gram = codes.T @ codes
-    gram.diagonal().add_(ridge * gram.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny))
-    return torch.linalg.solve(gram, codes.T @ target.double().T).T
 
 
 @register
 @dataclass(frozen=True)
-class COMPOTFisher(CompressionMethod):
+class COMPOTFisher(DictionaryMethod):
     """COMPOT on ``LᵀA diag(√h)``, h = diag(H), then a ridge refit of the dictionary; S is divided by √h at the end.
 
     H is the Gram matrix of the output gradients: an output whose error costs more loss gets its column weighted more.
@@ -66,20 +47,25 @@ class COMPOTFisher(CompressionMethod):
         out_features, in_features = weight.shape
         size = accounting.dictionary_size_for(out_features, in_features, removed_fraction, self.atoms_per_nonzero)
         whitening = statistics.whitening(self.damping)
-        weights = statistics.column_weights(self.output_damping)
-        # Scaled to mean 1: gradients are tiny, and float32 squares must not underflow.
-        weights = weights / weights.mean()
+        weights = self._column_weights(statistics)
         target = (whitening.whiten(weight.T) * weights).to(torch.float32)
         factors = factorise(target, size.num_atoms, size.nonzeros_per_column, self.iterations)
-        dictionary = whitening.unwhiten(refit_dictionary(target, factors, self.ridge))
+        dictionary = whitening.unwhiten(refit_dictionary(target, factors.codes, self.ridge))
         codes = factors.codes.double() / weights[:, None]
         layer = DictionaryLinear(dictionary, codes, factors.mask, bias)
         notes = damping_notes(whitening, self.damping) + ((size.note,) if size.note else ())
         return SiteResult(layer, factors.convergence, notes)
 
-    def predicted_losses(self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]) -> Tensor:
-        """The curve of coding once in the weighted space."""
-        weights = statistics.column_weights(self.output_damping)
+    def coded_once(
+        self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """In the weighted space; energies are divided by the weights' squares at the end."""
+        weights = self._column_weights(statistics)
         target = statistics.whitening(self.damping).whiten(weight.T) * weights
-        ones = torch.ones_like(weights)
-        return coding_losses(target, ones, statistics.loss_scale(), fractions, self.atoms_per_nonzero)
+        energies, lost = code_once(singular_coordinates(target), len(target), fractions, (self.atoms_per_nonzero,))
+        return energies / weights.square(), lost / weights.square()
+
+    def _column_weights(self, statistics: SiteStatistics) -> Tensor:
+        """``√h`` scaled to mean 1, (n,): gradients are tiny, and float32 squares must not underflow."""
+        weights = statistics.column_weights(self.output_damping)
+        return weights / weights.mean()
