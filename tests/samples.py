@@ -38,13 +38,13 @@ MODEL = ModelInfo("tiny", "Tiny", "a toy", "00", "llama", 40_000, SITES)
 
 
 def random_evidence(sites: tuple[LinearSite, ...], seed: int = 0) -> Evidence:
-    """Falling spectra and rising loss curves."""
+    """Falling spectra and rising losses, predicted and measured alike."""
     random = np.random.default_rng(seed)
     spectra = {
         s.name: np.sort(random.exponential(size=min(s.out_features, s.in_features)) ** 2)[::-1].copy() for s in sites
     }
     curves = {s.name: tuple(np.cumsum(random.exponential(size=len(CURVE_FRACTIONS)) ** 2).tolist()) for s in sites}
-    return Evidence(spectra, LossCurves(curves))
+    return Evidence(spectra, LossCurves(curves), LossCurves(curves))
 
 
 EVIDENCE = random_evidence(SITES)
