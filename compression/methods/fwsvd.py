@@ -15,8 +15,8 @@ from compression.methods.base import WhitenedLowRank, register
 class FWSVD(WhitenedLowRank):
     """``A ≈ D⁻¹ SVD_r(D A)`` with ``D = diag(√Î_i)`` and ``Î_i = Σ_j Σ_d (∂L_d/∂A_ij)²``, d over the sequences.
 
-    A row without any gradient keeps a small weight, `SMALLEST_SCALE` of the mean. The paper's training on a task is not part
-    of this.
+    A row without any gradient keeps a small weight, `SMALLEST_SCALE` of the mean. The paper's training on a task is not
+    part of this.
     """
 
     name = "fwsvd"
