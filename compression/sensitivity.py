@@ -56,7 +56,7 @@ def measure_sensitivities(
     Raises:
         UserError: naming the site whose statistics are unusable.
 
-    Source: ASVD (2312.05821), section 3.3, which takes the perplexity itself; the order is the same.
+    Source: ASVD (2312.05821), whose code takes the perplexity itself; the order is the same.
     """
     losses = _finished(checkpoint, fractions)
     left = [site for site in sites if site.name not in losses]

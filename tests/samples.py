@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compression.allocation import CURVE_FRACTIONS, SLIDER, SLIDER_POLICIES, Evidence, LossCurves, tabulate
+from compression.allocation import CURVE_FRACTIONS, SLIDER_POLICIES, SLIDER, Evidence, LossCurves, tabulate
 from compression.analysis import AnalysisInfo, ModelInfo, spectrum_info
 from compression.forecast import DensePerplexity, ForecastReport, MeasuredPoint, Prediction
 from compression.types import (
@@ -38,14 +38,13 @@ MODEL = ModelInfo("tiny", "Tiny", "a toy", "00", "llama", 40_000, SITES)
 
 
 def random_evidence(sites: tuple[LinearSite, ...], seed: int = 0) -> Evidence:
-    """Falling spectra, rising loss curves and output errors."""
+    """Falling spectra and rising loss curves."""
     random = np.random.default_rng(seed)
     spectra = {
         s.name: np.sort(random.exponential(size=min(s.out_features, s.in_features)) ** 2)[::-1].copy() for s in sites
     }
     curves = {s.name: tuple(np.cumsum(random.exponential(size=len(CURVE_FRACTIONS)) ** 2).tolist()) for s in sites}
-    errors = {name: tuple(np.linspace(0.1, 1, len(curve)) ** random.uniform(0.5, 2)) for name, curve in curves.items()}
-    return Evidence(spectra, LossCurves(curves), LossCurves(errors))
+    return Evidence(spectra, LossCurves(curves))
 
 
 EVIDENCE = random_evidence(SITES)

@@ -22,7 +22,7 @@ class ASVD(WhitenedLowRank):
     name = "asvd"
     title = "ASVD"
     description = "Truncated SVD of the weight with every input scaled by a power of its mean magnitude."
-    source = "ASVD (2312.05821), section 3.2"
+    source = "ASVD (2312.05821)"
     own_policy = "sensitivity"
 
     alpha: float = setting(0.5, "Power of the mean magnitude (α)", 0.0, 2.0)

@@ -15,14 +15,14 @@ from compression.methods.base import WhitenedLowRank, register
 class FWSVD(WhitenedLowRank):
     """``A ≈ D⁻¹ SVD_r(D A)`` with ``D = diag(√Î_i)`` and ``Î_i = Σ_j Σ_d (∂L_d/∂A_ij)²``, d over the sequences.
 
-    A row without any gradient keeps a small weight, `SMALLEST_SCALE` of the mean. The paper fine-tunes the task model
-    before and after; this is the factorisation alone.
+    A row without any gradient keeps a small weight, `SMALLEST_SCALE` of the mean. The paper's training on a task is not
+    part of this.
     """
 
     name = "fwsvd"
     title = "FWSVD"
     description = "Truncated SVD of the weight with every input weighted by the gradients of its weights."
-    source = "FWSVD (2207.00112), section 3"
+    source = "FWSVD (2207.00112)"
     uses_gradients = True
 
     def input_whitening(self, statistics: SiteStatistics | None) -> Whitening:
