@@ -51,3 +51,24 @@ def sparse_factorisation(target: Tensor, num_atoms: int, nonzeros: int, iteratio
 def output_error(inputs: Tensor, weight: Tensor, approximation: Tensor) -> float:
     """‖X(W − Ŵ)ᵀ‖ ÷ ‖XWᵀ‖ from the inputs themselves."""
     return float(((weight - approximation) @ inputs.T).norm() / (weight @ inputs.T).norm())
+
+
+def one_step(weight: Tensor, cholesky: Tensor, num_atoms: int, nonzeros: int, share: float, ridge: float) -> Tensor:
+    """ROCKET's approximation of a weight (out, in), entry by entry, the refit by stacked least squares."""
+    target = cholesky.T @ weight.T
+    basis = torch.linalg.svd(target, full_matrices=False)[0][:, :num_atoms]
+    unwhitened = torch.linalg.inv(cholesky.T) @ basis
+    coefficients = basis.T @ target
+    for column in range(target.shape[1]):
+        importance = []
+        for atom in range(num_atoms):
+            white = float(coefficients[atom, column].abs())
+            original = white * float(unwhitened[:, atom].norm())
+            importance.append(white ** (1 - share) * original**share)
+        order = sorted(range(num_atoms), key=lambda atom: -importance[atom])
+        coefficients[order[nonzeros:], column] = 0
+    penalty = (ridge * (coefficients @ coefficients.T).diagonal().mean()).sqrt() * torch.eye(num_atoms)
+    stacked = torch.cat([coefficients.T, penalty])
+    wanted = torch.cat([target.T, torch.zeros(num_atoms, len(target))])
+    dictionary = torch.linalg.lstsq(stacked, wanted).solution.T
+    return (torch.linalg.inv(cholesky.T) @ dictionary @ coefficients).T

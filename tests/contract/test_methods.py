@@ -11,10 +11,10 @@ import torch
 from compression import accounting
 from compression.calibration import OUTPUT_DAMPING, SiteStatistics
 from compression.errors import UserError
-from compression.linalg import relative_output_error
-from compression.methods import METHODS, compot, create_method
+from compression.linalg import relative_output_error, truncated_svd
+from compression.methods import METHODS, compot, create_method, rocket
 from compression.methods.base import CompressionMethod, WhitenedLowRank, register, second_order_loss, setting
-from compression.methods.dictionary import refit_dictionary
+from compression.methods.dictionary import DictionaryMethod, refit_dictionary
 from compression.modules import DictionaryLinear
 
 SHAPES = [(40, 40), (24, 40), (72, 40), (40, 72)]
@@ -309,6 +309,8 @@ def test_every_method_describes_itself():
         ("compot", {"iterations": -1}, "alternations must be a number from 0 to 200"),
         ("compot", {"atoms_per_nonzero": float("nan")}, "atoms per nonzero"),
         ("svd", {"iterations": 3}, "svd has no setting 'iterations'"),
+        ("rocket", {"atoms_per_nonzero": 0.5}, r"must be a number from 1 to 8, or 0 for a search, but 0\.5 was given"),
+        ("rocket", {"atoms_per_nonzero": 9}, r"must be a number from 0\.0 to 8\.0, but 9 was given"),
     ],
 )
 def test_bad_names_and_settings_are_refused_in_one_sentence(name, settings, message):
@@ -360,6 +362,107 @@ def test_curves_of_dictionary_methods_equal_coding_once(shape):
     slow = CompressionMethod.predicted_losses(once, weight, equal, FRACTIONS)
     # The curve shrinks H towards its mean, which for equal outputs is a factor.
     reference.assert_close(curve, slow * (1 + OUTPUT_DAMPING), rtol=0.02, atol=float(slow[-1]) * 1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", METHODS)
+def test_output_errors_are_those_of_compressing_or_just_above(name, shape):
+    weight, _, statistics = problem(shape)
+    method = create_method(name)
+    short = method.output_errors(weight, statistics, FRACTIONS)
+    assert short.dtype == torch.float64 and short.shape == (len(FRACTIONS),)
+    assert short.tolist() == sorted(short.tolist()) and short[0] > 0 and short[-1] <= 1
+    slow = CompressionMethod.output_errors(method, weight, statistics, FRACTIONS)
+    if isinstance(method, DictionaryMethod):  # before alternations and refits
+        assert bool((slow <= short * 1.01).all()) and bool((short <= slow * 2).all())
+    else:
+        reference.assert_close(short, slow, rtol=0.01, atol=1e-3)  # stored in 16 bits
+
+
+def test_output_errors_of_compot_are_exact_without_alternations():
+    weight, _, statistics = problem((40, 72))
+    once = create_method("compot", iterations=0)
+    short = once.output_errors(weight, statistics, FRACTIONS)
+    reference.assert_close(short, CompressionMethod.output_errors(once, weight, statistics, FRACTIONS), rtol=0.01)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_output_errors_of_rocket_are_those_before_its_refit(shape):
+    weight, _, statistics = problem(shape)
+    method = create_method("rocket")
+    target = statistics.whitening().whiten(weight.T)
+    basis, coordinates = truncated_svd(target, min(shape))
+    emphasis = statistics.whitening().unwhiten(basis).norm(dim=0).sqrt()
+    expected = []
+    for fraction in FRACTIONS:
+        sizes = [accounting.dictionary_size_for(*shape, fraction, ratio) for ratio in (1.0, 1.5, 2.0, 2.5, 3.0)]
+        kept = max(rocket.fit(coordinates, emphasis, size, 1e-3).codes.square().sum() for size in sizes)
+        expected.append((1 - kept / target.square().sum()).sqrt())
+    reference.assert_close(method.output_errors(weight, statistics, FRACTIONS), torch.stack(expected), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if issubclass(method, DictionaryMethod)])
+def test_where_not_one_atom_fits_everything_is_lost(name):
+    weight, _, statistics = problem((16, 16))
+    method = create_method(name)
+    errors = method.output_errors(weight, statistics, (0.5, 0.95))
+    assert errors[0] < 1 and errors[1] == 1
+    losses = method.predicted_losses(weight, statistics, (0.5, 0.95))
+    assert losses[0] < losses[1]
+    with pytest.raises(UserError, match="not one atom fits"):
+        method.compress(weight, None, statistics, 0.95)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("settings", [{}, {"original_space": 0.0}, {"original_space": 1.0, "ridge": 0.1}])
+def test_rocket_equals_the_slow_one_step(shape, settings):
+    weight, _, statistics = problem(shape)
+    method = create_method("rocket", atoms_per_nonzero=2.0, damping=1e-4, **settings)
+    layer = method.compress(weight, None, statistics, 0.3).layer
+    size = accounting.dictionary_size_for(*shape, 0.3, 2.0)
+    assert layer.spec() == {"num_atoms": size.num_atoms, "nonzeros_per_column": size.nonzeros_per_column}
+    cholesky = statistics.whitening(1e-4).cholesky_factor
+    expected = reference.one_step(
+        weight.double(), cholesky, size.num_atoms, size.nonzeros_per_column, method.original_space, method.ridge
+    )
+    scale = cholesky.T @ weight.double().T
+    difference = cholesky.T @ (layer.dense_weight().double() - expected).T
+    assert difference.norm() < 2e-3 * scale.norm(), "16-bit storage"
+
+
+def test_rocket_searches_for_the_number_of_atoms_and_takes_the_best():
+    weight, _, statistics = problem((40, 72))
+
+    def error(**settings):
+        layer = create_method("rocket", **settings).compress(weight, None, statistics, 0.3).layer
+        return relative_output_error(weight, layer.dense_weight(), statistics.gram)
+
+    each = [error(atoms_per_nonzero=ratio) for ratio in (1.0, 1.5, 2.0, 2.5, 3.0)]
+    assert error() == min(each) < min(each[0], each[-1])
+    assert error(ratios=21) <= error()
+    assert create_method("rocket", ratios=21).candidates() == pytest.approx([1 + 0.1 * step for step in range(21)])
+
+
+def test_rocket_keeps_the_singular_vectors_where_the_ridge_would_hurt():
+    weight, _, statistics = problem((40, 72))
+    coordinates = truncated_svd(statistics.whitening().whiten(weight.T), 40)[1]
+    everything = accounting.DictionarySize(40, 40)
+    kept = rocket.fit(coordinates, torch.ones(40), everything, ridge=0.1)
+    assert torch.equal(kept.dictionary, torch.eye(40, dtype=torch.float64)) and kept.error < 1e-9
+    half = rocket.fit(coordinates, torch.ones(40), accounting.DictionarySize(20, 10), ridge=1e-3)
+    rest = coordinates[:20] - half.codes.T
+    assert half.error < (rest.square().sum() + coordinates[20:].square().sum()).item()
+
+
+def test_the_refit_of_rocket_is_worth_something_and_so_are_alternations():
+    """One step lies between the best low rank and 20 alternations; the real layers are looked at below."""
+    weight, _, statistics = problem((40, 72))
+    coordinates = truncated_svd(statistics.whitening().whiten(weight.T), 40)[1]
+    size = accounting.dictionary_size_for(40, 72, 0.3)
+    found = rocket.fit(coordinates, torch.ones(40), size, ridge=1e-3)
+    total = coordinates.square().sum().item()
+    once, last = (compot.factorise(coordinates, size.num_atoms, size.nonzeros_per_column, i) for i in (0, 20))
+    assert last.convergence[-1] < found.error / total < 0.97 * once.convergence[0]
 
 
 def test_svd_fisher_has_the_least_predicted_loss_of_its_rank():
