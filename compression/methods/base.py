@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -55,6 +56,8 @@ class CompressionMethod(ABC):
     """Whether `compress` needs the output-gradient Gram matrices as well."""
     own_policy: ClassVar[str] = "uniform"
     """The allocation the method was published with: what the policy ``own`` stands for."""
+    paper_settings: ClassVar[Mapping[str, float]] = {}
+    """The settings of the paper, where the defaults are less for the sake of two cores."""
     warning: ClassVar[str | None] = None
     """A sentence that belongs wherever figures of this method are shown."""
 
@@ -69,6 +72,11 @@ class CompressionMethod(ABC):
             if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
                 raise UserError(
                     f"{self.name}: {field.metadata['title'].lower()} must be a number from {low} to {high}, but "
+                    f"{value!r} was given."
+                )
+            if isinstance(field.default, int) and not isinstance(value, int):
+                raise UserError(
+                    f"{self.name}: {field.metadata['title'].lower()} must be a whole number from {low} to {high}, but "
                     f"{value!r} was given."
                 )
 
