@@ -21,11 +21,11 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColum
 from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from compression import analysis, forecast, models, store, texts, types
+from compression import ablation, analysis, forecast, models, store, texts, types
 from compression.benchmarks import inference_report, memory_report, solver
 from compression.errors import UserError
 from compression.gallery import COMPARATORS
-from compression.recipe import Guards, Pins, Recipe, over_seeds, parse_pin
+from compression.recipe import PRESETS, Guards, Pins, Recipe, Settings, over_seeds, parse_pin, parse_setting
 
 if TYPE_CHECKING:
     from compression.workbench import Predict
@@ -61,6 +61,7 @@ SCHEMAS: dict[str, Any] = {
     "latency": types.LatencyReport,
     "compare": types.Comparison,
     "predict": forecast.ForecastReport,
+    "ablate": ablation.AblationReport,
     "gallery": types.Comparison,
     "bench memory": memory_report.MemoryBenchmark,
     "bench inference": inference_report.InferenceBenchmark,
@@ -94,6 +95,14 @@ DampingOption = Annotated[
 PinOption = Annotated[
     list[str] | None,
     typer.Option("--pin", help="Hold sites at a removed fraction, e.g. 'model.layers.0.*=0'; may be repeated."),
+]
+SettingOption = Annotated[
+    list[str] | None,
+    typer.Option("--setting", metavar="NAME=VALUE", help="A setting of the method; may be repeated."),
+]
+PresetOption = Annotated[
+    str,
+    typer.Option("--preset", metavar="|".join(PRESETS), help="Settings not given: the defaults, or the paper's."),
 ]
 RecalibrateOption = Annotated[
     bool, typer.Option("--recalibrate", help="Collect inputs again behind compressed blocks (compot-fisher).")
@@ -266,6 +275,8 @@ def compress(
     guard_most: MostOption = 0.8,
     pin: PinOption = None,
     recalibrate: RecalibrateOption = False,
+    setting: SettingOption = None,
+    preset: PresetOption = PRESETS[0],
     json_file: JsonOption = None,
 ) -> None:
     """Compress a model and write it to a directory."""
@@ -287,6 +298,8 @@ def compress(
         damping,
         recalibrate,
         _pins(pin),
+        _settings(setting),
+        preset,
     )
     check_output(json_file)
     report = run(get_workbench().compress_to(recipe, out))
@@ -386,6 +399,8 @@ def predict(
     guard_most: MostOption = 0.8,
     pin: PinOption = None,
     recalibrate: RecalibrateOption = False,
+    setting: SettingOption = None,
+    preset: PresetOption = PRESETS[0],
     json_file: JsonOption = None,
 ) -> None:
     """Foretell the perplexity at every removed fraction; statistics and probes are made once and kept."""
@@ -405,6 +420,8 @@ def predict(
         damping,
         recalibrate,
         _pins(pin),
+        _settings(setting),
+        preset,
     )
     fractions = tuple(_numbers(removed, "--removed"))
     forecast.check_fractions(fractions)
@@ -452,6 +469,8 @@ def compare(
     guard_most: MostOption = 0.8,
     pin: PinOption = None,
     recalibrate: RecalibrateOption = False,
+    setting: SettingOption = None,
+    preset: PresetOption = PRESETS[0],
     predicted: Annotated[
         bool | None,
         typer.Option(
@@ -483,6 +502,8 @@ def compare(
         seed=seed,
         recalibrate=recalibrate,
         pins=_pins(pin),
+        settings=_settings(setting),
+        preset=preset,
     )
     check_output(json_file)
     predict_for: Predict = "loss-aware" if predicted is None else "always" if predicted else "never"
@@ -499,6 +520,10 @@ def _recipes(
 
 def _pins(texts_given: list[str] | None) -> Pins:
     return tuple(parse_pin(text) for text in texts_given or ())
+
+
+def _settings(texts_given: list[str] | None) -> Settings:
+    return tuple(parse_setting(text) for text in texts_given or ())
 
 
 def _words(value: str, option: str) -> list[str]:
@@ -522,20 +547,29 @@ def show_comparison(comparison: types.Comparison, markdown: bool) -> None:
     if markdown:
         print(comparison_markdown(comparison))
         return
-    header, *rows = comparison_rows(comparison)
-    table = Table(*header)
-    for row in rows:
-        table.add_row(*row)
-    output.print(table)
+    show_table(comparison_rows(comparison))
     for line in comparison_captions(comparison):
         output.print(line, highlight=False)
 
 
 def comparison_markdown(comparison: types.Comparison) -> str:
     """A comparison as a Markdown table with its captions."""
-    header, *rows = comparison_rows(comparison)
-    lines = ["| " + " | ".join(row) + " |" for row in [header, ("---",) * len(header), *rows]]
-    return "\n".join([*lines, "", *comparison_captions(comparison)])
+    return "\n".join([*markdown_table(comparison_rows(comparison)), "", *comparison_captions(comparison)])
+
+
+def show_table(cells: list[tuple[str, ...]]) -> None:
+    """Print cells, header first."""
+    header, *rows = cells
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    output.print(table)
+
+
+def markdown_table(cells: list[tuple[str, ...]]) -> list[str]:
+    """The lines of a Markdown table of cells, header first."""
+    header, *rows = cells
+    return ["| " + " | ".join(row) + " |" for row in [header, ("---",) * len(header), *rows]]
 
 
 def comparison_rows(comparison: types.Comparison) -> list[tuple[str, ...]]:
@@ -617,6 +651,105 @@ def _perplexity(value: float, stderr: float | None) -> str:
 
 
 @app.command()
+def ablate(
+    model: ModelArgument,
+    removed: RemovedOption = 0.2,
+    claims: Annotated[str, typer.Option(help="Comma-separated claims; all by default.")] = ",".join(ablation.CLAIMS),
+    calibration: CalibrationOption = "sotu-calibration",
+    text: TextOption = "sotu-evaluation",
+    calibration_sequences: SequencesOption = 32,
+    sequence_length: LengthOption = 512,
+    seed: SeedOption = 0,
+    window: WindowOption = 512,
+    max_windows: WindowsOption = 16,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables as Markdown.")] = False,
+    json_file: JsonOption = None,
+) -> None:
+    """Hold COMPOT's published ablations against this model: where their direction holds, and where not (minutes)."""
+    from compression.workbench import get_workbench
+
+    base = Recipe(
+        model,
+        removed_fraction=removed,
+        calibration_text=calibration,
+        num_sequences=calibration_sequences,
+        sequence_length=sequence_length,
+        seed=seed,
+    )
+    plans = ablation.plan(base, _words(claims, "--claims"))
+    check_output(json_file)
+    report = run(ablation.ablate(get_workbench(), plans, text, window, max_windows))
+    show_ablation(report, markdown)
+    write(report, json_file)
+
+
+def show_ablation(report: ablation.AblationReport, markdown: bool) -> None:
+    """Print every claim with its table and its verdict, for the terminal or for a README."""
+    if markdown:
+        print(ablation_markdown(report))
+        return
+    for claim in report.claims:
+        output.print(claim_title(claim), style="bold", highlight=False)
+        show_table(ablation_rows(claim))
+        output.print(f"{claim.verdict}\n", highlight=False)
+    for line in ablation_captions(report):
+        output.print(line, highlight=False)
+
+
+def ablation_markdown(report: ablation.AblationReport) -> str:
+    """An ablation as Markdown: for each claim a table and the verdict, then the captions."""
+    lines: list[str] = []
+    for claim in report.claims:
+        lines += [f"**{claim_title(claim)}**", "", *markdown_table(ablation_rows(claim)), "", claim.verdict, ""]
+    return "\n".join([*lines, *ablation_captions(report)])
+
+
+def claim_title(claim: ablation.AblationClaim) -> str:
+    """A claim's name and words."""
+    return f"{claim.name}: {claim.statement}"
+
+
+def ablation_rows(claim: ablation.AblationClaim) -> list[tuple[str, ...]]:
+    """The cells of a claim's table, header first."""
+    published = any(row.published_accuracy is not None for row in claim.rows)
+    header = (
+        *("variant", "removed (sites)", "perplexity", f"change against {claim.reference}, nats (95 %)", "compress, s"),
+        *(("published accuracy, %",) if published else ()),
+    )
+    rows = [
+        (
+            row.label,
+            f"{row.removed_fraction:.3f}",
+            _perplexity(row.perplexity, row.perplexity_stderr),
+            _change(row.change),
+            f"{row.compress_seconds:.1f}",
+            *(("" if row.published_accuracy is None else f"{row.published_accuracy:.1f}",) if published else ()),
+        )
+        for row in claim.rows
+    ]
+    return [header, *rows]
+
+
+def ablation_captions(report: ablation.AblationReport) -> list[str]:
+    """What the tables of an ablation have to say beside their numbers."""
+    settings, dense = report.calibration, report.dense
+    return [
+        f"{_named(report.model_id, report.model_note)}, {report.removed_fraction:g} removed, dense perplexity "
+        f"{_perplexity(dense.perplexity, dense.perplexity_stderr)}; calibration {settings.text.name}, "
+        f"{settings.num_sequences} × {settings.sequence_length} tokens; {dense.text.name}, {dense.convention}; "
+        f"± standard error over windows; {report.environment.threads} threads.",
+        report.convention,
+    ]
+
+
+def _change(change: ablation.Difference | None) -> str:
+    if change is None:
+        return ""
+    interval = "" if change.low is None else f" ({change.low:+.4f} to {change.high:+.4f})"
+    return f"{change.mean:+.4f}{interval}"
+
+
+@app.command()
 def gallery(
     model: ModelArgument = models.DEFAULT_MODEL,
     out: Annotated[Path, typer.Option("--out", help="Folder for the JSON files.")] = Path("assets")
@@ -678,6 +811,8 @@ def bench_solver(
     iterations: IterationsOption = None,
     atoms_per_nonzero: RatioOption = None,
     damping: DampingOption = None,
+    setting: SettingOption = None,
+    preset: PresetOption = PRESETS[0],
     json_file: JsonOption = None,
 ) -> None:
     """Time every method on a whole model, beside the bare matrix products of its alternations."""
@@ -698,6 +833,8 @@ def bench_solver(
         damping=damping,
         gradient_sequences=gradient_sequences,
         seed=seed,
+        settings=_settings(setting),
+        preset=preset,
     )
     check_output(json_file)
     report = run(benchmark_solver(get_workbench(), recipes))

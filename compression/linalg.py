@@ -199,6 +199,12 @@ def leading_left_singular_vectors(matrix: Tensor, count: int, dtype: torch.dtype
     return _sign_fixed_qr(work @ right)
 
 
+def random_orthonormal(rows: int, columns: int, seed: int = 0) -> Tensor:
+    """A seeded random (rows, columns) with orthonormal columns, rows ≥ columns, uniformly distributed; float64."""
+    generator = torch.Generator().manual_seed(seed)
+    return _sign_fixed_qr(torch.randn(rows, columns, generator=generator, dtype=torch.float64))
+
+
 def _sign_fixed_qr(matrix: Tensor) -> Tensor:
     orthonormal, triangular = torch.linalg.qr(matrix)
     signs = torch.where(triangular.diagonal() < 0, -1.0, 1.0).to(orthonormal.dtype)

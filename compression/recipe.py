@@ -19,6 +19,10 @@ OWN = "own"
 """The policy name that stands for the one a method was published with."""
 MAX_SEEDS = 16
 """So many seeds a setting are measured at most."""
+PRESETS = ("quick", "paper")
+"""What the settings that are not given are: a method's defaults, or those of its paper."""
+Settings = tuple[tuple[str, float], ...]
+"""Names of a method's settings and their values."""
 Pins = tuple[tuple[str, float], ...]
 """Patterns of site names (``*`` matches anything) and the removed fraction each is held at; the last match counts."""
 
@@ -48,6 +52,23 @@ def parse_pins(text: str) -> Pins:
         UserError: if one of them is no pin.
     """
     return tuple(parse_pin(part.strip()) for part in text.split(",") if part.strip())
+
+
+def parse_setting(text: str) -> tuple[str, float]:
+    """``NAME=VALUE`` as a setting of a method.
+
+    Raises:
+        UserError: if the text is no such pair.
+    """
+    name, _, value = text.partition("=")
+    try:
+        if not name.strip():
+            raise ValueError
+        return name.strip(), float(value)
+    except ValueError as error:
+        raise UserError(
+            f"A setting is a name and a number, such as 'atoms_per_nonzero=1.8', but {text!r} was given."
+        ) from error
 
 
 def pin_text(pins: Pins) -> str:
@@ -100,6 +121,8 @@ class Recipe:
         damping: of the input Gram matrices, as a fraction of the mean diagonal; None for the method's default.
         recalibrate: collect inputs again behind compressed blocks, where the method can.
         pins: sites held at a removed fraction; the rest is solved for the target.
+        settings: settings of the method by name; they win over `iterations` and the others that have a field here.
+        preset: where settings that are not given come from, one of `PRESETS`.
     """
 
     model_id: str
@@ -117,6 +140,8 @@ class Recipe:
     damping: float | None = None
     recalibrate: bool = False
     pins: Pins = ()
+    settings: Settings = ()
+    preset: str = PRESETS[0]
 
     @property
     def is_dense(self) -> bool:
@@ -124,8 +149,16 @@ class Recipe:
         return self.method == DENSE
 
     def method_settings(self) -> dict[str, Any]:
-        """The settings given here that the method has; the rest does not concern it."""
+        """What the method is built with: the preset's, then those with a field here that it has, then `settings`.
+
+        A later one replaces an earlier one. Whole values of settings that are whole numbers are given as such.
+        """
         from compression.methods import METHODS
+
+        if self.method not in METHODS:
+            return {}
+        method = METHODS[self.method]
+        defaults = {field.name: field.default for field in dataclasses.fields(method)}
 
         given = {
             "iterations": self.iterations,
@@ -133,8 +166,13 @@ class Recipe:
             "damping": self.damping,
             "recalibrate": 1 if self.recalibrate else None,
         }
-        known = {field.name for field in dataclasses.fields(METHODS[self.method])} if self.method in METHODS else set()
-        return {name: value for name, value in given.items() if name in known and value is not None}
+        settings: dict[str, Any] = dict(method.paper_settings) if self.preset == "paper" else {}
+        settings |= {name: value for name, value in given.items() if name in defaults and value is not None}
+        settings |= dict(self.settings)
+        for name, value in settings.items():
+            if isinstance(defaults.get(name), int) and float(value).is_integer():
+                settings[name] = int(value)
+        return settings
 
     def build_method(self) -> CompressionMethod:
         """The method with its settings.
@@ -173,12 +211,14 @@ class Recipe:
         """Refuse what cannot be carried out, before anything is loaded.
 
         Raises:
-            UserError: for an unknown method or policy, or a number out of range.
+            UserError: for an unknown method, policy, setting or preset, or a number out of range.
         """
         from compression.allocation import check_policy
 
         check_removed_fraction(self.removed_fraction)
         check_policy(self.policy)
+        if self.preset not in PRESETS:
+            raise UserError(f"There is no preset {self.preset!r}: expected one of {', '.join(PRESETS)}.")
         if not self.is_dense:
             self.build_method()
         for name, value in (

@@ -417,6 +417,9 @@ class ComparisonRun:
     positions, in [0, 1], at which both have the same most probable token. They are None in results made without them.
 
     `seed` is the calibration's: runs that differ in nothing else tell how much its choice of text matters.
+
+    `window_losses` are the mean negative log-likelihoods of the windows, in nats: two runs on the same windows are
+    compared window by window. Empty in results made without them.
     """
 
     method: str
@@ -446,6 +449,7 @@ class ComparisonRun:
     p99_kl: float | None = None
     top1_agreement: float | None = None
     seed: int = 0
+    window_losses: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -421,7 +421,7 @@ class Workbench:
         gradients = None
         if method.uses_gradients or POLICIES[recipe.policy].uses_curves:
             gradients = yield from self._differentiate(dense, recipe)
-        sequences = (yield from self._split(dense, recipe)).inputs if recipe.recalibrate else None
+        sequences = (yield from self._split(dense, recipe)).inputs if getattr(method, "recalibrate", 0) else None
         started = time.perf_counter()
         allocation = yield from self._allocate(dense, recipe)
         allocated = time.perf_counter()
@@ -712,6 +712,7 @@ class Workbench:
             p99_kl=distance.p99_kl,
             top1_agreement=distance.top1_agreement,
             seed=recipe.seed,
+            window_losses=measured.window_losses,
         )
         store.write_json(file, run)
         store.prune(file.parent, MAX_RUN_CACHE_BYTES)

@@ -31,9 +31,11 @@ def polar_factor(matrix: Tensor) -> Tensor:
     return left @ right
 
 
-def sparse_factorisation(target: Tensor, num_atoms: int, nonzeros: int, iterations: int) -> tuple[Tensor, list[float]]:
-    """COMPOT's alternation with a full SVD in both places and sorting; returns D S and the errors."""
-    dictionary = torch.linalg.svd(target, full_matrices=False)[0][:, :num_atoms]
+def sparse_factorisation(
+    target: Tensor, num_atoms: int, nonzeros: int, iterations: int, start: Tensor | None = None
+) -> tuple[Tensor, list[float]]:
+    """COMPOT's alternation with a full SVD in both places and sorting, from `start` if given; D S and the errors."""
+    dictionary = torch.linalg.svd(target, full_matrices=False)[0][:, :num_atoms] if start is None else start
     coefficients = torch.zeros(num_atoms, target.shape[1])
     errors = []
     for step in range(iterations + 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from compression.allocation import CURVE_FRACTIONS, SLIDER_POLICIES, SLIDER, Evidence, LossCurves, tabulate
+from compression.allocation import CURVE_FRACTIONS, SLIDER, SLIDER_POLICIES, Evidence, LossCurves, tabulate
 from compression.analysis import AnalysisInfo, ModelInfo, spectrum_info
 from compression.forecast import DensePerplexity, ForecastReport, MeasuredPoint, Prediction
 from compression.types import (

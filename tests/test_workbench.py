@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def test_work_is_done_once(recipe):
     assert {"load", "calibrate", "compress"} <= set(first)
     again, same = stages(bench.compress(recipe))
     assert again == [] and same is report
-    assert report.plan.settings == {"iterations": 3, "atoms_per_nonzero": 2.0, "damping": 1e-8}
+    assert report.plan.settings == {"iterations": 3, "atoms_per_nonzero": 2.0, "damping": 1e-8, "random_start": 0}
     assert bench.prepared(recipe).compressed and bench.prepared(Recipe(recipe.model_id + "x")) == costs.Prepared()
 
 
@@ -204,8 +205,11 @@ def test_a_comparison_streams_its_runs_and_settings_go_where_they_belong(recipe)
         if event.stage == "run":
             runs.append(event.partial)
     assert runs == [comparison.dense, *comparison.runs]
-    compot = {"iterations": 3, "atoms_per_nonzero": 2.0, "damping": 1e-8}
+    compot = {"iterations": 3, "atoms_per_nonzero": 2.0, "damping": 1e-8, "random_start": 0}
     assert [run.settings for run in comparison.runs] == [{}, {"damping": 1e-8}, compot]
+    for run in (comparison.dense, *comparison.runs):
+        mean = sum(run.window_losses) / len(run.window_losses)
+        assert len(run.window_losses) == 3 and run.perplexity == pytest.approx(math.exp(mean))
     other = Workbench()
     assert other.prepared(recipe) == costs.Prepared()
     fresh = costs.estimate(comparison, "perplexity", "compot", other.prepared(recipe))
@@ -422,6 +426,8 @@ def test_recalibrating_changes_the_result_and_keeps_the_budget(recipe):
     assert second.stored_bits == first.stored_bits
     assert second.sites[0].relative_output_error == pytest.approx(first.sites[0].relative_output_error, rel=1e-3)
     assert second.sites[-1].relative_output_error != first.sites[-1].relative_output_error
+    named = finish(Workbench().compress(dataclasses.replace(plain, settings=(("recalibrate", 1.0),))))
+    assert [site.relative_output_error for site in named.sites] == [site.relative_output_error for site in second.sites]
 
 
 def test_a_seed_chooses_other_sequences(recipe):

@@ -84,6 +84,11 @@ class CompressionMethod(ABC):
                     f"{self.name}: {field.metadata['title'].lower()} must be a number from {low} to {high}, but "
                     f"{value!r} was given."
                 )
+            if isinstance(field.default, int) and not isinstance(value, int):
+                raise UserError(
+                    f"{self.name}: {field.metadata['title'].lower()} must be a whole number from {low} to {high}, but "
+                    f"{value!r} was given."
+                )
 
     @abstractmethod
     def compress(

@@ -11,7 +11,7 @@ import torch
 from compression import accounting
 from compression.calibration import OUTPUT_DAMPING, SiteStatistics
 from compression.errors import UserError
-from compression.linalg import relative_output_error, truncated_svd
+from compression.linalg import random_orthonormal, relative_output_error, truncated_svd
 from compression.methods import METHODS, compot, create_method, rocket
 from compression.methods.base import CompressionMethod, WhitenedLowRank, register, second_order_loss, setting
 from compression.methods.dictionary import DictionaryMethod, refit_dictionary
@@ -269,6 +269,52 @@ def test_targets_that_inexact_steps_cannot_handle_get_exact_ones(shape):
     assert scaled_error <= reference.sparse_factorisation(scaled, 30, 10, 12)[1][-1] * 1.01 + 1e-6
 
 
+def random_start(target, atoms):
+    """The dictionary a random start begins with; of a tall target, one in its column space."""
+    rows, columns = target.shape
+    if rows <= columns:
+        return random_orthonormal(rows, atoms)
+    return torch.linalg.qr(target)[0].double() @ random_orthonormal(columns, atoms)
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20)])
+def test_a_random_start_equals_the_slow_alternation_from_the_same_one(shape):
+    target = torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    expected, errors = reference.sparse_factorisation(target, 12, 5, 8, random_start(target, 12))
+    factors = compot.factorise(target, 12, 5, 8, "random")
+    reference.assert_close(factors.dictionary @ factors.codes.T, expected, atol=1e-8)
+    assert factors.convergence == pytest.approx(errors, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("shape", "atoms", "nonzeros"), [((60, 150), 50, 25), ((150, 60), 40, 20), ((60, 60), 30, 15), ((9, 7), 3, 1)]
+)
+def test_a_random_start_in_float32_loses_nothing_and_its_monitor_holds(shape, atoms, nonzeros):
+    target = layer_like(shape)
+    start = random_start(target, atoms)
+    _, errors = reference.sparse_factorisation(target.double(), atoms, nonzeros, 20, start)
+    factors = compot.factorise(target, atoms, nonzeros, 20, "random")
+    assert factors.convergence[0] == pytest.approx(errors[0], rel=1e-4), "it begins where it says"
+    assert factors.convergence[-1] == pytest.approx(errors[-1], rel=5e-3)
+    assert all(b <= a + 2e-6 for a, b in zip(factors.convergence, factors.convergence[1:], strict=False))
+    rest = target.double() - factors.dictionary.double() @ factors.codes.double().T
+    error = float(rest.square().sum() / target.double().square().sum())
+    assert factors.convergence[-1] == pytest.approx(error, abs=3e-6), "the monitor is the error"
+    gram = factors.dictionary.T @ factors.dictionary
+    reference.assert_close(gram, torch.eye(atoms), rtol=0, atol=2e-5)
+    assert factors.convergence[0] > 2 * compot.factorise(target, atoms, nonzeros, 0).convergence[0]
+
+
+def test_the_setting_random_start_reaches_the_factorisation():
+    weight, _, statistics = problem((40, 72))
+    svd, random, again = (
+        create_method("compot", iterations=2, random_start=start).compress(weight, None, statistics, 0.3)
+        for start in (0, 1, 1)
+    )
+    assert random.convergence[0] > 2 * svd.convergence[0]
+    reference.assert_close(again.layer.dense_weight(), random.layer.dense_weight(), rtol=0, atol=0)
+
+
 def test_compot_with_every_atom_and_every_coefficient_is_exact():
     target = torch.randn(20, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
     factors = compot.factorise(target, 20, 20, 1)
@@ -311,6 +357,7 @@ def test_every_method_describes_itself():
         ("svd", {"iterations": 3}, "svd has no setting 'iterations'"),
         ("rocket", {"atoms_per_nonzero": 0.5}, r"must be a number from 1 to 8, or 0 for a search, but 0\.5 was given"),
         ("rocket", {"atoms_per_nonzero": 9}, r"must be a number from 0\.0 to 8\.0, but 9 was given"),
+        ("compot", {"iterations": 2.5}, "alternations must be a whole number from 0 to 200, but 2.5"),
     ],
 )
 def test_bad_names_and_settings_are_refused_in_one_sentence(name, settings, message):
