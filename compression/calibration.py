@@ -191,12 +191,14 @@ class SiteStatistics:
         num_tokens: positions behind it, N_G.
         output_gram: H, (n, n) or its diagonal (n,); None where no gradients were taken.
         num_scored: scored tokens behind it, N_H.
+        observed: what `CompressionMethod.observe` made of the site's inputs; None where nobody looked.
     """
 
     gram: Tensor
     num_tokens: int
     output_gram: Tensor | None = None
     num_scored: int = 0
+    observed: Tensor | None = None
     _factors: dict[float, Whitening] = field(default_factory=dict, repr=False, compare=False)
 
     def with_outputs(self, gradients: Gradients | None, site: str) -> SiteStatistics:

@@ -1,6 +1,6 @@
 """The per-site methods. Importing this package registers every one of them: add new files to the import below."""
 
-from compression.methods import compot, compot_fisher, svd, svd_fisher, svd_llm
+from compression.methods import compot, compot_fisher, dobi_svd, svd, svd_fisher, svd_llm
 from compression.methods.base import METHODS, CompressionMethod, SiteResult, create_method, describe
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "compot_fisher",
     "create_method",
     "describe",
+    "dobi_svd",
     "svd",
     "svd_fisher",
     "svd_llm",
