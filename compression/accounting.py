@@ -44,6 +44,17 @@ def low_rank_bits(out_features: int, in_features: int, rank: int) -> int:
     return VALUE_BITS * rank * (out_features + in_features)
 
 
+def mixed_low_rank_bits(out_features: int, in_features: int, rank: int) -> int:
+    """Bits of two factors whose first min(m, n) rows are kept in 8 bits, with a 16-bit scale for each of 2·r columns.
+
+    The |m − n| other rows of the longer factor take 16 bits: r·(16·max(m, n) + 32) in all.
+
+    Source: Dobi-SVD (2502.02723), section 3.3; the scales, which the paper leaves out, are counted.
+    """
+    shorter, longer = sorted((out_features, in_features))
+    return rank * (2 * 8 * shorter + VALUE_BITS * (longer - shorter) + 2 * VALUE_BITS)
+
+
 def dictionary_bits(out_features: int, in_features: int, num_atoms: int, nonzeros_per_column: int) -> int:
     """Bits of a dictionary (m, k), s values for each of the n columns, and a bit mask of k·n bits in whole bytes.
 
@@ -88,6 +99,13 @@ def rank_for(out_features: int, in_features: int, removed_fraction: float) -> in
     """Largest rank that removes at least `removed_fraction` of the weight; at least 1."""
     kept = (1 - removed_fraction) * out_features * in_features
     return max(1, math.floor(kept / (out_features + in_features) + 1e-9))
+
+
+def mixed_rank_for(out_features: int, in_features: int, removed_fraction: float) -> int:
+    """Largest rank of factors in 8 and 16 bits that removes at least `removed_fraction`; from 1 to min(m, n)."""
+    kept = (1 - removed_fraction) * dense_bits(out_features, in_features)
+    rank = math.floor(kept / mixed_low_rank_bits(out_features, in_features, 1) + 1e-9)
+    return max(1, min(rank, out_features, in_features))
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,7 @@ class Evidence:
         errors: relative output errors of the method, for `knapsack`; None where they were not asked for.
         whitened: singular values of the whitened weights ``LᵀA``, for `svd-llm-v2`.
         sensitivities: for `sensitivity`; None where they were not measured.
+        learned: removed fraction of each site that learning ended with, for `learned`.
     """
 
     spectra: Spectra = field(default_factory=dict)
@@ -72,6 +73,7 @@ class Evidence:
     errors: LossCurves | None = None
     whitened: Spectra = field(default_factory=dict)
     sensitivities: LossCurves | None = None
+    learned: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def pool(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -109,6 +111,7 @@ class Policy:
         uses_whitened: whether it looks at the singular values of whitened weights.
         uses_errors: whether it looks at the method's output errors, and so at calibration inputs.
         uses_sensitivities: whether it looks at losses measured site by site.
+        learns: whether a method has to learn it for every target; what it ended with is the evidence.
         on_slider: whether a page tabulates it beforehand at every slider position. The others answer to one method or
             one target at a time, or want statistics that a page does not ship.
     """
@@ -119,6 +122,7 @@ class Policy:
     uses_whitened: bool = False
     uses_errors: bool = False
     uses_sensitivities: bool = False
+    learns: bool = False
     on_slider: bool = False
 
 
@@ -348,6 +352,35 @@ def sensitivity(
     return {site.name: float(fraction) for site, fraction in zip(sites, fractions, strict=True)}
 
 
+def learned(
+    sites: tuple[LinearSite, ...], evidence: Evidence, removed_fraction: float, guards: Guards
+) -> dict[str, float]:
+    """What learning ended with, all sites shifted alike where pins or guards leave another budget than it learned for.
+
+    A site that learning left dense stays dense unless the others cannot give enough.
+
+    Source: Dobi-SVD (2502.02723), section 3.1; learning is in `compression.truncation`, the shift is ours.
+    """
+    most = max(guards.most, removed_fraction)
+    least = min(guards.least, removed_fraction)
+    start = np.array([evidence.learned[site.name] for site in sites])
+    sizes = np.array([site.num_weights for site in sites], dtype=float)
+
+    def shifted(by: float, who: np.ndarray) -> np.ndarray:
+        return np.clip(start + np.where(who, by, 0.0), least, most)
+
+    everybody, giving = np.ones(len(sites), dtype=bool), start > 0
+    who = giving if (sizes * shifted(1.0, giving)).sum() >= removed_fraction * sizes.sum() else everybody
+    low, high = -1.0, 1.0
+    for _ in range(100):
+        middle = (low + high) / 2
+        if (sizes * shifted(middle, who)).sum() < removed_fraction * sizes.sum():
+            low = middle
+        else:
+            high = middle
+    return {site.name: float(f) for site, f in zip(sites, shifted(high, who), strict=True)}
+
+
 POLICIES: dict[str, Policy] = {
     "uniform": Policy(uniform, on_slider=True),
     "pooled": Policy(pooled, uses_spectra=True, on_slider=True),
@@ -355,6 +388,7 @@ POLICIES: dict[str, Policy] = {
     "svd-llm-v2": Policy(svd_llm_v2, uses_whitened=True),
     "knapsack": Policy(knapsack, uses_errors=True),
     "sensitivity": Policy(sensitivity, uses_sensitivities=True),
+    "learned": Policy(learned, learns=True),
 }
 """Name → policy. A removed fraction of 0 means that a site stays dense."""
 SLIDER_POLICIES = tuple(name for name, policy in POLICIES.items() if policy.on_slider)

@@ -200,6 +200,7 @@ class SiteStatistics:
         num_scored: scored tokens behind it, N_H.
         mean_magnitude: E|x| of each input, (m,).
         row_fisher: empirical Fisher information of the weights, summed over each input's outputs, (m,).
+        observed: what `CompressionMethod.observe` made of the site's inputs; None where nobody looked.
     """
 
     gram: Tensor
@@ -208,6 +209,7 @@ class SiteStatistics:
     num_scored: int = 0
     mean_magnitude: Tensor | None = None
     row_fisher: Tensor | None = None
+    observed: Tensor | None = None
     _factors: dict[float, Whitening] = field(default_factory=dict, repr=False, compare=False)
 
     def with_outputs(self, gradients: Gradients | None, site: str) -> SiteStatistics:

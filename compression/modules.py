@@ -240,6 +240,80 @@ class LowRankLinear(CompressedLinear):
         return self.input_factor.float().T, self.output_factor.float()
 
 
+class MixedLowRankLinear(CompressedLinear):
+    """``Ŵ = (input_factor · output_factor)ᵀ``, the first min(m, n) rows of both factors in 8 bits.
+
+    Each of the 2·r columns has a 16-bit scale for its 8-bit rows; the |m − n| other rows of the longer factor are kept
+    in 16 bits. A rank so takes little more than max(m, n) values of 16 bits.
+
+    Source: Dobi-SVD (2502.02723), section 3.3; the authors' 8-bit values are unevenly spaced, these are even.
+    """
+
+    representation = "low-rank, 8 and 16 bits"
+
+    def __init__(self, input_factor: Tensor, output_factor: Tensor, bias: Tensor | None = None) -> None:
+        """Balance the two factors and round them.
+
+        Args:
+            input_factor: (m, r), any floating dtype.
+            output_factor: (r, n).
+            bias: (n,) or None.
+        """
+        super().__init__(input_factor.shape[0], output_factor.shape[1], bias)
+        balanced_input, balanced_output = balance_factors(input_factor, output_factor)
+        shorter = min(self.in_features, self.out_features)
+        self.input_codes: Tensor
+        self.input_scales: Tensor
+        self.output_codes: Tensor
+        self.output_scales: Tensor
+        self.remainder: Tensor
+        for name, factor in (("input", balanced_input), ("output", balanced_output.T)):
+            codes, scales = quantize_columns(factor[:shorter])
+            self.register_buffer(f"{name}_codes", codes)
+            self.register_buffer(f"{name}_scales", scales)
+        longer = balanced_input if self.in_features > self.out_features else balanced_output.T
+        self.register_buffer("remainder", to_storage(longer[shorter:]))
+
+    @classmethod
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> MixedLowRankLinear:
+        """A layer of rank `rank` filled with zeros."""
+        rank = sizes["rank"]
+        return cls(torch.zeros(in_features, rank), torch.zeros(rank, out_features), bias)
+
+    @property
+    def rank(self) -> int:
+        """R."""
+        return self.input_codes.shape[1]
+
+    @property
+    def inner_size(self) -> int:
+        """The rank."""
+        return self.rank
+
+    def flops(self) -> int:
+        """Two products with the factors."""
+        return low_rank_flops(self.out_features, self.in_features, self.rank)
+
+    def spec(self) -> dict[str, int]:
+        """The rank."""
+        return {"rank": self.rank}
+
+    def dense_weight(self) -> Tensor:
+        """(input_factor · output_factor)ᵀ in float32."""
+        first, second = self.factors()
+        return second.T @ first
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """The input factor transposed (r, m) and the output factor (r, n)."""
+        first = self.input_codes.float() * self.input_scales.float()
+        second = self.output_codes.float() * self.output_scales.float()
+        if self.in_features > self.out_features:
+            first = torch.cat([first, self.remainder.float()])
+        else:
+            second = torch.cat([second, self.remainder.float()])
+        return first.T, second.T
+
+
 class DictionaryLinear(CompressedLinear):
     """``Ŵ = (D S)ᵀ``: a dense dictionary D (m, k) and coefficients S (k, n) with s nonzeros a column.
 
@@ -319,9 +393,16 @@ class DictionaryLinear(CompressedLinear):
 
 
 LAYER_TYPES: dict[str, type[CompressedLinear]] = {
-    layer.representation: layer for layer in (LowRankLinear, DictionaryLinear)
+    layer.representation: layer for layer in (LowRankLinear, MixedLowRankLinear, DictionaryLinear)
 }
 """Representation name → class, for loading."""
+
+
+def quantize_columns(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Round the columns of (rows, r) to 8 bits: int8 codes and float16 scales (r,), ``codes · scales`` ≈ matrix."""
+    scales = to_storage(matrix.abs().amax(0) / 127)
+    divisors = torch.where(scales > 0, scales.to(matrix.dtype), 1)
+    return (matrix / divisors).round().clamp(-127, 127).to(torch.int8), scales
 
 
 def pack_bits(flags: Tensor) -> Tensor:

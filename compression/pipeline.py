@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from compression import accounting
 from compression.allocation import CURVE_FRACTIONS, LossCurves, Spectra
-from compression.calibration import BlockStream, Calibration, Gradients, InputSums, SiteStatistics
+from compression.calibration import (
+    BlockStream,
+    Calibration,
+    Gradients,
+    InputSums,
+    SiteStatistics,
+    observed_inputs,
+)
 from compression.errors import UserError
 from compression.linalg import relative_output_error, singular_values
 from compression.methods import METHODS, CompressionMethod, SiteResult, create_method
@@ -114,7 +121,8 @@ def compress(
         plan: what to do; `plan.allocation` decides how much of each site goes.
         calibration: statistics of the inputs; also used to report output errors.
         gradients: statistics of the output gradients, for methods that use them.
-        sequences: the calibration sequences, for a method that collects inputs again behind compressed blocks.
+        sequences: the calibration sequences, for a method that observes inputs or collects them again behind
+            compressed blocks.
 
     Yields:
         One event a site, whose `partial` is its `SiteReport`.
@@ -132,6 +140,8 @@ def compress(
     if getattr(method, "recalibrate", 0):
         assert sequences is not None
         steps = _compress_behind(source.model, sites, method, plan, sequences, gradients)
+    elif method.observes_inputs and sequences is not None:
+        steps = _compress_observing(source.model, sites, method, plan, sequences, calibration, gradients)
     layers: dict[str, nn.Module] = {}
     reports: dict[str, SiteReport] = {}
     with closing(steps):
@@ -160,8 +170,9 @@ def _compress_all(
     plan: CompressionPlan,
     calibration: Calibration | None,
     gradients: Gradients | None,
+    observed: Mapping[str, Tensor] | None = None,
 ) -> Generator[SiteOutcome, None, None]:
-    """Compress every site with the statistics as they are, several at a time."""
+    """Compress every site with the statistics as they are, and what was observed, several at a time."""
     removed = plan.allocation.removed_fractions
 
     def compress_group(group: list[LinearSite]) -> list[SiteOutcome]:
@@ -172,7 +183,10 @@ def _compress_all(
     def statistics_of(site: LinearSite, shared: SiteStatistics | None) -> SiteStatistics | None:
         # Output gradients are read from disk: only for a site that needs them.
         wanted = shared is not None and method.uses_gradients and removed[site.name] > 0
-        return shared.with_outputs(gradients, site.name) if shared is not None and wanted else shared
+        statistics = shared.with_outputs(gradients, site.name) if shared is not None and wanted else shared
+        if statistics is not None and observed and site.name in observed:
+            return replace(statistics, observed=observed[site.name])
+        return statistics
 
     with closing(parallel_map(compress_group, sites_by_input(sites))) as results:
         yield from chain.from_iterable(results)
@@ -205,6 +219,43 @@ def _compress_behind(
         if layers:
             stream.hidden = waiting
             stream.run(index, compressed_copy(block, layers))
+
+
+def _compress_observing(
+    model: PreTrainedModel,
+    sites: tuple[LinearSite, ...],
+    method: CompressionMethod,
+    plan: CompressionPlan,
+    sequences: Tensor,
+    calibration: Calibration | None,
+    gradients: Gradients | None,
+) -> Generator[SiteOutcome, None, None]:
+    """Compress block by block; the method sees each block's inputs, which are dropped with the block."""
+    removed = plan.allocation.removed_fractions
+    stream = BlockStream(model, sequences)
+    for _ in stream.start():
+        pass
+    for index in range(len(stream.blocks)):
+        members = tuple(site for site in sites if site.block == index)
+        compressed = [site for site in members if removed[site.name] > 0]
+        inputs: dict[str, list[Tensor]] = {site.input_group: [] for site in compressed}
+        readers = {site.input_group: site for site in compressed}
+        with observed_inputs(model, readers, _collector(inputs)):
+            stream.run(index)
+
+        def observe(site: LinearSite, inputs: dict[str, list[Tensor]] = inputs) -> Tensor | None:
+            seen: Tensor | None = None
+            for batch in inputs[site.input_group]:
+                seen = method.observe(site_weight(model, site), batch, seen, removed[site.name])
+            return seen
+
+        with closing(parallel_map(observe, compressed)) as results:
+            observed = {s.name: seen for s, seen in zip(compressed, results, strict=True) if seen is not None}
+        yield from _compress_all(model, members, method, plan, calibration, gradients, observed)
+
+
+def _collector(inputs: dict[str, list[Tensor]]) -> Callable[[str, Tensor], None]:
+    return lambda group, batch: inputs[group].append(batch.detach())
 
 
 def _rank_notes(sites: tuple[LinearSite, ...], calibration: Calibration | None) -> tuple[str, ...]:

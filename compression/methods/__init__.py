@@ -1,6 +1,17 @@
 """The per-site methods. Importing this package registers every one of them: add new files to the import below."""
 
-from compression.methods import asvd, compot, compot_fisher, fwsvd, rocket, svd, svd_fisher, svd_llm, svd_llm_v2
+from compression.methods import (
+    asvd,
+    compot,
+    compot_fisher,
+    dobi_svd,
+    fwsvd,
+    rocket,
+    svd,
+    svd_fisher,
+    svd_llm,
+    svd_llm_v2,
+)
 from compression.methods.base import METHODS, CompressionMethod, SiteResult, create_method, describe
 
 __all__ = [
@@ -12,6 +23,7 @@ __all__ = [
     "compot_fisher",
     "create_method",
     "describe",
+    "dobi_svd",
     "fwsvd",
     "rocket",
     "svd",

@@ -62,6 +62,8 @@ class CompressionMethod(ABC):
     uses_calibration: ClassVar[bool] = True
     uses_gradients: ClassVar[bool] = False
     """Whether `compress` needs the output-gradient Gram matrices as well."""
+    observes_inputs: ClassVar[bool] = False
+    """Whether the pipeline shows `observe` the inputs themselves, given the calibration sequences."""
     own_policy: ClassVar[str] = "uniform"
     """The allocation the method was published with: what the policy ``own`` stands for."""
     slow: ClassVar[bool] = False
@@ -102,6 +104,20 @@ class CompressionMethod(ABC):
             statistics: calibration statistics of the layer's input; None only if `uses_calibration` is false.
             removed_fraction: in (0, 0.95]; the layer stores at most (1 − removed_fraction)·16·m·n bits.
         """
+
+    def observe(self, weight: Tensor, inputs: Tensor, seen: Tensor | None, removed_fraction: float) -> Tensor:
+        """Take in some sequences of a site's inputs; called batch after batch if `observes_inputs`.
+
+        Args:
+            weight: (out, in).
+            inputs: (sequences, tokens, in).
+            seen: what the call before returned, None in the first.
+            removed_fraction: what `compress` will be asked for.
+
+        Returns:
+            What `compress` finds in ``statistics.observed`` after the last call.
+        """
+        raise NotImplementedError
 
     def predicted_losses(self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]) -> Tensor:
         """The site's error curve: what removing each share is predicted to add to the loss, in nats a token.
