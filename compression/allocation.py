@@ -125,6 +125,11 @@ class Policy:
     learns: bool = False
     on_slider: bool = False
 
+    @property
+    def uses_calibration(self) -> bool:
+        """Whether another calibration may split the budget otherwise."""
+        return any((self.uses_curves, self.uses_whitened, self.uses_errors, self.uses_sensitivities, self.learns))
+
 
 def uniform(
     sites: tuple[LinearSite, ...], evidence: Evidence, removed_fraction: float, guards: Guards

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -73,6 +73,23 @@ def measure_spectra(model: nn.Module, sites: tuple[LinearSite, ...]) -> Generato
     return spectra
 
 
+def measure_whitened_spectra(
+    model: nn.Module, sites: tuple[LinearSite, ...], calibration: Calibration
+) -> Generator[Progress, None, Spectra]:
+    """Singular values of every site's whitened weight ``LᵀA``."""
+
+    def whiten_group(group: list[LinearSite]) -> list[tuple[str, Tensor]]:
+        whitening = calibration.statistics(group[0].input_group).whitening()
+        return [(s.name, singular_values(whitening.whiten(site_weight(model, s).T))) for s in group]
+
+    spectra: Spectra = {}
+    with closing(parallel_map(whiten_group, sites_by_input(sites))) as results:
+        for name, values in chain.from_iterable(results):
+            spectra[name] = values.numpy()
+            yield Progress("analyze", len(spectra), len(sites), f"whitened spectrum of {name}")
+    return spectra
+
+
 def measure_curves(
     model: nn.Module,
     sites: tuple[LinearSite, ...],
@@ -85,24 +102,60 @@ def measure_curves(
     Raises:
         UserError: naming the site whose statistics are unusable.
     """
+    steps = _measure_sites(model, sites, method.predicted_losses, calibration, gradients)
+    return (yield from _collect_curves(steps, len(sites), "error curve of"))
 
-    def curves_of(group: list[LinearSite]) -> list[tuple[str, tuple[float, ...]]]:
+
+def measure_output_errors(
+    model: nn.Module,
+    sites: tuple[LinearSite, ...],
+    method: CompressionMethod,
+    calibration: Calibration,
+    gradients: Gradients | None,
+) -> Generator[Progress, None, LossCurves]:
+    """Every site's relative output error under a method, made non-decreasing: what the policy ``knapsack`` sums up.
+
+    Raises:
+        UserError: naming the site whose statistics are unusable.
+    """
+    steps = _measure_sites(model, sites, method.output_errors, calibration, gradients)
+    return (yield from _collect_curves(steps, len(sites), "output errors of"))
+
+
+Curve = tuple[str, tuple[float, ...]]
+"""A site's name and one value for each of `CURVE_FRACTIONS`."""
+
+
+def _collect_curves(curves: Iterator[Curve], count: int, what: str) -> Generator[Progress, None, LossCurves]:
+    losses: dict[str, tuple[float, ...]] = {}
+    for name, curve in curves:
+        losses[name] = curve
+        yield Progress("curves", len(losses), count, f"{what} {name}")
+    return LossCurves(losses)
+
+
+def _measure_sites(
+    model: nn.Module,
+    sites: tuple[LinearSite, ...],
+    measure: Callable[[Tensor, SiteStatistics, tuple[float, ...]], Tensor],
+    calibration: Calibration,
+    gradients: Gradients | None,
+) -> Iterator[Curve]:
+    """What `measure` says of every site at `CURVE_FRACTIONS`, several sites at a time."""
+
+    def curves_of(group: list[LinearSite]) -> list[Curve]:
         shared = calibration.statistics(group[0].input_group)
         return [(site.name, curve_of(site, shared.with_outputs(gradients, site.name))) for site in group]
 
     def curve_of(site: LinearSite, statistics: SiteStatistics) -> tuple[float, ...]:
         try:
-            curve = method.predicted_losses(site_weight(model, site), statistics, CURVE_FRACTIONS)
+            curve = measure(site_weight(model, site), statistics, CURVE_FRACTIONS)
         except UserError as error:
             raise UserError(f"{site.name}: {error}") from error
         return tuple(curve.cummax(0).values.tolist())
 
-    losses: dict[str, tuple[float, ...]] = {}
     with closing(parallel_map(curves_of, sites_by_input(sites))) as results:
-        for name, curve in chain.from_iterable(results):
-            losses[name] = curve
-            yield Progress("curves", len(losses), len(sites), f"error curve of {name}")
-    return LossCurves(losses)
+        yield from chain.from_iterable(results)
 
 
 def compress(

@@ -205,22 +205,27 @@ class Recipe:
 
         recipe = self.resolved()
         check_policy(recipe.policy)
-        return not self.is_dense and (self.build_method().uses_calibration or POLICIES[recipe.policy].uses_curves)
+        return not self.is_dense and (self.build_method().uses_calibration or POLICIES[recipe.policy].uses_calibration)
 
     def check(self) -> None:
         """Refuse what cannot be carried out, before anything is loaded.
 
         Raises:
-            UserError: for an unknown method, policy, setting or preset, or a number out of range.
+            UserError: for an unknown method, policy, setting or preset, a number out of range, or a policy that has no
+                meaning for the method.
         """
-        from compression.allocation import check_policy
+        from compression.allocation import POLICIES, check_policy
 
         check_removed_fraction(self.removed_fraction)
         check_policy(self.policy)
         if self.preset not in PRESETS:
             raise UserError(f"There is no preset {self.preset!r}: expected one of {', '.join(PRESETS)}.")
-        if not self.is_dense:
-            self.build_method()
+        policy = self.resolved().policy
+        if not self.is_dense and POLICIES[policy].learns and self.build_method().learning() is None:
+            raise UserError(
+                f"The policy {policy} learns truncation positions, and {self.method} has none to learn: choose another "
+                f"policy, or {OWN} for the one the method was published with."
+            )
         for name, value in (
             ("calibration sequences", self.num_sequences),
             ("sequence length", self.sequence_length),

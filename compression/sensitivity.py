@@ -27,6 +27,34 @@ from compression.sites import BlockCall, blocks_of, compressed_copy, run_block, 
 from compression.types import LinearSite, Progress
 
 
+@dataclass(frozen=True)
+class Search:
+    """What a search measures.
+
+    Attributes:
+        num_sequences: calibration sequences that are scored.
+        length: tokens of each, at most.
+        fractions: removed fractions that every site is measured at.
+    """
+
+    num_sequences: int
+    length: int
+    fractions: tuple[float, ...]
+
+    def choose(self, sequences: Tensor) -> Tensor:
+        """As many of the sequences, spread evenly, (num_sequences, length)."""
+        count = min(self.num_sequences, len(sequences))
+        return sequences[[(2 * i + 1) * len(sequences) // (2 * count) for i in range(count)], : self.length]
+
+
+SEARCHES = {
+    "quick": Search(4, 128, (0.1, 0.25, 0.5)),
+    "paper": Search(32, 2048, tuple(round(0.1 * step, 1) for step in range(1, 10))),
+}
+"""Preset → search. The paper's takes 60 times as long: three times the fractions, and twenty times the tokens or more.
+"""
+
+
 def measure_sensitivities(
     model: PreTrainedModel,
     sites: tuple[LinearSite, ...],

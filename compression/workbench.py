@@ -12,10 +12,8 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cache, wraps
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -34,17 +32,18 @@ from compression.evaluation.generation import generate
 from compression.evaluation.latency import measure_latency
 from compression.evaluation.perplexity import measure_perplexity, tokenize
 from compression.forecast import Forecast, ForecastReport
-from compression.linalg import relative_output_error, singular_values
+from compression.linalg import relative_output_error
 from compression.memory import ModelShape
-from compression.methods import METHODS, create_method
+from compression.methods import METHODS, CompressionMethod, create_method
 from compression.models import LoadedModel
 from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear
-from compression.parallel import parallel_map
 from compression.pipeline import CompressedModel, finish
 from compression.recent import Recent
 from compression.recipe import DENSE, OWN, Recipe
+from compression.sensitivity import SEARCHES, measure_sensitivities
 from compression.sites import find_sites, shape_of, site_weight
 from compression.tensors import TensorFolder
+from compression.truncation import learn_positions
 from compression.types import (
     Allocation,
     CalibrationSettings,
@@ -270,36 +269,113 @@ class Workbench:
 
     def _error_curves(self, dense: DenseModel, recipe: Recipe) -> Steps[LossCurves]:
         """Error curves of the recipe's method, or of `CURVE_METHOD` where it names none."""
+
+        def measure(method: CompressionMethod) -> Steps[LossCurves]:
+            inputs, _ = yield from self._calibrate(dense, recipe)
+            outputs = yield from self._differentiate(dense, recipe)
+            return (yield from pipeline.measure_curves(dense.loaded.model, dense.sites, method, inputs, outputs))
+
+        return (yield from self._curves_of("curves", dense, recipe, measure))
+
+    def _output_errors(self, dense: DenseModel, recipe: Recipe) -> Steps[LossCurves]:
+        """Relative output errors of the recipe's method, or of `CURVE_METHOD` where it names none."""
+
+        def measure(method: CompressionMethod) -> Steps[LossCurves]:
+            inputs, _ = yield from self._calibrate(dense, recipe)
+            outputs = (yield from self._differentiate(dense, recipe)) if method.uses_gradients else None
+            model = dense.loaded.model
+            return (yield from pipeline.measure_output_errors(model, dense.sites, method, inputs, outputs))
+
+        return (yield from self._curves_of("errors", dense, recipe, measure))
+
+    def _curves_of(
+        self, what: str, dense: DenseModel, recipe: Recipe, measure: Callable[[CompressionMethod], Steps[LossCurves]]
+    ) -> Steps[LossCurves]:
+        """Curves of a model, a text and a method, made once."""
         method = create_method(CURVE_METHOD) if recipe.is_dense else recipe.build_method()
-        settings = yield from self._settings(recipe)
-        key = store.content_key(
-            "curves", code_version(), dense.identity, settings, method.name, dataclasses.asdict(method), CURVE_FRACTIONS
-        )
+        key = yield from self._method_key(what, dense, recipe, method, CURVE_FRACTIONS)
         known = self._curves.get(key)
         if known is not None:
             return known
         file = store.root() / "curves" / f"{key}.json"
-        stored = store.cached_json(file, LossCurves)
-        if stored is not None:
-            return self._curves.put(key, stored)
-        inputs, _ = yield from self._calibrate(dense, recipe)
-        outputs = yield from self._differentiate(dense, recipe)
-        curves = yield from pipeline.measure_curves(dense.loaded.model, dense.sites, method, inputs, outputs)
-        store.write_json(file, curves)
+        curves = store.cached_json(file, LossCurves)
+        if curves is None:
+            curves = yield from measure(method)
+            store.write_json(file, curves)
         return self._curves.put(key, curves)
 
+    def _method_key(self, what: str, dense: DenseModel, recipe: Recipe, method: Any, *rest: Any) -> Steps[str]:
+        """The key of something that depends on a model, a calibration text and a method with its settings."""
+        settings = yield from self._settings(recipe)
+        return store.content_key(
+            what, code_version(), dense.identity, settings, method.name, dataclasses.asdict(method), *rest
+        )
+
+    def _sensitivities(self, dense: DenseModel, recipe: Recipe) -> Steps[LossCurves]:
+        """The loss with each site alone compressed, measured; what is finished is kept when it is interrupted."""
+        method = recipe.build_method()
+        search = SEARCHES[recipe.preset]
+        key = yield from self._method_key("sensitivities", dense, recipe, method, search)
+        inputs, _ = yield from self._calibrate(dense, recipe)
+        gradients = (yield from self._differentiate(dense, recipe)) if method.uses_gradients else None
+        return (
+            yield from measure_sensitivities(
+                dense.loaded.model,
+                dense.sites,
+                method,
+                inputs,
+                gradients,
+                search.choose((yield from self._split(dense, recipe)).inputs),
+                search.fractions,
+                store.root() / "curves" / f"{key}.json",
+            )
+        )
+
+    def _learned(self, dense: DenseModel, recipe: Recipe) -> Steps[dict[str, float]]:
+        """The removed fractions that learning ends with; an interrupted run goes on from its last checkpoint."""
+        method = recipe.build_method()
+        key = yield from self._method_key("positions", dense, recipe, method, recipe.removed_fraction)
+        sequences = (yield from self._split(dense, recipe)).inputs
+        folder = store.root() / "positions"
+        folder.mkdir(parents=True, exist_ok=True)
+        positions = yield from learn_positions(
+            dense.loaded.model,
+            dense.sites,
+            sequences,
+            recipe.removed_fraction,
+            method.learning(recipe.seed),
+            folder / f"{key}.safetensors",
+        )
+        return positions.removed_fractions
+
     def _singular_values(self, dense: DenseModel) -> Steps[Spectra]:
-        key = dense.loaded.weights_hash
+        """Of the original weights."""
+        key = store.content_key("spectra", code_version(), dense.loaded.weights_hash)
+        return (yield from self._spectra_of(key, lambda: pipeline.measure_spectra(dense.loaded.model, dense.sites)))
+
+    def _whitened_values(self, dense: DenseModel, recipe: Recipe) -> Steps[Spectra]:
+        """Of the weights whitened by the inputs of the calibration text."""
+
+        def measure() -> Steps[Spectra]:
+            inputs, _ = yield from self._calibrate(dense, recipe)
+            return (yield from pipeline.measure_whitened_spectra(dense.loaded.model, dense.sites, inputs))
+
+        settings = yield from self._settings(recipe)
+        key = store.content_key("whitened spectra", code_version(), dense.identity, settings)
+        return (yield from self._spectra_of(key, measure))
+
+    def _spectra_of(self, key: str, measure: Callable[[], Steps[Spectra]]) -> Steps[Spectra]:
+        """Spectra, made once."""
         known = self._spectra.get(key)
         if known is not None:
             return known
-        file = store.root() / "spectra" / f"{store.content_key('spectra', code_version(), key)}.safetensors"
+        file = store.root() / "spectra" / f"{key}.safetensors"
         if file.is_file():
             try:
                 return self._spectra.put(key, load_file(file))
             except (SafetensorError, OSError):
                 file.unlink(missing_ok=True)
-        spectra = yield from pipeline.measure_spectra(dense.loaded.model, dense.sites)
+        spectra = yield from measure()
         with store.atomic_file(file) as temporary:
             save_file(spectra, temporary)
         return self._spectra.put(key, spectra)
@@ -334,23 +410,14 @@ class Workbench:
         )
         recipe.check()
         dense = yield from self._load(model_id)
-        inputs, settings = yield from self._calibrate(dense, recipe)
+        settings = yield from self._settings(recipe)
         plain = yield from self._singular_values(dense)
         curves = None
         if any(POLICIES[policy].uses_curves for policy in policies):
             curves = yield from self._error_curves(dense, recipe)
         evidence = Evidence(plain, curves)
 
-        def whiten_group(group: list[LinearSite]) -> list[tuple[str, torch.Tensor]]:
-            whitening = inputs.statistics(group[0].input_group).whitening()
-            model = dense.loaded.model
-            return [(s.name, singular_values(whitening.whiten(site_weight(model, s).T))) for s in group]
-
-        whitened: dict[str, torch.Tensor] = {}
-        with closing(parallel_map(whiten_group, pipeline.sites_by_input(dense.sites))) as results:
-            for name, values in chain.from_iterable(results):
-                whitened[name] = values
-                yield Progress("analyze", len(whitened), len(dense.sites), f"whitened spectrum of {name}")
+        whitened = yield from self._whitened_values(dense, recipe)
         spectra = [analysis.spectrum_info(s, plain[s.name].tolist(), whitened[s.name].tolist()) for s in dense.sites]
         allocations = {
             policy: tuple(row for row in tabulate(policy, dense.sites, evidence) if row is not None)
@@ -381,9 +448,14 @@ class Workbench:
 
     def _evidence(self, dense: DenseModel, recipe: Recipe) -> Steps[Evidence]:
         policy = POLICIES[recipe.policy]
-        spectra = (yield from self._singular_values(dense)) if policy.uses_spectra else {}
-        curves = (yield from self._error_curves(dense, recipe)) if policy.uses_curves else None
-        return Evidence(spectra, curves)
+        return Evidence(
+            spectra=(yield from self._singular_values(dense)) if policy.uses_spectra else {},
+            curves=(yield from self._error_curves(dense, recipe)) if policy.uses_curves else None,
+            errors=(yield from self._output_errors(dense, recipe)) if policy.uses_errors else None,
+            whitened=(yield from self._whitened_values(dense, recipe)) if policy.uses_whitened else {},
+            sensitivities=(yield from self._sensitivities(dense, recipe)) if policy.uses_sensitivities else None,
+            learned=(yield from self._learned(dense, recipe)) if policy.learns else {},
+        )
 
     def _allocate(self, dense: DenseModel, recipe: Recipe) -> Steps[Allocation]:
         evidence = yield from self._evidence(dense, recipe)
@@ -421,7 +493,8 @@ class Workbench:
         gradients = None
         if method.uses_gradients or POLICIES[recipe.policy].uses_curves:
             gradients = yield from self._differentiate(dense, recipe)
-        sequences = (yield from self._split(dense, recipe)).inputs if getattr(method, "recalibrate", 0) else None
+        reads_text = method.observes_inputs or bool(getattr(method, "recalibrate", 0))
+        sequences = (yield from self._split(dense, recipe)).inputs if reads_text else None
         started = time.perf_counter()
         allocation = yield from self._allocate(dense, recipe)
         allocated = time.perf_counter()
@@ -669,6 +742,7 @@ class Workbench:
             settings,
             recipe.method,
             described,
+            recipe.preset,
             recipe.guards,
             recipe.pins,
             scored,

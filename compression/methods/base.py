@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ from compression.linalg import (
 )
 from compression.modules import CompressedLinear, LowRankLinear
 from compression.types import MethodInfo, SettingInfo
+
+if TYPE_CHECKING:
+    from compression.truncation import LearningSettings
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,10 @@ class CompressionMethod(ABC):
             What `compress` finds in ``statistics.observed`` after the last call.
         """
         raise NotImplementedError
+
+    def learning(self, seed: int = 0) -> LearningSettings | None:
+        """How the policy ``learned`` is to learn this method's truncation positions; None where it has none."""
+        return None
 
     def predicted_losses(self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]) -> Tensor:
         """The site's error curve: what removing each share is predicted to add to the loss, in nats a token.
