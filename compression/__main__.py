@@ -721,8 +721,8 @@ def ablation_captions(report: ablation.AblationReport) -> list[str]:
         f"{_named(report.model_id, report.model_note)}, {report.removed_fraction:g} removed, dense perplexity "
         f"{_perplexity(dense.perplexity, dense.perplexity_stderr)}; calibration {settings.text.name}, "
         f"{settings.num_sequences} × {settings.sequence_length} tokens; {dense.text.name}, {dense.convention}; "
-        f"± standard error over windows; {report.environment.threads} threads. k/s stored: over all sites; a site has at "
-        "most as many atoms as its smaller side, and spends what is left on nonzeros.",
+        f"± standard error over windows; {report.environment.threads} threads. k/s stored: over all sites; a site has "
+        "at most as many atoms as its smaller side, and spends what is left on nonzeros.",
         report.convention,
     ]
 
