@@ -713,13 +713,15 @@ def ablation_rows(claim: ablation.AblationClaim) -> list[tuple[str, ...]]:
     """The cells of a claim's table, header first."""
     published = any(row.published_accuracy is not None for row in claim.rows)
     header = (
-        *("variant", "removed (sites)", "perplexity", f"change against {claim.reference}, nats (95 %)", "compress, s"),
+        *("variant", "removed (sites)", "k/s stored", "perplexity"),
+        *(f"change against {claim.reference}, nats (95 %)", "compress, s"),
         *(("published accuracy, %",) if published else ()),
     )
     rows = [
         (
             row.label,
             f"{row.removed_fraction:.3f}",
+            "" if row.stored_ratio is None else f"{row.stored_ratio:.2f}",
             _perplexity(row.perplexity, row.perplexity_stderr),
             _change(row.change),
             f"{row.compress_seconds:.1f}",
@@ -737,7 +739,8 @@ def ablation_captions(report: ablation.AblationReport) -> list[str]:
         f"{_named(report.model_id, report.model_note)}, {report.removed_fraction:g} removed, dense perplexity "
         f"{_perplexity(dense.perplexity, dense.perplexity_stderr)}; calibration {settings.text.name}, "
         f"{settings.num_sequences} × {settings.sequence_length} tokens; {dense.text.name}, {dense.convention}; "
-        f"± standard error over windows; {report.environment.threads} threads.",
+        f"± standard error over windows; {report.environment.threads} threads. k/s stored: over all sites; a site has "
+        "at most as many atoms as its smaller side, and spends what is left on nonzeros.",
         report.convention,
     ]
 

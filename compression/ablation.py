@@ -81,6 +81,8 @@ class AblationRow:
         policy: allocation policy.
         settings: of the method.
         removed_fraction: over the compressible sites, measured.
+        stored_ratio: atoms ÷ nonzeros a column, all dictionaries together. A site has no more atoms than its smaller
+            side, and what is left goes to nonzeros: then it is less than the k/s asked for. None without a dictionary.
         perplexity: on the report's text, by its convention.
         perplexity_stderr: standard error over windows; None with one window.
         compress_seconds: allocation, factorisation and error measurement.
@@ -93,6 +95,7 @@ class AblationRow:
     policy: str
     settings: dict[str, Any]
     removed_fraction: float
+    stored_ratio: float | None
     perplexity: float
     perplexity_stderr: float | None
     compress_seconds: float
@@ -318,6 +321,7 @@ def judge(claim: ClaimPlan, runs: Sequence[ComparisonRun]) -> AblationClaim:
             policy=run.policy,
             settings=run.settings,
             removed_fraction=run.removed_fraction,
+            stored_ratio=stored_ratio(run),
             perplexity=run.perplexity,
             perplexity_stderr=run.perplexity_stderr,
             compress_seconds=run.compress_seconds,
@@ -330,6 +334,13 @@ def judge(claim: ClaimPlan, runs: Sequence[ComparisonRun]) -> AblationClaim:
     outcome, finding = claim.judge(claim.variants, losses)
     verdict = f"{OPENINGS[outcome]}: {finding}."
     return AblationClaim(claim.name, claim.statement, claim.variants[claim.reference].label, rows, outcome, verdict)
+
+
+def stored_ratio(run: ComparisonRun) -> float | None:
+    """Atoms ÷ nonzeros a column over all dictionaries of a run."""
+    sizes = [site.quantities for site in run.sites if "num_atoms" in site.quantities]
+    nonzeros = sum(size["nonzeros_per_column"] for size in sizes)
+    return sum(size["num_atoms"] for size in sizes) / nonzeros if nonzeros else None
 
 
 # --- paired statistics ------------------------------------------------------------------------------------------------

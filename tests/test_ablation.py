@@ -38,8 +38,8 @@ def judged(claim: str, *runs: ComparisonRun) -> ablation.AblationClaim:
     return ablation.judge(plan, runs)
 
 
-FLAT, NOISY = made_up(0.0, 0.0), made_up(0.02, 0.02)
-"""The second is above the first by two hundredths, with a standard error of nearly as much."""
+FLAT, NOISY, BARELY = made_up(0.0, 0.0), made_up(0.02, 0.02), made_up(0.03, 0.01)
+"""The second is above the first by a little more than one standard error, the third by nearly four."""
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,7 @@ FLAT, NOISY = made_up(0.0, 0.0), made_up(0.02, 0.02)
         ("start", (FLAT, made_up(0.05)), "holds", "with a random start perplexity is 5.13 % higher"),
         ("start", (FLAT, made_up(-0.05)), "does not hold", "perplexity is 4.88 % lower"),
         ("start", (FLAT, NOISY), "within noise", "perplexity is 2.02 % higher"),
+        ("start", (FLAT, BARELY), "holds", "perplexity is 3.05 % higher"),
         ("allocation", (FLAT, made_up(-0.05)), "holds", "with pooled allocation perplexity is 4.88 % lower"),
         ("allocation", (FLAT, made_up(0.05)), "does not hold", "perplexity is 5.13 % higher"),
         ("allocation", (FLAT, NOISY), "within noise", "perplexity is 2.02 % higher"),
@@ -80,6 +81,12 @@ FLAT, NOISY = made_up(0.0, 0.0), made_up(0.02, 0.02)
             "within noise",
             "k/s 2 has the lowest perplexity, and that of k/s 3 is 2.02 % higher",
         ),
+        (
+            "ratio",
+            (made_up(0.3), made_up(0.1), FLAT, made_up(0.1), BARELY, made_up(0.4)),
+            "within noise",  # beyond it as the only comparison, but not as one of nine
+            "k/s 2 has the lowest perplexity, and that of k/s 3 is 3.05 % higher",
+        ),
     ],
 )
 def test_verdicts_follow_from_the_losses(claim, runs, outcome, said):
@@ -100,6 +107,7 @@ def test_one_window_says_nothing_about_noise():
     runs = [dataclasses.replace(run, window_losses=run.window_losses[:1]) for run in (FLAT, made_up(0.5))]
     result = judged("start", *runs)
     assert result.outcome == "within noise" and "(one window: no interval)" in result.verdict
+    assert result.rows[1].stored_ratio is None, "a run without dictionaries"
     assert result.rows[1].change == ablation.Difference(pytest.approx(0.501), None, None, None)
 
 
@@ -160,6 +168,7 @@ def test_every_cell_is_measured_once_on_the_same_windows(tiny_base):
         except StopIteration as stop:
             report = stop.value
             break
+    assert not {"probe", "gradients"} & {event.stage for event in events}, "nothing is forecast"
     said = [event.message for event in events if isinstance(event.partial, ComparisonRun)]
     assert len(said) == 11
     assert said[2].startswith("k/s 2, SVD start, uniform, 20 alternations: perplexity ")
@@ -171,6 +180,8 @@ def test_every_cell_is_measured_once_on_the_same_windows(tiny_base):
     assert rows["start", "random start"].settings["random_start"] == 1
     assert rows["alternations", "5 alternations"].settings["iterations"] == 5
     assert rows["ratio", "k/s 3"].settings["atoms_per_nonzero"] == 3
+    ratios = [rows["ratio", f"k/s {ratio:g}"].stored_ratio for ratio in ablation.RATIOS]
+    assert ratios == pytest.approx(ablation.RATIOS, rel=0.1)
     assert rows["allocation", "pooled"].policy == "pooled"
     same = [rows[key] for key in (("ratio", "k/s 2"), ("start", "SVD start"), ("alternations", "20 alternations"))]
     assert len({row.window_losses for row in same}) == 1 and {row.change for row in same} == {None}

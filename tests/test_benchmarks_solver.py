@@ -56,10 +56,11 @@ def test_the_command_writes_what_its_schema_says(recipes, tmp_path):
     recipe, out = recipes[0], tmp_path / "solver.json"
     arguments = ["bench", "solver", "--model", recipe.model_id, "--calibration", recipe.calibration_text]
     arguments += ["--calibration-sequences", "4", "--sequence-length", "16", "--removed", "0.3", "--iterations", "1"]
-    arguments += ["--methods", "svd-llm,compot", "--json", str(out)]
+    arguments += ["--methods", "svd-llm,compot", "--setting", "damping=1e-6", "--preset", "paper", "--json", str(out)]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     read = pydantic.TypeAdapter(SCHEMAS["bench solver"]).validate_json(out.read_bytes())
     assert [timing.method for timing in read.methods] == ["svd-llm", "compot"]
+    assert [timing.settings["damping"] for timing in read.methods] == [1e-6, 1e-6]
     assert json.loads(out.read_text())["removed_fraction"] == 0.3
     assert "svd-llm" in result.output and "threads" in result.output
