@@ -86,6 +86,9 @@ def measure_sensitivities(
 
     Source: ASVD (2312.05821), whose code takes the perplexity itself; the order is the same.
     """
+    # A copy that nobody else runs: workers of a call that was closed go on copying it for a moment, and must not copy
+    # the shared model just when somebody has put other forward functions into it.
+    model = compressed_copy(model, {})
     losses = _finished(checkpoint, fractions)
     left = [site for site in sites if site.name not in losses]
     dense = _run_dense(model, sequences) if left else None

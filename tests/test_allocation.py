@@ -40,8 +40,9 @@ ERRORS = LossCurves(
         for index, site in enumerate(SITES)
     }
 )
-EVIDENCE = Evidence(SPECTRA, CURVES, ERRORS, WHITENED, SENSITIVITIES)
-BOUNDED = ["pooled", "fisher", "svd-llm-v2", "knapsack", "sensitivity"]
+LEARNED = dict(zip(SPECTRA, (0.0, 0.15, 0.25, 0.4), strict=True))
+EVIDENCE = Evidence(SPECTRA, CURVES, ERRORS, WHITENED, SENSITIVITIES, LEARNED)
+BOUNDED = ["pooled", "fisher", "svd-llm-v2", "knapsack", "sensitivity", "learned"]
 STEP = 1 / 64
 """Largest share of all weights that one singular value stands for."""
 
@@ -370,3 +371,18 @@ def test_svd_llm_v2_survives_losses_below_one_and_of_nothing():
     assert removed["q0"] < removed["q1"] < removed["q2"] and removed["k2"] > removed["k1"]
     coarse = LossCurves({"a": (0.1, 0.7)}, (0.2, 0.8))
     assert [coarse.at("a", f) for f in (0.0, 0.1, 0.2, 0.5, 0.9)] == pytest.approx([0.0, 0.1, 0.1, 0.4, 0.7])
+
+
+def test_learned_fractions_that_meet_the_budget_are_taken_as_they_are():
+    target = average_removed_fraction(SITES, LEARNED)
+    assert allocate("learned", SITES, EVIDENCE, target).removed_fractions == pytest.approx(LEARNED)
+
+
+def test_learned_fractions_shift_alike_and_dense_sites_stay_dense_while_they_can():
+    target = average_removed_fraction(SITES, LEARNED) + 0.05
+    removed = allocate("learned", SITES, EVIDENCE, target).removed_fractions
+    shifts = [removed[name] - LEARNED[name] for name in removed if LEARNED[name] > 0]
+    assert removed["site0"] == 0 and shifts == pytest.approx([shifts[0]] * 3) and shifts[0] > 0.05
+    pinned = allocate("learned", SITES, EVIDENCE, target, pins=(("site3", 0.1),)).removed_fractions
+    assert pinned["site3"] == 0.1 and pinned["site2"] > removed["site2"]
+    assert allocate("learned", SITES, EVIDENCE, 0.8).removed_fractions["site0"] > 0, "the others cannot give enough"
