@@ -15,7 +15,6 @@ from compression.methods.base import SiteResult, damping_notes, register, settin
 from compression.methods.dictionary import DictionaryMethod, code_once, fitting_sizes, refit_dictionary
 from compression.modules import DictionaryLinear
 
-
 RATIOS = (1.25, 1.5, 1.75, 2.0, 2.5)
 """Values of k/s to choose from. At 0.2 and 0.4 removed the best of the authors' 21 is from 1.1 to 2.0 for every site of
 three blocks of SmolLM2-135M; these five come within 1.2 % of its error in a quarter of the time."""
