@@ -18,8 +18,11 @@ from compression.methods.base import CompressionMethod
 class DictionaryMethod(CompressionMethod):
     """A sparse dictionary in the whitened space, whose curves come from coding the target once.
 
-    Alternations and refits then lower the error, by much the same factor everywhere, so the curves are upper bounds
-    (up to the 16-bit storage); the forecast's probe measures the factor.
+    Alternations and refits then lower the error by a factor that is much alike at all sites, and the nearer to 1 the
+    more is removed. Measured on four layers of SmolLM2-135M at 0.02, 0.2, 0.4 and 0.8 removed: 0.5 to 0.65, 0.70 to
+    0.81, 0.84 to 0.89 and 0.97 to 0.98 for 20 alternations, 0.84 to 0.87, 0.91 to 0.94, 0.95 to 0.97 and 0.99 to 1 for
+    the refit of `rocket`. So the curves are upper bounds (up to the 16-bit storage and, for weighted outputs, to what
+    other outputs pay); the forecast's probe measures the factor.
     """
 
     @abstractmethod

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +14,12 @@ from compression.linalg import INITIAL_DAMPING, Whitening, top_magnitude_mask, t
 from compression.methods.base import SiteResult, damping_notes, register, setting
 from compression.methods.dictionary import DictionaryMethod, code_once, fitting_sizes, refit_dictionary
 from compression.modules import DictionaryLinear
+
+RATIOS = (1.25, 1.5, 1.75, 2.0, 2.5)
+"""Values of k/s to choose from. At 0.2 and 0.4 removed the best of the authors' 21 is from 1.1 to 2.0 for every site of
+three blocks of SmolLM2-135M; these five come within 1.2 % of its error in a quarter of the time."""
+ALL_RATIOS = tuple(round(1 + 0.1 * step, 1) for step in range(21))
+"""The authors' grid: 1.0, 1.1 … 3.0."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +85,10 @@ class Rocket(DictionaryMethod):
     description = "Sparse dictionary in one step: singular vectors, the most important codes, a least-squares refit."
     source = "ROCKET (2602.11008) and its authors' code"
     own_policy = "knapsack"
-    paper_settings = {"ratios": 21}
+    paper_settings = {"all_ratios": 1}
 
     atoms_per_nonzero: float = setting(0.0, "Atoms per nonzero (k/s; 0: search)", 0.0, 8.0)
-    ratios: int = setting(5, "Values of k/s to try, from 1 to 3", 2, 41)
+    all_ratios: int = setting(0, "Search 21 values of k/s instead of 5 (1: yes)", 0, 1)
     original_space: float = setting(0.5, "Share of the original space in the importance (λ)", 0.0, 1.0)
     ridge: float = setting(1e-3, "Ridge of the dictionary refit", 1e-9, 1.0)
     damping: float = setting(INITIAL_DAMPING, "Damping of the input Gram matrix", 1e-12, 1.0)
@@ -105,7 +110,7 @@ class Rocket(DictionaryMethod):
         """The values of k/s to choose from."""
         if self.atoms_per_nonzero:
             return (self.atoms_per_nonzero,)
-        return tuple(np.linspace(1, 3, self.ratios).tolist())
+        return ALL_RATIOS if self.all_ratios else RATIOS
 
     def compress(
         self, weight: Tensor, bias: Tensor | None, statistics: SiteStatistics | None, removed_fraction: float
@@ -127,10 +132,7 @@ class Rocket(DictionaryMethod):
     def coded_once(
         self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]
     ) -> tuple[Tensor, Tensor]:
-        """Without the refit, which takes 20 times as long and lowers the error by 2 to 10 %, much the same everywhere.
-
-        k/s is the best before the refit, which is smaller than the best after it.
-        """
+        """Without the refit, which takes 15 times as long; k/s is the best before it, below the best after it."""
         coordinates, _, emphasis = self._decomposed(weight, statistics.whitening(self.damping))
         return code_once(coordinates, weight.shape[1], fractions, self.candidates(), emphasis)
 
