@@ -28,7 +28,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers.modeling_utils import PreTrainedModel
 
 from compression import store
-from compression.accounting import check_removed_fraction, low_rank_bits, mixed_low_rank_bits
+from compression.accounting import VALUE_BITS, check_removed_fraction, low_rank_bits, mixed_low_rank_bits
 from compression.errors import UserError
 from compression.parallel import parallel_map
 from compression.sites import compressed_copy
@@ -55,8 +55,11 @@ class LearningSettings:
         steps: updates of all positions.
         batch: sequences a step, side by side on one thread each.
         learning_rate: Adam's, in units of a position's whole range (0 to min(m, n)).
-        beta: steepness of the soft mask, a rank.
-        penalty: nats a whole model's worth of parameters too many or too few.
+        beta: steepness of the soft mask, a rank. A gentle one averages over more neighbouring singular values: measured
+            on SmolLM2-135M, two sequences agree on the gradients of the sites with a correlation of 0.09 at the
+            paper's 10 or at 1, and of 0.33 at 0.1; with few steps that decides.
+        penalty: nats for a whole model's worth of parameters too many or too few; it has to exceed what the budget is
+            worth to the loss, and drowns the differences between sites where it does so by far.
         seed: of the order of the sequences.
         remapping: whether factors are to be stored in 8 and 16 bits, so that a rank costs less.
     """
@@ -64,8 +67,8 @@ class LearningSettings:
     steps: int = 30
     batch: int = 2
     learning_rate: float = 0.01
-    beta: float = 1.0
-    penalty: float = 20.0
+    beta: float = 0.1
+    penalty: float = 10.0
     seed: int = 0
     remapping: bool = False
 
@@ -222,7 +225,7 @@ class _State:
     """What a checkpoint holds: with it, learning goes on as if it had never stopped.
 
     Attributes:
-        shares: positions as shares of min(m, n), (sites,), float32.
+        shares: positions as shares of min(m, n), (sites,), float64.
         mean: Adam's running mean of the gradient.
         square: Adam's running mean of its square.
         history: task loss and removed fraction of every step so far, (steps, 2), float64.
@@ -310,10 +313,11 @@ class _Budget:
     def __init__(self, sites: tuple[LinearSite, ...], removed_fraction: float, remapping: bool) -> None:
         """Note sizes."""
         bits = mixed_low_rank_bits if remapping else low_rank_bits
-        weights = torch.tensor([float(site.num_weights) for site in sites])
-        self.full_ranks = torch.tensor([float(min(site.out_features, site.in_features)) for site in sites])
-        self._bits_a_rank = torch.tensor([float(bits(site.out_features, site.in_features, 1)) for site in sites])
-        self._original_bits = 16 * weights
+        sizes = [(site.out_features, site.in_features) for site in sites]
+        weights = torch.tensor([site.num_weights for site in sites], dtype=torch.float64)
+        self.full_ranks = torch.tensor([min(size) for size in sizes], dtype=torch.float64)
+        self._bits_a_rank = torch.tensor([bits(*size, 1) for size in sizes], dtype=torch.float64)
+        self._original_bits = VALUE_BITS * weights
         self._weights = weights / weights.sum()
         self.kept_target = 1 - removed_fraction
 
@@ -332,16 +336,15 @@ class _Budget:
     def fit(self, shares: Tensor) -> list[float]:
         """Removed fractions of positions scaled by the one factor at which they meet the target, by bisection."""
         low, high = 0.0, 1.0
-        shares, weights = shares.double(), self._weights.double()
 
         def kept_at(factor: float) -> Tensor:
-            return self.kept_shares(shares * factor).clamp_min(1 - MAX_REMOVED_FRACTION)
+            return self.kept_shares(shares.double() * factor).clamp_min(1 - MAX_REMOVED_FRACTION)
 
-        while float((weights * kept_at(high)).sum()) < self.kept_target and high < 1e9:
+        while float((self._weights * kept_at(high)).sum()) < self.kept_target and high < 1e9:
             high *= 2
         for _ in range(100):  # more halvings than a float64 has bits
             middle = (low + high) / 2
-            if float((weights * kept_at(middle)).sum()) > self.kept_target:
+            if float((self._weights * kept_at(middle)).sum()) > self.kept_target:
                 high = middle
             else:
                 low = middle

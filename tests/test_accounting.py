@@ -89,3 +89,14 @@ def test_removed_fractions_out_of_range_are_refused(value):
 def test_a_budget_too_small_for_one_atom_is_refused():
     with pytest.raises(UserError, match="not one atom fits"):
         accounting.dictionary_size_for(8, 8, 0.95, 1.0)
+
+
+@pytest.mark.parametrize("shape", [(576, 576), (192, 576), (1536, 576), (576, 1536)])
+def test_mixed_factors_take_max_of_both_sizes_a_rank_and_two_scales(shape):
+    assert accounting.mixed_low_rank_bits(*shape, 3) == 3 * (16 * max(shape) + 32)
+    for fraction in (0.0, 0.05, 0.2, 0.5, 0.95):
+        rank = accounting.mixed_rank_for(*shape, fraction)
+        budget = (1 - fraction) * accounting.dense_bits(*shape)
+        assert 1 <= rank <= min(shape)
+        assert accounting.mixed_low_rank_bits(*shape, rank) <= budget
+        assert rank == min(shape) or accounting.mixed_low_rank_bits(*shape, rank + 1) > budget

@@ -15,9 +15,11 @@ from compression.modules import (
     FACTORED_LIMIT,
     DictionaryLinear,
     LowRankLinear,
+    MixedLowRankLinear,
     choose_execution,
     pack_bits,
     padded_size,
+    quantize_columns,
     unpack_bits,
 )
 
@@ -33,6 +35,11 @@ def low_rank(bias: bool = True) -> LowRankLinear:
     )
 
 
+def mixed(bias: bool = True) -> MixedLowRankLinear:
+    layer = low_rank(bias)
+    return MixedLowRankLinear(layer.input_factor.float(), layer.output_factor.float(), layer.bias)
+
+
 def dictionary(bias: bool = True) -> DictionaryLinear:
     g = generator()
     codes = torch.randn(17, 9, generator=g)
@@ -40,7 +47,7 @@ def dictionary(bias: bool = True) -> DictionaryLinear:
     return DictionaryLinear(torch.randn(24, 9, generator=g), codes, mask, torch.randn(17) if bias else None)
 
 
-LAYERS = {"low-rank": low_rank, "dictionary": dictionary}
+LAYERS = {"low-rank": low_rank, "low-rank, 8 and 16 bits": mixed, "dictionary": dictionary}
 FORMS = ["factored", "merged"]
 
 
@@ -104,7 +111,7 @@ def test_flops_are_those_of_the_representation_and_of_the_products_that_run(make
         with FlopCounterMode(display=False) as counter:
             layer(x)
         assert counter.get_total_flops() == 7 * layer.executed_flops()
-    nonzeros = {"low-rank": 5 * (24 + 17), "dictionary": 24 * 9 + 4 * 17}[layer.representation]
+    nonzeros = {"dictionary": 24 * 9 + 4 * 17}.get(layer.representation, 5 * (24 + 17))
     assert layer.flops() == 2 * nonzeros
 
 
@@ -147,7 +154,11 @@ def test_stored_bits_are_the_bits_of_the_saved_tensors_and_the_formula(make):
     layer = make()
     saved = sum(8 * t.numel() * t.element_size() for name, t in layer.state_dict().items() if name != "bias")
     sizes = tuple(layer.spec().values())
-    formula = {"low-rank": accounting.low_rank_bits, "dictionary": accounting.dictionary_bits}[layer.representation]
+    formula = {
+        "low-rank": accounting.low_rank_bits,
+        "low-rank, 8 and 16 bits": accounting.mixed_low_rank_bits,
+        "dictionary": accounting.dictionary_bits,
+    }[layer.representation]
     assert layer.stored_bits() == saved == formula(17, 24, *sizes)
 
 
@@ -182,7 +193,16 @@ def test_only_the_compressed_tensors_are_saved(make, form):
     layer(torch.randn(1, 24))
     assert layer.state_dict().keys() == before, "the expanded form must not be saved"
     dtypes = {t.dtype for name, t in layer.state_dict().items() if name != "bias"}
-    assert dtypes <= {torch.float16, torch.uint8}
+    assert dtypes <= {torch.float16, torch.uint8, torch.int8}
+
+
+def test_columns_in_8_bits_are_off_by_half_a_step_at_most():
+    matrix = torch.randn(40, 6, generator=generator()) * torch.logspace(-3, 3, 6)
+    matrix[:, 2] = 0
+    codes, scales = quantize_columns(matrix)
+    assert codes.dtype == torch.int8 and codes.abs().amax(0).tolist() == [127, 127, 0, 127, 127, 127]
+    # The scale itself is rounded to 11 bits, which moves the largest entry by up to 127 ÷ 2048 steps.
+    assert ((codes.float() * scales.float() - matrix).abs() <= 0.57 * scales.float() + 1e-12).all()
 
 
 def test_a_dictionary_layer_stores_s_nonzeros_in_their_places():
