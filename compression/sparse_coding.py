@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 BLOCK_STEPS = 32
-"""Steps of the pursuit between two updates of the whole residual Gram matrix."""
+"""Steps of the pursuit that are prepared together."""
+CANDIDATES = 2
+"""Atoms prepared for a block, a step of it. On whitened layers one choice in a hundred falls outside."""
 CHUNK_BYTES = 32 * 2**20
-"""Size of the residual Gram matrices of the columns that are coded together."""
+"""Size of the projections of the columns that are coded together."""
 DEPENDENT = 64.0
 """An atom is dependent on those chosen if what they leave of its square, 1, is below this many units of rounding."""
 
@@ -22,14 +24,15 @@ def orthogonal_matching_pursuit(target: Tensor, dictionary: Tensor, nonzeros: in
     """Code every column by orthogonal matching pursuit: choose the atom nearest to the residual, refit, repeat.
 
     Only products with the dictionary are needed (Batch-OMP). Write q₁, q₂, … for the chosen atoms, orthonormalised in
-    the order of choice. Each step keeps ``α = Dᵀr``, r the residual, and ``R = Dᵀ(I − QQᵀ)D``, what the chosen atoms
-    leave of the dictionary's Gram matrix: choosing atom i adds ``p = Dᵀq = R_i ÷ √R_ii``, takes ``c = α_i ÷ √R_ii`` times
-    p from α and ``p pᵀ`` from R. In the end ``S_chosen = C⁻ᵀ c`` with C the Cholesky factor of the chosen atoms' Gram
-    matrix, which is read off the p's.
+    the order of choice, ``p_j = Dᵀq_j`` for their projections, and α = Dᵀr, r the residual. What the chosen atoms leave
+    of the dictionary's Gram matrix G is ``R = G − Σ p_j p_jᵀ``. Choosing atom i adds the projection ``p = R_i ÷ √R_ii``
+    and takes ``c = α_i ÷ √R_ii`` times p from α. In the end ``S_chosen = C⁻ᵀ c``, C the Cholesky factor of the chosen
+    atoms' Gram matrix, which is read off the projections.
 
-    One row of R a step is all that is looked at, so R is updated by `BLOCK_STEPS` steps at once, in one product, and a
-    row is brought up to date with the p's of its own block when it is chosen: most of the work is then done at the
-    speed of matrix products.
+    The row R_i is all the work, and the step that needs it reads every earlier projection for a few operations. So rows
+    are made ahead, for `BLOCK_STEPS` steps in one matrix product: those of the atoms with the largest |α|, from which
+    the next choices nearly always come. A chosen row then only misses the projections of its own block; a choice from
+    outside gets its row by itself. The result does not depend on it.
 
     Args:
         target: T, (m, n), float32 or float64.
@@ -41,37 +44,40 @@ def orthogonal_matching_pursuit(target: Tensor, dictionary: Tensor, nonzeros: in
         for atoms chosen when nothing was left to code or when they depended numerically on those chosen before.
 
     Source: Rubinstein, Zibulevsky, Elad (2008), Efficient implementation of the K-SVD algorithm using Batch-OMP; the
-    blocks are ours, after the pivoted Cholesky factorisation of LAPACK.
+    blocks are ours.
     """
     gram = dictionary.T @ dictionary
     correlations = target.T @ dictionary
     codes = torch.zeros_like(correlations)
-    chosen = torch.empty(len(codes), nonzeros, dtype=torch.int64, device=codes.device)
-    chunk = max(1, CHUNK_BYTES // (gram.numel() * gram.element_size()))
-    for part in torch.arange(len(codes), device=codes.device).split(chunk):
-        rows = slice(int(part[0]), int(part[-1]) + 1)
-        chosen[rows], values = _pursue(gram, correlations[rows], nonzeros)
-        codes[rows].scatter_(1, chosen[rows], values)
-    return codes, torch.zeros_like(codes, dtype=torch.bool).scatter_(1, chosen, True)
+    mask = torch.zeros_like(codes, dtype=torch.bool)
+    chunk = max(1, CHUNK_BYTES // (nonzeros * gram[0].nbytes))
+    for part, code, used in zip(correlations.split(chunk), codes.split(chunk), mask.split(chunk), strict=True):
+        chosen, values = _pursue(gram, part, nonzeros)
+        code.scatter_(1, chosen, values)
+        used.scatter_(1, chosen, True)
+    return codes, mask
 
 
-def _pursue(gram: Tensor, correlations: Tensor, nonzeros: int) -> tuple[Tensor, Tensor]:
-    """Chosen atoms and their coefficients, both (columns, s), of a few columns; `correlations` is used up."""
-    columns, atoms = correlations.shape
+def _pursue(gram: Tensor, alpha: Tensor, nonzeros: int) -> tuple[Tensor, Tensor]:
+    """Chosen atoms and their coefficients, both (columns, s), for α = Dᵀt of some columns; α is used up."""
+    columns, atoms = alpha.shape
     tolerance = DEPENDENT * torch.finfo(gram.dtype).eps
-    first_row = torch.arange(columns, device=gram.device)[:, None] * atoms
-    alpha = correlations
     excluded = torch.zeros_like(alpha)
     projections = alpha.new_empty(columns, nonzeros, atoms)
     coefficients = alpha.new_empty(columns, nonzeros)
     chosen = torch.empty(columns, nonzeros, dtype=torch.int64, device=gram.device)
-    residual_gram = gram
     for start in range(0, nonzeros, BLOCK_STEPS):
         stop = min(start + BLOCK_STEPS, nonzeros)
+        count = min(CANDIDATES * (stop - start), atoms - start)
+        rows, places = _prepare_rows(gram, projections[:, :start], alpha.abs().add_(excluded), count)
         for step in range(start, stop):
             new = _row_argmax(alpha.abs().add_(excluded))[:, None]
-            place = new + first_row if start else new
-            row = residual_gram.view(-1, atoms).index_select(0, place[:, 0])
+            place = places.gather(1, new)[:, 0]
+            row = rows.index_select(0, place.clamp_min(0))
+            if start and int(place.min()) < 0:
+                for column in (place < 0).nonzero()[:, 0].tolist():
+                    earlier, atom = projections[column, :start], int(new[column])
+                    torch.addmv(gram[atom], earlier.T, earlier[:, atom], alpha=-1, out=row[column])
             if step > start:
                 block = projections[:, start:step]
                 weights = block.gather(2, new[:, None].expand(-1, step - start, 1))
@@ -83,12 +89,6 @@ def _pursue(gram: Tensor, correlations: Tensor, nonzeros: int) -> tuple[Tensor, 
             alpha.addcmul_(row, coefficient, value=-1)
             excluded.scatter_(1, new, -torch.inf)
             chosen[:, step], coefficients[:, step] = new[:, 0], coefficient[:, 0]
-        if stop < nonzeros:
-            block = projections[:, start:stop]
-            if start:
-                residual_gram.baddbmm_(block.mT, block, alpha=-1)
-            else:
-                residual_gram = torch.baddbmm(gram.expand(columns, -1, -1), block.mT, block, alpha=-1)
     factor = projections.gather(2, chosen[:, None].expand(-1, nonzeros, -1))
     diagonal = factor.diagonal(dim1=1, dim2=2)
     # A dependent atom has the coefficient zero and no projection: any other diagonal gives it the value zero.
@@ -97,11 +97,43 @@ def _pursue(gram: Tensor, correlations: Tensor, nonzeros: int) -> tuple[Tensor, 
     return chosen, values[:, :, 0]
 
 
+def _prepare_rows(gram: Tensor, projections: Tensor, scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Rows of ``R = G − Σ p pᵀ`` for the `count` best atoms of each column, and where they are.
+
+    Args:
+        gram: G, (k, k).
+        projections: p so far, (columns, steps, k).
+        scores: what makes an atom likely to be chosen, (columns, k).
+        count: rows a column.
+
+    Returns:
+        rows, (·, k), and for each column and atom the index of its row, or −1, (columns, k). Without projections the
+        rows are those of G, all of them.
+    """
+    columns, atoms = scores.shape
+    if not projections.shape[1]:
+        return gram, torch.arange(atoms, device=gram.device).expand(columns, -1)
+    candidates = _row_largest(scores, count)
+    rows = gram.index_select(0, candidates.flatten()).view(columns, count, atoms)
+    weights = projections.gather(2, candidates[:, None].expand(-1, projections.shape[1], -1))
+    rows.baddbmm_(weights.mT, projections, alpha=-1)
+    order = torch.arange(columns * count, device=gram.device).view(columns, count)
+    return rows.view(-1, atoms), torch.full_like(scores, -1, dtype=torch.int64).scatter_(1, candidates, order)
+
+
 def _row_argmax(matrix: Tensor) -> Tensor:
     if matrix.device.type == "cpu":
         # numpy's is vectorised, and ten times as fast as torch's.
         return torch.from_numpy(matrix.numpy().argmax(1))
     return matrix.argmax(1)
+
+
+def _row_largest(matrix: Tensor, count: int) -> Tensor:
+    """Places of the `count` largest entries of each row, in any order."""
+    if matrix.device.type == "cpu":
+        place = matrix.shape[1] - count
+        return torch.from_numpy(matrix.numpy().argpartition(place, axis=1)[:, place:])
+    return matrix.topk(count, dim=1, sorted=False).indices
 
 
 def ksvd_step(target: Tensor, dictionary: Tensor, codes: Tensor, power_iterations: int) -> tuple[Tensor, Tensor]:

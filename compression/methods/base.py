@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
@@ -57,6 +58,8 @@ class CompressionMethod(ABC):
     """The allocation the method was published with: what the policy ``own`` stands for."""
     warning: ClassVar[str | None] = None
     """A sentence that belongs wherever figures of this method are shown."""
+    paper_settings: ClassVar[Mapping[str, float]] = {}
+    """Settings of the paper where the defaults are reduced for two cores."""
 
     def __post_init__(self) -> None:
         """Check every setting against its range.

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from compression import accounting
-from compression.calibration import SiteStatistics
 from compression.linalg import (
     INITIAL_DAMPING,
     hard_threshold_rows,
@@ -17,26 +15,8 @@ from compression.linalg import (
     procrustes_step,
     top_magnitude_mask,
 )
-from compression.methods.base import CompressionMethod, SiteResult, damping_notes, register, setting
-from compression.methods.dictionary import coding_losses
-from compression.modules import DictionaryLinear
-
-
-@dataclass(frozen=True)
-class SparseFactors:
-    """``target ≈ dictionary @ codes.T``: S, (k, n) in the paper, is kept transposed, one row for each output.
-
-    Attributes:
-        dictionary: D, (m, k), orthonormal columns.
-        codes: Sᵀ, (n, k), zero outside `mask`.
-        mask: boolean (n, k), the same number of true entries in every row.
-        convergence: ‖target − D S‖² ÷ ‖target‖² after each coding, the first from the SVD start.
-    """
-
-    dictionary: Tensor
-    codes: Tensor
-    mask: Tensor
-    convergence: tuple[float, ...]
+from compression.methods.base import register, setting
+from compression.methods.dictionary import SparseFactors, WhitenedDictionary
 
 
 STEPS = (0.6, 1.9)
@@ -111,7 +91,7 @@ def _energy(rows: Tensor) -> float:
 
 @register
 @dataclass(frozen=True)
-class COMPOT(CompressionMethod):
+class COMPOT(WhitenedDictionary):
     """``LᵀA ≈ D S`` with ``DᵀD = I`` and s nonzeros in each column of S; stored as ``L⁻ᵀD``, S and a bit mask."""
 
     name = "compot"
@@ -124,23 +104,6 @@ class COMPOT(CompressionMethod):
     atoms_per_nonzero: float = setting(2.0, "Atoms per nonzero (k/s)", 1.0, 8.0)
     damping: float = setting(INITIAL_DAMPING, "Damping of the input Gram matrix", 1e-12, 1.0)
 
-    def compress(
-        self, weight: Tensor, bias: Tensor | None, statistics: SiteStatistics | None, removed_fraction: float
-    ) -> SiteResult:
-        """Factor in the whitened space in float32, un-whiten in float64, store in 16 bits."""
-        assert statistics is not None
-        out_features, in_features = weight.shape
-        size = accounting.dictionary_size_for(out_features, in_features, removed_fraction, self.atoms_per_nonzero)
-        whitening = statistics.whitening(self.damping)
-        target = whitening.whiten(weight.T, torch.float32)
-        factors = factorise(target, size.num_atoms, size.nonzeros_per_column, self.iterations)
-        dictionary = whitening.unwhiten(factors.dictionary)
-        layer = DictionaryLinear(dictionary, factors.codes.double(), factors.mask, bias)
-        notes = damping_notes(whitening, self.damping) + ((size.note,) if size.note else ())
-        return SiteResult(layer, factors.convergence, notes)
-
-    def predicted_losses(self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]) -> Tensor:
-        """The curve of coding once; the method minds all outputs alike, the loss does not."""
-        target = statistics.whitening(self.damping).whiten(weight.T)
-        importance = statistics.column_weights().square()
-        return coding_losses(target, importance, statistics.loss_scale(), fractions, self.atoms_per_nonzero)
+    def factorise(self, target: Tensor, num_atoms: int, nonzeros_per_column: int) -> SparseFactors:
+        """Coding and Procrustes by turns."""
+        return factorise(target, num_atoms, nonzeros_per_column, self.iterations)

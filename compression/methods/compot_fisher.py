@@ -11,8 +11,8 @@ from compression import accounting
 from compression.calibration import OUTPUT_DAMPING, SiteStatistics
 from compression.linalg import INITIAL_DAMPING
 from compression.methods.base import CompressionMethod, SiteResult, damping_notes, register, setting
-from compression.methods.compot import SparseFactors, factorise
-from compression.methods.dictionary import coding_losses
+from compression.methods.compot import factorise
+from compression.methods.dictionary import SparseFactors, coding_losses
 from compression.modules import DictionaryLinear
 
 
