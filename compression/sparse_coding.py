@@ -1,7 +1,7 @@
 """Sparse coding with a free dictionary, and its update: orthogonal matching pursuit and K-SVD.
 
-Both work on ``T ≈ D S`` with unit-norm, otherwise arbitrary, columns of D. As in `compression.methods.compot`, S is kept
-transposed, one row for each column of T. Everything is tuned for one thread, since sites run side by side
+Both work on ``T ≈ D S`` with unit-norm, otherwise arbitrary, columns of D. As in `compression.methods.compot`, S is
+kept transposed, one row for each column of T. Everything is tuned for one thread, since sites run side by side
 (`compression.parallel`).
 """
 
@@ -159,7 +159,7 @@ def ksvd_step(target: Tensor, dictionary: Tensor, codes: Tensor, power_iteration
     Source: Aharon, Elad, Bruckstein (2006), K-SVD; the power iteration as in CoSpaDi (2509.22075).
     """
     residual = torch.addmm(target.T, codes, dictionary.T, alpha=-1)
-    atoms, coefficients = dictionary.T.contiguous(), codes.T.contiguous()
+    atoms, coefficients = (factor.T.clone(memory_format=torch.contiguous_format) for factor in (dictionary, codes))
     replaced: list[int] = []
     for atom, weights in zip(atoms, coefficients, strict=True):
         users = weights.nonzero()[:, 0]

@@ -18,7 +18,6 @@ from compression.linalg import (
 from compression.methods.base import register, setting
 from compression.methods.dictionary import SparseFactors, WhitenedDictionary
 
-
 STEPS = (0.6, 1.9)
 """Lengths of the dictionary's steps, by turns, after a first of length 1: two Chebyshev (Richardson) steps for a
 spectrum of 0.3 to 2, which is where the normalised ``DᵀT Sᵀ`` of real layers has it. A constant 1 is at the edge of

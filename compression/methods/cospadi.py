@@ -73,7 +73,9 @@ class CoSpaDi(WhitenedDictionary):
 
     name = "cospadi"
     title = "CoSpaDi"
-    description = "Sparse dictionary factorisation with a free dictionary, by matching pursuit and K-SVD: COMPOT's slow parent."
+    description = (
+        "Sparse dictionary factorisation with a free dictionary, by matching pursuit and K-SVD: COMPOT's slow parent."
+    )
     source = "CoSpaDi (2509.22075); K-SVD with Batch-OMP (Rubinstein et al., 2008)"
     own_policy = "uniform"
     paper_settings: ClassVar[Mapping[str, float]] = {"iterations": 60}

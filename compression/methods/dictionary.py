@@ -74,6 +74,7 @@ class WhitenedDictionary(CompressionMethod):
         ones = target.new_ones(len(weight))
         return coding_losses(target, ones, scale, fractions, self.atoms_per_nonzero).sqrt()
 
+
 def coding_losses(
     target: Tensor, importance: Tensor, scale: float, fractions: tuple[float, ...], atoms_per_nonzero: float
 ) -> Tensor:
