@@ -145,7 +145,8 @@ def ksvd_step(target: Tensor, dictionary: Tensor, codes: Tensor, power_iteration
     the codes stay.
 
     An atom that no column uses is replaced by the direction in which the worst represented column is off, a different
-    column for each such atom: it costs nothing now, and the next coding has use for it.
+    column for each such atom: it costs nothing now, and the next coding has use for it. (Where that is mere rounding,
+    the atom stays.)
 
     Args:
         target: T, (m, n).
@@ -159,6 +160,7 @@ def ksvd_step(target: Tensor, dictionary: Tensor, codes: Tensor, power_iteration
     Source: Aharon, Elad, Bruckstein (2006), K-SVD; the power iteration as in CoSpaDi (2509.22075).
     """
     residual = torch.addmm(target.T, codes, dictionary.T, alpha=-1)
+    rounding = (DEPENDENT * torch.finfo(target.dtype).eps) ** 2 * target.square().sum(0)
     atoms, coefficients = (factor.T.clone(memory_format=torch.contiguous_format) for factor in (dictionary, codes))
     replaced: list[int] = []
     for atom, weights in zip(atoms, coefficients, strict=True):
@@ -167,7 +169,7 @@ def ksvd_step(target: Tensor, dictionary: Tensor, codes: Tensor, power_iteration
             energies = residual.square().sum(1)
             energies[replaced] = 0
             worst = int(energies.argmax())
-            if energies[worst] > 0:
+            if energies[worst] > rounding[worst]:
                 replaced.append(worst)
                 atom.copy_(residual[worst] / residual[worst].norm())
             continue

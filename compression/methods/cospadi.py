@@ -21,9 +21,9 @@ def alternate(
     """Code by orthogonal matching pursuit and sweep with K-SVD, by turns; yield the factors after every half turn.
 
     Start: D = leading left singular vectors, coded. Then ``iterations`` times a K-SVD sweep, each but the last followed
-    by coding: as many codings as sweeps, and the last sweep's coefficients stay. The sweeps never raise the error. A
-    coding is greedy and may, where the codes before it were better than what greed finds; it replaces them
-    nevertheless, as in the paper.
+    by coding: as many codings as sweeps, and the last sweep's coefficients stay. The pursuit is greedy and may end
+    above the codes that the sweep left; a column for which it does keeps those. So no half turn raises the error by
+    more than rounding.
 
     A target with more rows than columns is first reduced, exactly, to coordinates in its column space, where every
     dictionary of the alternation lies.
@@ -36,29 +36,37 @@ def alternate(
         power_iterations: of each atom in a sweep.
 
     Yields:
-        Factors whose convergence has the relative squared error after each coding so far, and after the last sweep
-        where the alternation is over or halted behind a sweep.
+        Factors; their convergence is the relative squared error after each coding and, behind a sweep, after that one.
 
-    Source: CoSpaDi (2509.22075), with the start that COMPOT (2602.15200) has.
+    Source: CoSpaDi (2509.22075); the start is COMPOT's (2602.15200), and keeping codes that are better is ours.
     """
     basis = None
     if target.shape[0] > target.shape[1]:
         basis, target = torch.linalg.qr(target)
     energy = target.double().square().sum().item() or 1.0
+
+    def errors() -> Tensor:
+        rest = torch.addmm(target.T, codes, dictionary.T, alpha=-1)
+        return torch.linalg.vector_norm(rest, dim=1).double().square()
+
+    def factors(convergence: list[float]) -> SparseFactors:
+        atoms = dictionary if basis is None else basis @ dictionary
+        return SparseFactors(atoms, codes, mask, tuple(convergence))
+
     dictionary = leading_left_singular_vectors(target, num_atoms).to(target.dtype)
     codes, mask = orthogonal_matching_pursuit(target, dictionary, nonzeros_per_column)
-    after_codings: tuple[float, ...] = ()
-    for half_turn in range(max(1, 2 * iterations)):
-        if half_turn % 2:
-            dictionary, codes = ksvd_step(target, dictionary, codes, power_iterations)
-        elif half_turn:
+    convergence = [errors().sum().item() / energy]
+    yield factors(convergence)
+    for iteration in range(iterations):
+        if iteration:
+            kept_codes, kept_mask, kept_errors = codes, mask, errors()
             codes, mask = orthogonal_matching_pursuit(target, dictionary, nonzeros_per_column)
-        rest = torch.addmm(target.T, codes, dictionary.T, alpha=-1)
-        error = torch.linalg.vector_norm(rest, dim=1).double().square().sum().item() / energy
-        if half_turn % 2 == 0:
-            after_codings += (error,)
-        convergence = after_codings + ((error,) if half_turn % 2 else ())
-        yield SparseFactors(dictionary if basis is None else basis @ dictionary, codes, mask, convergence)
+            worse = (errors() > kept_errors)[:, None]
+            codes, mask = torch.where(worse, kept_codes, codes), torch.where(worse, kept_mask, mask)
+            convergence.append(errors().sum().item() / energy)
+            yield factors(convergence)
+        dictionary, codes = ksvd_step(target, dictionary, codes, power_iterations)
+        yield factors([*convergence, errors().sum().item() / energy])
 
 
 @register
