@@ -22,7 +22,7 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from compression import ablation, analysis, forecast, models, store, texts, types
-from compression.benchmarks import inference_report, memory_report, solver
+from compression.benchmarks import cospadi, inference_report, memory_report, solver
 from compression.errors import UserError
 from compression.gallery import COMPARATORS
 from compression.recipe import PRESETS, Guards, Pins, Recipe, Settings, over_seeds, parse_pin, parse_setting
@@ -66,6 +66,7 @@ SCHEMAS: dict[str, Any] = {
     "bench memory": memory_report.MemoryBenchmark,
     "bench inference": inference_report.InferenceBenchmark,
     "bench solver": solver.SolverBenchmark,
+    "bench cospadi": cospadi.CoSpaDiBenchmark,
 }
 """Command → type of what its ``--json`` writes."""
 GALLERY_PARTS = ("all", "headline", "comparators")
@@ -860,6 +861,59 @@ def bench_solver(
     output.print(
         f"{_named(report.model_id, report.model_note)}, {report.policy}, {report.removed_fraction:g} removed; "
         f"{environment.threads} threads of {environment.processor}, commit {environment.commit}; {report.convention}.",
+        highlight=False,
+    )
+    write(report, json_file)
+
+
+@bench.command("cospadi")
+def bench_cospadi(
+    model: ModelArgument = models.DEFAULT_MODEL,
+    block: Annotated[
+        int | None, typer.Option(help="Block whose sites are factorised; the middle one by default.")
+    ] = None,
+    iterations: Annotated[int, typer.Option(help="Alternations of CoSpaDi; the paper's 60.")] = 60,
+    compot_iterations: Annotated[int, typer.Option(help="Alternations of COMPOT.")] = 20,
+    threads: Annotated[int, typer.Option(help="Threads of either method, one site at a time.")] = 1,
+    removed: RemovedOption = 0.2,
+    calibration: CalibrationOption = "sotu-calibration",
+    calibration_sequences: SequencesOption = 32,
+    sequence_length: LengthOption = 512,
+    json_file: JsonOption = None,
+) -> None:
+    """Time COMPOT and CoSpaDi on the same sites: at their published budgets, and at equal error (minutes)."""
+    from compression.benchmarks.cospadi import benchmark_cospadi
+    from compression.workbench import get_workbench
+
+    recipe = Recipe(model, "compot", "uniform", removed, calibration, calibration_sequences, sequence_length)
+    check_output(json_file)
+    report = run(benchmark_cospadi(get_workbench(), recipe, block, iterations, compot_iterations, threads))
+    table = Table(
+        *("site", "out × in", "k, s", "COMPOT, s", "CoSpaDi, s", "×", "CoSpaDi to COMPOT's error, s", "×"),
+        *("COMPOT's squared error", "CoSpaDi's"),
+    )
+    for race in report.sites:
+        table.add_row(
+            race.projection,
+            f"{race.out_features} × {race.in_features}",
+            f"{race.num_atoms}, {race.nonzeros_per_column}",
+            f"{race.compot_seconds:.2f}",
+            f"{race.cospadi_seconds:.1f}",
+            f"{race.budget_ratio:.0f}",
+            "never"
+            if race.catch_up_seconds is None
+            else f"{race.catch_up_seconds:.1f} ({race.catch_up_iterations:g} it.)",
+            "" if race.error_ratio is None else f"{race.error_ratio:.0f}",
+            f"{race.compot_error:.5f}",
+            f"{race.cospadi_error:.5f}",
+        )
+    output.print(table)
+    for sentence in report.findings:
+        output.print(sentence, highlight=False)
+    output.print(
+        f"{_named(report.model_id, report.model_note)}, block {report.block}, {report.removed_fraction:g} removed; "
+        f"{report.threads} threads of {report.environment.processor}, commit {report.environment.commit}; "
+        f"{report.convention}.",
         highlight=False,
     )
     write(report, json_file)

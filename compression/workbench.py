@@ -390,6 +390,13 @@ class Workbench:
         return inputs.reused and (outputs is None or outputs.reused)
 
     @exclusive
+    def inputs(self, recipe: Recipe) -> Steps[tuple[DenseModel, Calibration, CalibrationSettings]]:
+        """A dense model and its input statistics, for benchmarks that look at single sites."""
+        recipe.check()
+        dense = yield from self._load(recipe.model_id)
+        return dense, *(yield from self._calibrate(dense, recipe))
+
+    @exclusive
     def analyze(
         self,
         model_id: str,

@@ -24,6 +24,7 @@ class ASVD(WhitenedLowRank):
     description = "Truncated SVD of the weight with every input scaled by a power of its mean magnitude."
     source = "ASVD (2312.05821)"
     own_policy = "sensitivity"
+    slow = True
 
     alpha: float = setting(0.5, "Power of the mean magnitude (α)", 0.0, 2.0)
 

@@ -8,8 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from compression import accounting
-from compression.calibration import SiteStatistics
 from compression.linalg import (
     INITIAL_DAMPING,
     hard_threshold_rows,
@@ -19,27 +17,8 @@ from compression.linalg import (
     random_orthonormal,
     top_magnitude_mask,
 )
-from compression.methods.base import SiteResult, damping_notes, register, setting
-from compression.methods.dictionary import DictionaryMethod, code_once, singular_coordinates
-from compression.modules import DictionaryLinear
-
-
-@dataclass(frozen=True)
-class SparseFactors:
-    """``target ≈ dictionary @ codes.T``: S, (k, n) in the paper, is kept transposed, one row for each output.
-
-    Attributes:
-        dictionary: D, (m, k), orthonormal columns.
-        codes: Sᵀ, (n, k), zero outside `mask`.
-        mask: boolean (n, k), the same number of true entries in every row.
-        convergence: ‖target − D S‖² ÷ ‖target‖² after each coding, the first from the start.
-    """
-
-    dictionary: Tensor
-    codes: Tensor
-    mask: Tensor
-    convergence: tuple[float, ...]
-
+from compression.methods.base import register, setting
+from compression.methods.dictionary import SparseFactors, WhitenedDictionary
 
 Start = Literal["svd", "random"]
 """What an alternation may start from."""
@@ -123,7 +102,7 @@ def _energy(rows: Tensor) -> float:
 
 @register
 @dataclass(frozen=True)
-class COMPOT(DictionaryMethod):
+class COMPOT(WhitenedDictionary):
     """``LᵀA ≈ D S`` with ``DᵀD = I`` and s nonzeros in each column of S; stored as ``L⁻ᵀD``, S and a bit mask."""
 
     name = "compot"
@@ -137,25 +116,7 @@ class COMPOT(DictionaryMethod):
     damping: float = setting(INITIAL_DAMPING, "Damping of the input Gram matrix", 1e-12, 1.0)
     random_start: int = setting(0, "Random orthonormal start (1: yes)", 0, 1)
 
-    def compress(
-        self, weight: Tensor, bias: Tensor | None, statistics: SiteStatistics | None, removed_fraction: float
-    ) -> SiteResult:
-        """Factor in the whitened space in float32, un-whiten in float64, store in 16 bits."""
-        assert statistics is not None
-        out_features, in_features = weight.shape
-        size = accounting.dictionary_size_for(out_features, in_features, removed_fraction, self.atoms_per_nonzero)
-        whitening = statistics.whitening(self.damping)
-        target = whitening.whiten(weight.T, torch.float32)
+    def factorise(self, target: Tensor, num_atoms: int, nonzeros_per_column: int) -> SparseFactors:
+        """Coding and Procrustes by turns."""
         start: Start = "random" if self.random_start else "svd"
-        factors = factorise(target, size.num_atoms, size.nonzeros_per_column, self.iterations, start)
-        dictionary = whitening.unwhiten(factors.dictionary)
-        layer = DictionaryLinear(dictionary, factors.codes.double(), factors.mask, bias)
-        notes = damping_notes(whitening, self.damping) + ((size.note,) if size.note else ())
-        return SiteResult(layer, factors.convergence, notes)
-
-    def coded_once(
-        self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]
-    ) -> tuple[Tensor, Tensor]:
-        """In the whitened space; the method minds all outputs alike."""
-        target = statistics.whitening(self.damping).whiten(weight.T)
-        return code_once(singular_coordinates(target), len(target), fractions, (self.atoms_per_nonzero,))
+        return factorise(target, num_atoms, nonzeros_per_column, self.iterations, start)

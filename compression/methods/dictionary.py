@@ -1,8 +1,9 @@
-"""What the dictionary methods share: their curves before any alternation, and the refit of a dictionary."""
+"""What the dictionary methods share: storage, un-whitening, their curves before any alternation, and a refit."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,7 +13,25 @@ from compression.accounting import DictionarySize
 from compression.calibration import OUTPUT_DAMPING, SiteStatistics
 from compression.errors import UserError
 from compression.linalg import hard_threshold_rows, largest_energy
-from compression.methods.base import CompressionMethod
+from compression.methods.base import CompressionMethod, SiteResult, damping_notes
+from compression.modules import DictionaryLinear
+
+
+@dataclass(frozen=True)
+class SparseFactors:
+    """``target ≈ dictionary @ codes.T``: S, (k, n) in the paper, is kept transposed, one row for each output.
+
+    Attributes:
+        dictionary: D, (m, k), unit-norm columns; COMPOT's are orthonormal.
+        codes: Sᵀ, (n, k), zero outside `mask`.
+        mask: boolean (n, k), the same number of true entries in every row.
+        convergence: ‖target − D S‖² ÷ ‖target‖² as the method's `factorise` counts, the first from the start.
+    """
+
+    dictionary: Tensor
+    codes: Tensor
+    mask: Tensor
+    convergence: tuple[float, ...]
 
 
 class DictionaryMethod(CompressionMethod):
@@ -49,6 +68,42 @@ class DictionaryMethod(CompressionMethod):
         """The errors of coding once."""
         energies, lost = self.coded_once(weight, statistics, fractions)
         return (lost.sum(1) / energies.sum().clamp_min(1e-300)).sqrt()
+
+
+class WhitenedDictionary(DictionaryMethod):
+    """``LᵀA ≈ D S`` with s nonzeros in each column of S; stored as ``L⁻ᵀD``, S and a bit mask.
+
+    A subclass has the settings `atoms_per_nonzero` and `damping`, and says how D and S are found.
+    """
+
+    atoms_per_nonzero: float
+    damping: float
+
+    @abstractmethod
+    def factorise(self, target: Tensor, num_atoms: int, nonzeros_per_column: int) -> SparseFactors:
+        """Dictionary and codes for the whitened target, (m, n), float32."""
+
+    def compress(
+        self, weight: Tensor, bias: Tensor | None, statistics: SiteStatistics | None, removed_fraction: float
+    ) -> SiteResult:
+        """Factor in the whitened space in float32, un-whiten in float64, store in 16 bits."""
+        assert statistics is not None
+        out_features, in_features = weight.shape
+        size = accounting.dictionary_size_for(out_features, in_features, removed_fraction, self.atoms_per_nonzero)
+        whitening = statistics.whitening(self.damping)
+        target = whitening.whiten(weight.T, torch.float32)
+        factors = self.factorise(target, size.num_atoms, size.nonzeros_per_column)
+        dictionary = whitening.unwhiten(factors.dictionary)
+        layer = DictionaryLinear(dictionary, factors.codes.double(), factors.mask, bias)
+        notes = damping_notes(whitening, self.damping) + ((size.note,) if size.note else ())
+        return SiteResult(layer, factors.convergence, notes)
+
+    def coded_once(
+        self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """In the whitened space; the method minds all outputs alike."""
+        target = statistics.whitening(self.damping).whiten(weight.T)
+        return code_once(singular_coordinates(target), len(target), fractions, (self.atoms_per_nonzero,))
 
 
 def singular_coordinates(target: Tensor) -> Tensor:

@@ -45,6 +45,7 @@ class DobiSVD(WhitenedLowRank):
     source = "Dobi-SVD (2502.02723), sections 3.1 to 3.3"
     observes_inputs = True
     own_policy = "learned"
+    slow = True
     paper_settings: ClassVar[Mapping[str, float]] = {"steps": 2560, "learning_rate": 5 / 2048, "beta": 10.0}
 
     remapping: int = setting(0, "Store a part in 8 bits (remapping)", 0, 1)
