@@ -361,7 +361,7 @@ class Workbench:
             return (yield from pipeline.measure_whitened_spectra(dense.loaded.model, dense.sites, inputs))
 
         settings = yield from self._settings(recipe)
-        key = store.content_key("whitened spectra", code_version(), dense.identity, settings)
+        key = store.content_key("whitened", code_version(), dense.identity, settings)
         return (yield from self._spectra_of(key, measure))
 
     def _spectra_of(self, key: str, measure: Callable[[], Steps[Spectra]]) -> Steps[Spectra]:

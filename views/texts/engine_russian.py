@@ -543,5 +543,78 @@ ENGINE: Mapping[str, str] = {
     "{method!s}, {policy!s}, {removed} removed, seed {seed}: perplexity {perplexity}": (
         "{method}, {policy}, доля удалённых весов {removed}, seed {seed}: перплексия {perplexity}"
     ),
+    # comparators
+    "{method!s}: {setting} must be a whole number from {low} to {high}, but {value} was given.": (
+        "{method}: параметр «{setting}» должен быть целым числом от {low} до {high}, а задано {value}."
+    ),
+    "power of the mean magnitude (α)": "степень средней величины (α)",
+    "random orthonormal start (1: yes)": "случайное ортонормированное начало (1: да)",
+    "power iterations an atom": "число степенных итераций на атом",
+    "store a part in 8 bits (remapping)": "хранить часть в 8 битах (переотображение)",
+    "learning steps for the ranks": "число шагов обучения рангов",
+    "learning rate of the ranks": "скорость обучения рангов",
+    "steepness of the soft truncation": "крутизна мягкого усечения",
+    "penalty for missing the budget": "штраф за отклонение от бюджета",
+    "atoms per nonzero (k/s), 0 for a search": "число атомов на ненулевой коэффициент (k/s), 0 для подбора",
+    "search 21 values of k/s instead of 5 (1: yes)": "перебирать 21 значение k/s вместо 5 (1: да)",
+    "share of the original space in the importance (λ)": "доля исходного пространства в важности (λ)",
+    "{method!s}: atoms per nonzero (k/s) must be a number from 1 to 8, or 0 for a search, but {value} was given.": (
+        "{method}: число атомов на ненулевой коэффициент (k/s) должно быть от 1 до 8 или 0 для подбора, а задано {value}."
+    ),
+    "ASVD needs the mean magnitude of every input, which these calibration statistics do not hold: calibrate again.": (
+        "ASVD нужна средняя величина каждого входа, а в этой статистике калибровки её нет: выполните калибровку заново."
+    ),
+    "FWSVD needs the Fisher information of every input, which these gradient statistics do not hold: take the "
+    "gradients again.": (
+        "FWSVD нужна информация Фишера для каждого входа, а в этой статистике градиентов её нет: соберите градиенты "
+        "заново."
+    ),
+    "{count} of {all} eigenvalues of the Gram matrix raised to {floor} of the largest": (
+        "собственные значения матрицы Грама подняты (до какой доли наибольшего: {floor}; сколько: {count} из {all})"
+    ),
+    "stored in 8 and 16 bits (remapping): this is quantisation as well as low rank, so compare it with quantised "
+    "methods only": (
+        "хранится в 8 и 16 битах (переотображение): это не только низкий ранг, но и квантование, поэтому сравнивайте только "
+        "с квантованными методами"
+    ),
+    "A setting is a name and a number, such as 'atoms_per_nonzero=1.8', but {text} was given.": (
+        "Параметр задаётся именем и числом, например «atoms_per_nonzero=1.8», а задано {text}."
+    ),
+    "There is no preset {preset}: expected one of {names!s}.": "Набора настроек {preset} нет: выберите из {names}.",
+    "The policy {policy!s} learns truncation positions, and {method!s} has none to learn: choose another policy, or "
+    "own for the one the method was published with.": (
+        "Политика {policy} учит позиции усечения, а у метода {method} их нет: выберите другую политику или ту, с "
+        "которой метод опубликован."
+    ),
+    "Learning the truncation positions diverged at step {step} (the loss or its gradient is not a finite number): "
+    "choose a smaller learning rate, or check the model.": (
+        "Обучение позиций усечения разошлось на шаге {step} (потеря или её градиент перестали быть конечными числами): "
+        "возьмите меньшую скорость обучения или проверьте модель."
+    ),
+    "output errors of {site!s}": "ошибки выхода слоя {site}",
+    "sensitivity of {site!s}": "чувствительность слоя {site}",
+    "learning truncation positions: loss {loss}, removed {removed}": (
+        "обучение позиций усечения: потеря {loss}, доля удалённых весов {removed}"
+    ),
+    "Truncated SVD of the weight with every input scaled by a power of its mean magnitude.": (
+        "Усечённое SVD весов, где каждый вход умножен на степень его средней величины."
+    ),
+    "Truncated SVD of the weight with every input weighted by the gradients of its weights.": (
+        "Усечённое SVD весов, где каждый вход взвешен по градиентам его весов."
+    ),
+    "Truncated SVD in the eigenbasis of the layer's inputs: SVD-LLM's optimum without a Cholesky factor.": (
+        "Усечённое SVD в собственном базисе входов слоя: оптимум SVD-LLM без разложения Холецкого."
+    ),
+    "Sparse dictionary factorisation with a free dictionary, by matching pursuit and K-SVD: COMPOT's slow parent.": (
+        "Разложение по разреженному словарю со свободными атомами (OMP и K-SVD): медленный предок COMPOT."
+    ),
+    "Sparse dictionary in one step: singular vectors, the most important codes, a least-squares refit.": (
+        "Разреженный словарь за один шаг: сингулярные векторы, самые важные коэффициенты, подгонка наименьшими "
+        "квадратами."
+    ),
+    "Low rank in the directions that the layer's activations have in common; the ranks are learned by "
+    "back-propagation through the truncation.": (
+        "Низкий ранг в направлениях, общих для активаций слоя; ранги выучены обратным распространением через усечение."
+    ),
 }
 """English template → Russian template."""
