@@ -87,7 +87,7 @@ class Rocket(DictionaryMethod):
     own_policy = "knapsack"
     paper_settings = {"all_ratios": 1}
 
-    atoms_per_nonzero: float = setting(0.0, "Atoms per nonzero (k/s; 0: search)", 0.0, 8.0)
+    atoms_per_nonzero: float = setting(0.0, "Atoms per nonzero (k/s, 0 for a search)", 0.0, 8.0)
     all_ratios: int = setting(0, "Search 21 values of k/s instead of 5 (1: yes)", 0, 1)
     original_space: float = setting(0.5, "Share of the original space in the importance (λ)", 0.0, 1.0)
     ridge: float = setting(1e-3, "Ridge of the dictionary refit", 1e-9, 1.0)
