@@ -559,7 +559,8 @@ ENGINE: Mapping[str, str] = {
     "search 21 values of k/s instead of 5 (1: yes)": "перебирать 21 значение k/s вместо 5 (1: да)",
     "share of the original space in the importance (λ)": "доля исходного пространства в важности (λ)",
     "{method!s}: atoms per nonzero (k/s) must be a number from 1 to 8, or 0 for a search, but {value} was given.": (
-        "{method}: число атомов на ненулевой коэффициент (k/s) должно быть от 1 до 8 или 0 для подбора, а задано {value}."
+        "{method}: число атомов на ненулевой коэффициент (k/s) должно быть от 1 до 8 или 0 для подбора, а "
+        "задано {value}."
     ),
     "ASVD needs the mean magnitude of every input, which these calibration statistics do not hold: calibrate again.": (
         "ASVD нужна средняя величина каждого входа, а в этой статистике калибровки её нет: выполните калибровку заново."
@@ -574,8 +575,8 @@ ENGINE: Mapping[str, str] = {
     ),
     "stored in 8 and 16 bits (remapping): this is quantisation as well as low rank, so compare it with quantised "
     "methods only": (
-        "хранится в 8 и 16 битах (переотображение): это не только низкий ранг, но и квантование, поэтому сравнивайте только "
-        "с квантованными методами"
+        "хранится в 8 и 16 битах (переотображение): это не только низкий ранг, но и квантование, поэтому сравнивайте "
+        "только с квантованными методами"
     ),
     "A setting is a name and a number, such as 'atoms_per_nonzero=1.8', but {text} was given.": (
         "Параметр задаётся именем и числом, например «atoms_per_nonzero=1.8», а задано {text}."
