@@ -266,11 +266,6 @@ def _least_loss(
         step = min(gain[row], missing)
         fractions[row] = max(fractions[row] + step / weights[row], min(CURVE_FRACTIONS[0], choices[after[row]]))
         missing -= step
-    excess = weights @ fractions - budget
-    if excess > 0:  # the last jump's shortest step was longer than asked for: another site takes that much less
-        floor = max(choices[0], CURVE_FRACTIONS[0])
-        donor = int((weights * (fractions - floor)).argmax())
-        fractions[donor] -= max(0.0, min(excess / weights[donor], fractions[donor] - floor))
     return {site.name: float(fraction) for site, fraction in zip(sites, fractions, strict=True)}
 
 

@@ -125,17 +125,6 @@ def test_fisher_leaves_dense_what_is_dear_and_takes_from_what_is_cheap():
     assert removed == pytest.approx({"site0": 0, "site1": 0, "site2": share, "site3": 0}, abs=1e-6)
 
 
-def test_a_last_step_that_would_be_too_short_is_made_up_for_elsewhere():
-    """A site that stops being dense loses at least the first fraction of its curve; another one gives that back."""
-    sites = SITES[:1] + (LinearSite("other", 1, "p", 64, 64, "other"),)
-    curves = {
-        "site0": tuple(0.01 * fraction if fraction <= 0.3 else 100.0 for fraction in CURVE_FRACTIONS),
-        "other": tuple(1.0 * fraction for fraction in CURVE_FRACTIONS),
-    }
-    removed = allocate("fisher", sites, Evidence(curves=LossCurves(curves)), 0.155).removed_fractions
-    assert removed == pytest.approx({"site0": 0.29, "other": 0.02})
-
-
 def test_fisher_counts_every_site_by_its_own_curve_only():
     """Scaling all curves changes nothing; scaling one moves the budget away from it."""
     same = LossCurves({name: tuple(1e-5 * value for value in curve) for name, curve in CURVES.losses.items()})
@@ -272,7 +261,9 @@ def test_knapsack_is_within_one_item_of_the_exact_optimum(seed, target, count):
     best = exact_knapsack(sites, options, target)
     assert errors.total(found) <= best + max(map(largest_jump, options)) + 1e-9
     assert count < 60 or errors.total(found) <= 1.05 * best, "with many sites one item is little"
-    assert average_removed_fraction(sites, found) == pytest.approx(target, abs=1e-9)
+    # A site that stops being dense loses at least the first fraction of its curve, however little is missing.
+    largest = max(site.num_weights for site in sites) / sum_weights(sites)
+    assert target - 1e-9 <= average_removed_fraction(sites, found) <= target + CURVE_FRACTIONS[0] * largest + 1e-9
     assert all(fraction == 0 or fraction >= CURVE_FRACTIONS[0] for fraction in found.values())
     for site, choices in zip(sites, options, strict=True):
         assert errors.at(site.name, found[site.name]) <= choices[-1][1] + 1e-9, "above the cap"
