@@ -293,7 +293,7 @@ def _compress_observing(
         compressed = [site for site in members if removed[site.name] > 0]
         inputs: dict[str, list[Tensor]] = {site.input_group: [] for site in compressed}
         readers = {site.input_group: site for site in compressed}
-        with observed_inputs(model, readers, _collector(inputs)):
+        with observed_inputs(model, readers, _collector(inputs, sequences.shape[1])):
             stream.run(index)
 
         def observe(site: LinearSite, inputs: dict[str, list[Tensor]] = inputs) -> Tensor | None:
@@ -307,8 +307,9 @@ def _compress_observing(
         yield from _compress_all(model, members, method, plan, calibration, gradients, observed)
 
 
-def _collector(inputs: dict[str, list[Tensor]]) -> Callable[[str, Tensor], None]:
-    return lambda group, batch: inputs[group].append(batch.detach())
+def _collector(inputs: dict[str, list[Tensor]], length: int) -> Callable[[str, Tensor], None]:
+    # By sequence: OPT's feed-forward layers see the positions of all sequences one after another.
+    return lambda group, batch: inputs[group].append(batch.detach().reshape(-1, length, batch.shape[-1]))
 
 
 def _rank_notes(sites: tuple[LinearSite, ...], calibration: Calibration | None) -> tuple[str, ...]:

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import architectures
 import pytest
+import reference
 import torch
 from safetensors import safe_open
 
 from compression import export, pipeline
 from compression.allocation import Evidence, allocate
-from compression.calibration import collect, collect_gradients
+from compression.calibration import BATCH_SEQUENCES, collect, collect_gradients, observed_inputs
 from compression.errors import UserError
 from compression.methods import METHODS, create_method
 from compression.modules import CompressedLinear
 from compression.pipeline import finish
-from compression.sites import find_sites
+from compression.sites import decoder_of, find_sites, site_weight
 from compression.types import CalibrationSettings, CompressionPlan, TextSource
 
 TOKENS = torch.randint(0, architectures.VOCABULARY, (8, 64), generator=torch.Generator().manual_seed(0))
@@ -220,3 +221,29 @@ def test_a_site_whose_gradients_vanish_is_named():
     outputs = dataclasses.replace(outputs, output_grams=silent)
     with pytest.raises(UserError, match=f"{sites[3].name}: .* all zero"):
         finish(pipeline.measure_curves(source.model, sites, create_method("svd-fisher"), inputs, outputs))
+
+
+@pytest.mark.parametrize("architecture", architectures.CONFIGS)
+def test_a_method_that_observes_sees_the_dense_model_s_inputs_sequence_by_sequence(architecture):
+    """Given the text, the pipeline shows every sequence once: the same layer as observing all inputs by hand."""
+    source = architectures.loaded(architecture)
+    sites = find_sites(source.model)
+    calibration = finish(collect(source.model, sites, TOKENS))
+    inputs: dict[str, torch.Tensor] = {}
+    with torch.inference_mode(), observed_inputs(source.model, {s.name: s for s in sites}, inputs.__setitem__):
+        decoder_of(source.model)(TOKENS)
+    plan = CompressionPlan(
+        source.id, source.weights_hash, "dobi-svd", {}, allocate("uniform", sites, Evidence(), 0.3), None
+    )
+    made = finish(pipeline.compress(source, sites, plan, calibration, sequences=TOKENS))
+    method = create_method("dobi-svd")
+    for site in sites:
+        weight = site_weight(source.model, site)
+        seen = None
+        for batch in inputs[site.name].reshape(*TOKENS.shape, site.in_features).split(BATCH_SEQUENCES):
+            seen = method.observe(weight, batch, seen, 0.3)
+        statistics = dataclasses.replace(calibration.statistics(site.input_group), observed=seen)
+        expected = method.compress(weight, None, statistics, 0.3).layer.dense_weight()
+        reference.assert_close(
+            made.model.get_submodule(site.name).dense_weight(), expected, rtol=0, atol=2e-3 * float(weight.abs().max())
+        )
