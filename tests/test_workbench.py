@@ -499,3 +499,96 @@ def test_a_comparison_sets_the_forecast_beside_the_measurement(recipe, monkeypat
     assert all(forecast.stored_report(forecast.table_key(each)) for each in tables), "predict answers at once now"
     without = finish(Workbench().compare((aware,), recipe.calibration_text, 32, 3, "never"))
     assert without.runs[0].predicted_perplexity is None
+
+
+COMPARED = {
+    "svd-llm-v2": "svd-llm-v2",
+    "fwsvd": "uniform",
+    "asvd": "sensitivity",
+    "cospadi": "uniform",
+    "rocket": "knapsack",
+    "dobi-svd": "learned",
+}
+LEARNING = (("steps", 12.0),)
+
+
+def test_every_comparator_runs_under_its_own_policy_and_its_bits_are_those_of_its_tensors(recipe, tmp_path):
+    recipes = tuple(
+        dataclasses.replace(
+            recipe, method=name, policy="own", iterations=None, settings=LEARNING if name == "dobi-svd" else ()
+        )
+        for name in COMPARED
+    )
+    comparison = finish(Workbench().compare(recipes, str(tmp_path / "text.txt"), **EVALUATION, predict="never"))
+    assert {run.method: run.policy for run in comparison.runs} == COMPARED
+    for run in comparison.runs:
+        assert 0.3 <= run.removed_fraction < 0.4 and math.isfinite(run.perplexity)
+        assert run.site_stored_bits == sum(site.stored_bits for site in run.sites)
+    shares = {run.method: [site.removed_fraction_target for site in run.sites] for run in comparison.runs}
+    assert len(set(shares["fwsvd"])) == len(set(shares["cospadi"])) == 1
+    for name in ("svd-llm-v2", "asvd", "rocket", "dobi-svd"):
+        assert len(set(shares[name])) > 2, f"{name} shares alike"
+
+
+def test_a_cell_of_a_comparison_survives_the_process(recipe, tmp_path, cache):
+    text = str(tmp_path / "text.txt")
+    first = finish(Workbench().compare((recipe,), text, **EVALUATION))
+    seen, again = stages(Workbench().compare((recipe,), text, **EVALUATION))
+    assert "compress" not in seen and again.runs == first.runs
+    others = (
+        {"policy": "uniform"},
+        {"removed_fraction": 0.4},
+        {"iterations": 2},
+        {"settings": (("random_start", 1.0),)},
+        {"pins": (("*.0.*", 0.3),)},
+        {"seed": 1},
+    )
+    for change in others:
+        seen, other = stages(Workbench().compare((dataclasses.replace(recipe, **change),), text, **EVALUATION))
+        assert "compress" in seen and other.runs != first.runs, f"taken for the same: {change}"
+    Path(text).write_text(TEXT + " And something else.", encoding="utf-8")
+    seen, _ = stages(Workbench().compare((recipe,), text, **EVALUATION))
+    assert "compress" in seen, "other words under the same name"
+    (cache / "runs" / "broken.json").write_bytes(b"broken")
+    for file in (cache / "runs").iterdir():
+        file.write_bytes(b"broken")
+    seen, repaired = stages(Workbench().compare((recipe,), text, **EVALUATION))
+    assert "compress" in seen
+
+
+def test_learning_that_was_interrupted_goes_on(recipe, tmp_path):
+    learned = dataclasses.replace(recipe, method="dobi-svd", policy="own", iterations=None, settings=LEARNING)
+    steps = Workbench().allocation(learned)
+    while (event := next(steps)).stage != "learn" or event.done < 7:
+        pass
+    steps.close()
+    left = [event.done for event in Workbench().allocation(learned) if event.stage == "learn"]
+    assert left[0] > 1 and left[-1] == 12
+    seen, (_, allocation) = stages(Workbench().allocation(learned))
+    assert "learn" not in seen and len(set(allocation.removed_fractions.values())) > 2
+
+
+def test_a_search_that_was_interrupted_goes_on(recipe):
+    searched = dataclasses.replace(recipe, method="asvd", policy="own", iterations=None)
+    steps = Workbench().allocation(searched)
+    while (event := next(steps)).stage != "sensitivity" or event.done < 3:
+        pass
+    steps.close()
+    left = [event.done for event in Workbench().allocation(searched) if event.stage == "sensitivity"]
+    assert left[0] >= 4
+
+
+def test_a_policy_without_meaning_for_a_method_is_refused_before_anything_is_loaded():
+    for method in ("svd", "svd-llm", "compot", "rocket", "asvd"):
+        with pytest.raises(UserError, match=f"learns truncation positions, and {method} has none to learn: choose"):
+            finish(Workbench().compress(Recipe("nowhere", method, "learned", 0.2)))
+
+
+def test_other_policies_work_with_any_method_per_site(recipe):
+    for method in ("svd", "compot", "dobi-svd"):
+        for policy in ("svd-llm-v2", "knapsack", "sensitivity"):
+            steps = Workbench().allocation(dataclasses.replace(recipe, method=method, policy=policy, iterations=None))
+            info, allocation = finish(steps)
+            weights = {site.name: site.num_weights for site in info.sites}
+            removed = sum(weights[name] * share for name, share in allocation.removed_fractions.items())
+            assert removed / sum(weights.values()) == pytest.approx(0.3, abs=0.01), (method, policy)
