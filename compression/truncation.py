@@ -66,7 +66,7 @@ class LearningSettings:
 
     steps: int = 30
     batch: int = 2
-    learning_rate: float = 0.01
+    learning_rate: float = 0.02
     beta: float = 0.1
     penalty: float = 10.0
     seed: int = 0

@@ -11,10 +11,11 @@ from sklearn.decomposition import IncrementalPCA
 
 from compression import accounting
 from compression.calibration import SiteStatistics, collect
+from compression.evaluation.latency import FORMS
 from compression.methods import create_method
 from compression.methods.dobi_svd import REMAPPING_NOTE, merge_rows
 from compression.models import LoadedModel
-from compression.modules import MixedLowRankLinear
+from compression.modules import LAYER_TYPES, MixedLowRankLinear
 from compression.pipeline import compress, finish, relative_output_error
 from compression.sites import find_sites, site_weight
 from compression.types import Allocation, CompressionPlan
@@ -187,3 +188,8 @@ def test_remapping_says_that_it_is_quantisation_and_keeps_the_budget():
         assert curve == sorted(curve)
     assert errors[1] < 0.7 * errors[0], "more ranks are worth more than exact values"
     assert method.learning(3).remapping and method.learning(3).seed == 3
+
+
+def test_every_form_a_layer_can_run_in_has_words():
+    assert {name for name, _ in FORMS} == set(LAYER_TYPES)
+    assert len(FORMS) == 2 * len(LAYER_TYPES)

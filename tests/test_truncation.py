@@ -188,11 +188,47 @@ def test_positions_above_every_rank_leave_the_model_as_it_is():
 
 
 def test_a_bias_is_not_truncated():
-    layer = torch.nn.Linear(8, 6)
+    layer = torch.nn.Linear(8, 6).requires_grad_(False)
     truncated = truncation.TruncatedLinear(layer, 50.0)
-    truncated.position = torch.tensor(0.0)
+    truncated.position = torch.tensor(2.5)
     x = torch.randn(1, 9, 8, generator=torch.Generator().manual_seed(0))
-    reference.assert_close(truncated(x), layer.bias.expand(1, 9, 6), rtol=0, atol=1e-6)
+    expected = reference.truncated_svd(x[0] @ layer.weight.T, 2) + layer.bias
+    reference.assert_close(truncated(x)[0], expected, rtol=0, atol=1e-5)
+
+
+def test_steps_equal_those_of_torchs_adam_on_sequences_visited_in_turn():
+    model, sites, sequences = trained()
+    settings = dataclasses.replace(SETTINGS, steps=5, seed=2)
+    result = finish(learn_positions(model, sites, sequences[:6], 0.4, settings))
+    full = torch.tensor([min(site.out_features, site.in_features) for site in sites], dtype=torch.float64)
+    sizes = torch.tensor([site.num_weights for site in sites], dtype=torch.float64)
+    ranks = torch.tensor([sum((site.out_features, site.in_features)) for site in sites]) / sizes
+    shares = (0.6 / ranks / full).requires_grad_()
+    optimiser = torch.optim.Adam([shares], lr=settings.learning_rate)
+    truncations = Truncations(model, sites, settings.beta)
+    order = [int(i) for epoch in (0, 1) for i in visits(6, epoch, seed=2)]
+    assert sorted(order[:6]) == list(range(6)) and order[:6] != order[6:]
+    for step in range(5):
+        pair = [truncations.loss(shares * full, sequences[index]) for index in order[2 * step : 2 * step + 2]]
+        kept = (sizes / sizes.sum() * (shares * full * ranks).clamp_max(1)).sum()
+        loss = sum(pair) / 2
+        assert result.losses[step] == pytest.approx(float(loss.detach()), rel=1e-4)
+        assert result.removed[step] == pytest.approx(1 - float(kept.detach()), abs=1e-6)
+        optimiser.zero_grad()
+        (loss + settings.penalty * (kept - 0.6).abs()).backward(inputs=[shares])
+        optimiser.step()
+    reference.assert_close(
+        torch.tensor(list(result.positions.values()), dtype=torch.float64),
+        (shares * full).detach(),
+        rtol=1e-2,
+        atol=0.1,
+    )
+
+
+def visits(count, epoch, seed):
+    """The sequences of one epoch, by their index."""
+    numbered = torch.arange(count)[:, None]
+    return [truncation._choose(numbered, epoch * count + place, seed) for place in range(count)]
 
 
 def test_learning_beats_the_uniform_split_at_the_same_budget():

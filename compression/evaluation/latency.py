@@ -156,6 +156,15 @@ def _figure(measurements: list[Measurement], divisor: int) -> LatencyFigure:
 FORMS = {
     ("low-rank", "factored"): "low-rank layers run factor by factor, with fewer FLOPs than dense",
     ("low-rank", "merged"): "low-rank layers run merged into a dense matrix: dense memory and speed",
+    (
+        "low-rank, 8 and 16 bits",
+        "factored",
+    ): "low-rank layers kept in 8 and 16 bits run factor by factor in the precision of "
+    "their input, with fewer FLOPs than dense",
+    (
+        "low-rank, 8 and 16 bits",
+        "merged",
+    ): "low-rank layers kept in 8 and 16 bits run merged into a dense matrix: dense memory and speed",
     ("dictionary", "factored"): "dictionary layers run factor by factor, zeros filled in, with fewer FLOPs than dense",
     ("dictionary", "merged"): "dictionary layers run merged into a dense matrix: dense memory and speed",
 }

@@ -76,7 +76,8 @@ class DobiSVD(WhitenedLowRank):
         rows = [] if seen is None else [seen]
         for sequence in inputs:
             activations = sequence.float() @ weight.float().T
-            rows.append(leading_left_singular_vectors(activations.T, min(rank, *activations.shape)).float().T)
+            count = min(rank, *activations.shape)
+            rows.append(leading_left_singular_vectors(activations.T, count, activations.dtype).T)
         return merge_rows(torch.cat(rows), rank)
 
     def compress(
