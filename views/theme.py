@@ -44,7 +44,7 @@ DIVERGING = [[0, "#8a3d00"], [0.25, "#e39a5c"], [0.5, "#f4f4f2"], [0.75, "#5fa6d
 PINNED = "#ffffff"
 """Inside of the mark on a pinned cell; its outline is vermillion."""
 
-NATIVE_SCALES = {"low-rank": "Viridis", "dictionary": "Plasma"}
+NATIVE_SCALES = {"low-rank": "Viridis", "low-rank, 8 and 16 bits": "Viridis", "dictionary": "Plasma"}
 """Representation → colour scale of what it stores; different ones, as rank and atoms are different things."""
 
 _PRIMARY = gr.themes.Color(

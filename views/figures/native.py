@@ -48,9 +48,9 @@ def _hover(cell: NativeCell, block: int, label: str, words: Words) -> str:
 
 def _stored(cell: NativeCell, words: Words) -> str:
     quantities = cell.quantities
-    if cell.representation == "low-rank":
+    if "rank" in quantities:
         return words("native.hover_low-rank", rank=quantities["rank"], full=min(cell.shape))
-    if cell.representation == "dictionary":
+    if "num_atoms" in quantities:
         return words(
             "native.hover_dictionary",
             atoms=quantities["num_atoms"],
@@ -69,7 +69,7 @@ def _summary(info: NativeInfo, words: Words) -> str:
     if info.densities is not None:
         thinnest, densest = (words.percent(density, 0) for density in info.densities)
         values |= {"thinnest": thinnest, "densest": densest}
-    return words(f"native.summary.{info.representation}", **values)
+    return words(f"native.summary.{'low-rank' if info.densities is None else 'dictionary'}", **values)
 
 
 def _table(info: NativeInfo, words: Words) -> Table:

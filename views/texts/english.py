@@ -61,6 +61,7 @@ ENGLISH: Mapping[str, str] = {
     "policy_choice.own": "each method's own",
     "representation.dense": "dense",
     "representation.low-rank": "low rank",
+    "representation.low-rank, 8 and 16 bits": "low rank, in 8 and 16 bits",
     "representation.dictionary": "dictionary",
     # durations and progress
     "time.instant": "answers at once, from the cache",
@@ -237,6 +238,7 @@ ENGLISH: Mapping[str, str] = {
     "perplexity.summary_one": "{best} ({best_policy}) measures perplexity {best_value} against {dense} dense.",
     "native.label": "What {method} stores, site by site",
     "native.scale.low-rank": "rank ÷ min(out, in)",
+    "native.scale.low-rank, 8 and 16 bits": "rank ÷ min(out, in)",
     "native.scale.dictionary": "atoms ÷ min(out, in)",
     "native.hover": "<b>block {block} · {projection}</b><br>{shape} weights",
     "native.hover_low-rank": "rank {rank} of {full}",
