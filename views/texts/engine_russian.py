@@ -119,8 +119,8 @@ ENGINE: Mapping[str, str] = {
         "плотных слоёв"
     ),
     "{count} low-rank layers kept in 8 and 16 bits run merged into a dense matrix: dense memory and speed": (
-        "слоёв малого ранга в 8 и 16 битах: {count} — множители слиты в плотную матрицу, память и скорость как у плотных "
-        "слоёв"
+        "слоёв малого ранга в 8 и 16 битах: {count} — множители слиты в плотную матрицу, память и скорость как у "
+        "плотных слоёв"
     ),
     "{count} dictionary layers run factor by factor, zeros filled in, with fewer FLOPs than dense": (
         "словарных слоёв: {count} — вычисление по множителям, нули хранятся явно, FLOPs меньше, чем у плотных слоёв"
