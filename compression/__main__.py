@@ -879,6 +879,7 @@ def bench_cospadi(
     calibration: CalibrationOption = "sotu-calibration",
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     json_file: JsonOption = None,
 ) -> None:
     """Time COMPOT and CoSpaDi on the same sites: at their published budgets, and at equal error (minutes)."""
@@ -888,12 +889,28 @@ def bench_cospadi(
     recipe = Recipe(model, "compot", "uniform", removed, calibration, calibration_sequences, sequence_length)
     check_output(json_file)
     report = run(benchmark_cospadi(get_workbench(), recipe, block, iterations, compot_iterations, threads))
-    table = Table(
+    if markdown:
+        print(race_markdown(report))
+    else:
+        show_table(race_rows(report))
+        for line in race_captions(report):
+            output.print(line, highlight=False)
+    write(report, json_file)
+
+
+def race_markdown(report: cospadi.CoSpaDiBenchmark) -> str:
+    """COMPOT against CoSpaDi as a Markdown table with its captions."""
+    return "\n".join([*markdown_table(race_rows(report)), "", *race_captions(report)])
+
+
+def race_rows(report: cospadi.CoSpaDiBenchmark) -> list[tuple[str, ...]]:
+    """The cells of the race, header first."""
+    header = (
         *("site", "out × in", "k, s", "COMPOT, s", "CoSpaDi, s", "×", "CoSpaDi to COMPOT's error, s", "×"),
         *("COMPOT's squared error", "CoSpaDi's"),
     )
-    for race in report.sites:
-        table.add_row(
+    rows = [
+        (
             race.projection,
             f"{race.out_features} × {race.in_features}",
             f"{race.num_atoms}, {race.nonzeros_per_column}",
@@ -907,16 +924,19 @@ def bench_cospadi(
             f"{race.compot_error:.5f}",
             f"{race.cospadi_error:.5f}",
         )
-    output.print(table)
-    for sentence in report.findings:
-        output.print(sentence, highlight=False)
-    output.print(
+        for race in report.sites
+    ]
+    return [header, *rows]
+
+
+def race_captions(report: cospadi.CoSpaDiBenchmark) -> list[str]:
+    """What was found, and where and how."""
+    environment = report.environment
+    return [
+        *report.findings,
         f"{_named(report.model_id, report.model_note)}, block {report.block}, {report.removed_fraction:g} removed; "
-        f"{report.threads} threads of {report.environment.processor}, commit {report.environment.commit}; "
-        f"{report.convention}.",
-        highlight=False,
-    )
-    write(report, json_file)
+        f"{report.threads} threads of {environment.processor}, commit {environment.commit}; {report.convention}.",
+    ]
 
 
 @bench.command("inference")
