@@ -80,7 +80,7 @@ RUSSIAN: Mapping[str, str] = {
     # The one ordinary space is where a chart breaks the name into two lines.
     "method.compot-fisher": "COMPOT\u00a0с\u00a0весами Фишера",
     "method.svd-fisher": "SVD\u00a0с\u00a0весами Фишера",
-    "method.svd-llm-v2": "SVD-LLM v2",
+    "method.svd-llm-v2": "SVD-LLM\u00a0v2",
     "method.fwsvd": "FWSVD",
     "method.asvd": "ASVD",
     "method.cospadi": "CoSpaDi",
@@ -91,7 +91,7 @@ RUSSIAN: Mapping[str, str] = {
     "policy.fisher": "по Фишеру",
     "policy_choice.uniform": "равномерная",
     "policy_choice.pooled": "общий пул",
-    "policy.svd-llm-v2": "по правилу SVD-LLM\u00a0v2",
+    "policy.svd-llm-v2": "по правилу\u00a0v2",
     "policy.knapsack": "задача о рюкзаке",
     "policy.sensitivity": "поиск по чувствительности",
     "policy.learned": "выученные позиции",
