@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from tiny import finish
 
-from compression import models
-from compression.__main__ import comparison_markdown
+from compression import models, store
+from compression.__main__ import ablation_markdown, comparison_markdown, race_markdown
+from compression.ablation import AblationReport
 from compression.allocation import SLIDER, tabulate
 from compression.analysis import compare_info
+from compression.benchmarks.cospadi import CoSpaDiBenchmark
 from compression.gallery import (
+    COMPARATORS,
     OTHER_SEEDS,
     SEED_FRACTION,
     Gallery,
@@ -25,11 +28,12 @@ from compression.recipe import Recipe
 from compression.workbench import CURVE_METHOD, Workbench
 
 ROOT = Path(__file__).parent.parent
+ASSETS = ROOT / "assets" / models.DEFAULT_MODEL
 
 
 @pytest.fixture(scope="module")
 def gallery() -> Gallery:
-    return load_gallery(ROOT / "assets" / models.DEFAULT_MODEL)
+    return load_gallery(ASSETS)
 
 
 def test_it_was_made_from_the_weights_that_the_catalogue_names(gallery, real_cache):
@@ -58,7 +62,8 @@ def test_it_covers_every_method_policy_and_slider_position(gallery):
     assert gallery.analysis.slider == SLIDER
     measured = {(run.method, run.policy) for run in gallery.comparison.runs}
     assert measured == {(m.name, policy) for m in gallery.methods for policy in gallery_policies(m)}
-    assert [(f.method, f.policy) for f in gallery.forecasts] == [(m.name, m.own_policy) for m in gallery.methods]
+    headline = [method for method in gallery.methods if method.name not in COMPARATORS]
+    assert [(f.method, f.policy) for f in gallery.forecasts] == [(m.name, m.own_policy) for m in headline]
     projections = {pattern.site.split("layers.")[1].split(".", 1)[1] for pattern in gallery.patterns}
     assert projections == set(gallery.analysis.model.projections)
     for pattern in gallery.patterns:
@@ -69,14 +74,26 @@ def test_other_seeds_are_measured_where_they_are_cheap_and_can_matter():
     methods = registered_methods()
     recipes = gallery_recipes("any", methods, (0.1, 0.2))
     others = [(r.method, r.policy, r.removed_fraction, r.seed) for r in recipes if r.seed]
-    assert others == [(m.name, m.own_policy, 0.2, seed) for seed in (1, 2) for m in methods if m.name != "svd"]
+    headline = [m for m in methods if m.name not in COMPARATORS]
+    assert others == [(m.name, m.own_policy, 0.2, seed) for seed in (1, 2) for m in headline if m.name != "svd"]
     assert [r.seed for r in recipes] == sorted(r.seed for r in recipes), "the first paint's runs come first"
     assert not any(recipe.seed for recipe in gallery_recipes("any", methods, (0.1, 0.3)))
 
 
 def test_the_readme_shows_these_results(gallery):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert comparison_markdown(gallery.comparison) in readme
+    assert comparison_markdown(gallery.headline) in readme
+    assert comparison_markdown(gallery.comparators) in readme
+    assert ablation_markdown(store.read_json(ASSETS / "ablation.json", AblationReport)) in readme
+    assert race_markdown(store.read_json(ASSETS / "race.json", CoSpaDiBenchmark)) in readme
+
+
+def test_both_parts_are_of_one_model_one_text_and_one_calibration(gallery):
+    first, second = gallery.headline, gallery.comparators
+    assert first.weights_hash == second.weights_hash and first.calibration == second.calibration
+    assert first.dense.text == second.dense.text and first.dense.convention == second.dense.convention
+    assert second.dense.perplexity == pytest.approx(first.dense.perplexity, rel=1e-5)
+    assert tuple(run.method for run in second.runs) == COMPARATORS
 
 
 def test_forecasts_are_given_where_they_hold_and_withheld_where_they_do_not(gallery):
@@ -90,14 +107,13 @@ def test_forecasts_are_given_where_they_hold_and_withheld_where_they_do_not(gall
 
 
 def test_it_tells_how_far_predictions_move_and_how_much_the_calibration_matters(gallery):
-    """Red until `python -m compression gallery` has been run again after these were added."""
     for run in gallery.comparison.runs:
         assert run.mean_kl is not None and 0 < run.mean_kl < run.p99_kl and 0 <= run.top1_agreement < 1
     info = compare_info(gallery.comparison, SEED_FRACTION)
     spread = {(row.method, row.policy): each for row, each in zip(info.rows, info.spreads, strict=True)}
     for method in gallery.methods:
         own = spread[method.name, method.own_policy]
-        assert (own is None) == (not method.uses_calibration)
+        assert (own is None) == (not method.uses_calibration or method.name in COMPARATORS)
         assert own is None or own.count == 1 + len(OTHER_SEEDS)
         others = {spread[method.name, policy] for policy in gallery_policies(method)} - {own}
         assert others <= {None}, "only the own policy has other seeds"
