@@ -337,7 +337,7 @@ def test_latency_is_measured_beside_dense_with_threads_named(open_page: OpenPage
 
 
 def test_chosen_methods_are_compared_live(open_page: OpenPage) -> None:
-    """Four that need no gradients, at nine tenths removed, where they are quick; every method runs in test_workbench."""
+    """Four that need no gradients, at nine tenths removed, where they are quick; test_workbench runs all."""
     from playwright.sync_api import expect
 
     from compression.methods import METHODS
