@@ -897,7 +897,7 @@ class Workbench:
         weight = site_weight(dense.loaded.model, site)
         layers: dict[str, CompressedLinear] = {}
         convergence: tuple[float, ...] = ()
-        for index, name in enumerate(("svd-llm", "compot")):
+        for index, name in enumerate(costs.PATTERN_METHODS):
             yield Progress("pattern", index, 2, f"{name}: {site_name}")
             result = create_method(name).compress(weight, None, statistics, fraction)
             layers[name], convergence = result.layer, result.convergence
