@@ -560,6 +560,9 @@ ENGINE: Mapping[str, str] = {
     "random orthonormal start (1: yes)": "случайное ортонормированное начало (1: да)",
     "power iterations an atom": "число степенных итераций на атом",
     "store a part in 8 bits (remapping)": "хранить часть в 8 битах (переотображение)",
+    "weigh the singular vectors of every sequence alike (1: yes)": (
+        "одинаковый вес сингулярных векторов каждой последовательности (1: да)"
+    ),
     "learning steps for the ranks": "число шагов обучения рангов",
     "learning rate of the ranks": "скорость обучения рангов",
     "steepness of the soft truncation": "крутизна мягкого усечения",
