@@ -198,7 +198,7 @@ def test_remapping_says_that_it_is_quantisation_and_keeps_the_budget():
     statistics = SiteStatistics(rows.T @ rows, len(rows), torch.eye(24), 10)
     errors = {}
     for remapping in (0, 1):
-        method = create_method("dobi-svd", remapping=remapping, equal_weights=equal_weights)
+        method = create_method("dobi-svd", remapping=remapping)
         result = method.compress(weight, None, statistics, 0.3)
         assert (REMAPPING_NOTE in result.notes) == bool(remapping)
         assert result.layer.stored_bits() <= 0.7 * accounting.dense_bits(24, 30)
