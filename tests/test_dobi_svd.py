@@ -141,10 +141,10 @@ def test_the_pipeline_shows_the_inputs_of_every_sequence():
     sequences = torch.randint(3, 300, (5, 40), generator=generator(4))
     calibration = finish(collect(model, sites, sequences))
     loaded = LoadedModel("tiny", "Tiny", "", model, None, "", "float16")
-    plan = plan_for("dobi-svd", sites, 0.3)
+    plan = plan_for("dobi-svd", sites, 0.3, equal_weights=1)
     blind = finish(compress(loaded, sites, plan, calibration))
     made = finish(compress(loaded, sites, plan, calibration, sequences=sequences))
-    method = create_method("dobi-svd")
+    method = create_method("dobi-svd", equal_weights=1)
     for site in (sites[0], sites[9]):
         seen = []
         handle = model.get_submodule(site.name).register_forward_pre_hook(
