@@ -804,7 +804,7 @@ def gallery(
 @bench.command("solver")
 def bench_solver(
     model: Annotated[str, typer.Option("--model", help="Catalogue id, Hub id (owner/name[@revision]) or directory.")],
-    methods: Annotated[str | None, typer.Option(help="Comma-separated methods; all by default.")] = None,
+    methods: Annotated[str | None, typer.Option(help="Comma-separated methods; by default the fast ones.")] = None,
     policy: PolicyOption = "uniform",
     removed: RemovedOption = 0.2,
     calibration: CalibrationOption = "sotu-calibration",
@@ -821,12 +821,12 @@ def bench_solver(
 ) -> None:
     """Time every method on a whole model, beside the bare matrix products of its alternations."""
     from compression.benchmarks.solver import benchmark_solver
-    from compression.methods import METHODS
+    from compression.methods import fast_methods
     from compression.workbench import get_workbench
 
     recipes = _recipes(
         model,
-        list(METHODS) if methods is None else _words(methods, "--methods"),
+        list(fast_methods()) if methods is None else _words(methods, "--methods"),
         [policy],
         [removed],
         calibration_text=calibration,
@@ -943,7 +943,7 @@ def race_captions(report: cospadi.CoSpaDiBenchmark) -> list[str]:
 def bench_inference(
     model: ModelArgument = models.DEFAULT_MODEL,
     removed: RemovedOption = 0.4,
-    methods: Annotated[str, typer.Option(help="Comma-separated methods; all by default.")] = "",
+    methods: Annotated[str, typer.Option(help="Comma-separated methods; by default the fast ones.")] = "",
     prompt_tokens: Annotated[int, typer.Option(help="Tokens in the prefill.")] = 512,
     decode_tokens: Annotated[int, typer.Option(help="Tokens decoded one by one.")] = 16,
     repeats: Annotated[int, typer.Option(help="Rounds in which dense and compressed take turns.")] = 5,

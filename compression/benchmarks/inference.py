@@ -27,7 +27,7 @@ from compression.benchmarks.inference_report import (
 from compression.environment import describe_environment
 from compression.errors import UserError
 from compression.evaluation.latency import REPEATS, check_context, check_numbers, measure_latency, time_once
-from compression.methods import METHODS
+from compression.methods import fast_methods
 from compression.modules import CompressedLinear, bytes_held
 from compression.recipe import Recipe
 from compression.types import FASTER, LatencyFigure, LinearSite, Progress
@@ -66,7 +66,7 @@ def benchmark_inference(
     Args:
         workbench: what compresses.
         model_id: a dense model.
-        methods: names; all registered ones by default.
+        methods: names; those that are not slow by default.
         removed_fraction: above 0, at most 0.95.
         prompt_tokens: tokens of a prefill.
         decode_tokens: single-token steps in a row.
@@ -80,7 +80,7 @@ def benchmark_inference(
     if accounting.check_removed_fraction(removed_fraction) == 0:
         raise UserError("The removed fraction must be above 0 here: at 0 nothing is compressed and there is no ratio.")
     check_numbers(prompt_tokens, decode_tokens, repeats)
-    names = tuple(METHODS) if methods is None else methods
+    names = fast_methods() if methods is None else methods
     recipe = Recipe(
         model_id,
         policy="uniform",

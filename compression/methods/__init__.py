@@ -13,7 +13,14 @@ from compression.methods import (
     svd_llm,
     svd_llm_v2,
 )
-from compression.methods.base import METHODS, CompressionMethod, SiteResult, create_method, describe
+from compression.methods.base import (
+    METHODS,
+    CompressionMethod,
+    SiteResult,
+    create_method,
+    describe,
+    fast_methods,
+)
 
 __all__ = [
     "METHODS",
@@ -26,6 +33,7 @@ __all__ = [
     "create_method",
     "describe",
     "dobi_svd",
+    "fast_methods",
     "fwsvd",
     "rocket",
     "svd",

@@ -303,6 +303,11 @@ def register(method: type[CompressionMethod]) -> type[CompressionMethod]:
     return method
 
 
+def fast_methods() -> tuple[str, ...]:
+    """The names of the methods that are not slow: what a benchmark of "all" runs."""
+    return tuple(name for name, method in METHODS.items() if not method.slow)
+
+
 def create_method(name: str, **settings: Any) -> CompressionMethod:
     """Build a method by name; settings it does not have are refused.
 
