@@ -16,7 +16,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -187,13 +187,16 @@ class CompressedLinear(nn.Module, ABC):
         return f"in_features={self.in_features}, out_features={self.out_features}, {sizes}, {self.execution}"
 
 
-class LowRankLinear(CompressedLinear):
-    """``Ŵ = (input_factor · output_factor)ᵀ`` with factors (m, r) and (r, n)."""
+class RankLinear(CompressedLinear):
+    """What layers of two factors (m, r) and (r, n) share, in whatever precision they are kept.
 
-    representation = "low-rank"
+    A subclass is built from the two factors and a bias, and names a buffer whose second size is r.
+    """
+
+    rank_buffer: ClassVar[str]
 
     def __init__(self, input_factor: Tensor, output_factor: Tensor, bias: Tensor | None = None) -> None:
-        """Balance the two factors and round them to 16 bits.
+        """Remember the sizes and copy the bias; a subclass keeps the factors.
 
         Args:
             input_factor: (m, r), any floating dtype.
@@ -201,14 +204,9 @@ class LowRankLinear(CompressedLinear):
             bias: (n,) or None.
         """
         super().__init__(input_factor.shape[0], output_factor.shape[1], bias)
-        balanced_input, balanced_output = balance_factors(input_factor, output_factor)
-        self.input_factor: Tensor
-        self.output_factor: Tensor
-        self.register_buffer("input_factor", to_storage(balanced_input))
-        self.register_buffer("output_factor", to_storage(balanced_output))
 
     @classmethod
-    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> LowRankLinear:
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> Self:
         """A layer of rank `rank` filled with zeros."""
         rank = sizes["rank"]
         return cls(torch.zeros(in_features, rank), torch.zeros(rank, out_features), bias)
@@ -216,7 +214,7 @@ class LowRankLinear(CompressedLinear):
     @property
     def rank(self) -> int:
         """R."""
-        return self.input_factor.shape[1]
+        return int(getattr(self, self.rank_buffer).shape[1])
 
     @property
     def inner_size(self) -> int:
@@ -231,6 +229,22 @@ class LowRankLinear(CompressedLinear):
         """The rank."""
         return {"rank": self.rank}
 
+
+class LowRankLinear(RankLinear):
+    """``Ŵ = (input_factor · output_factor)ᵀ`` with factors (m, r) and (r, n)."""
+
+    representation = "low-rank"
+    rank_buffer = "input_factor"
+
+    def __init__(self, input_factor: Tensor, output_factor: Tensor, bias: Tensor | None = None) -> None:
+        """Balance the two factors and round them to 16 bits."""
+        super().__init__(input_factor, output_factor, bias)
+        balanced_input, balanced_output = balance_factors(input_factor, output_factor)
+        self.input_factor: Tensor
+        self.output_factor: Tensor
+        self.register_buffer("input_factor", to_storage(balanced_input))
+        self.register_buffer("output_factor", to_storage(balanced_output))
+
     def dense_weight(self) -> Tensor:
         """(input_factor · output_factor)ᵀ in float32."""
         return (self.input_factor.float() @ self.output_factor.float()).T
@@ -240,7 +254,7 @@ class LowRankLinear(CompressedLinear):
         return self.input_factor.float().T, self.output_factor.float()
 
 
-class MixedLowRankLinear(CompressedLinear):
+class MixedLowRankLinear(RankLinear):
     """``Ŵ = (input_factor · output_factor)ᵀ``, the first min(m, n) rows of both factors in 8 bits.
 
     Each of the 2·r columns has a 16-bit scale for its 8-bit rows; the |m − n| other rows of the longer factor are kept
@@ -250,16 +264,11 @@ class MixedLowRankLinear(CompressedLinear):
     """
 
     representation = "low-rank, 8 and 16 bits"
+    rank_buffer = "input_codes"
 
     def __init__(self, input_factor: Tensor, output_factor: Tensor, bias: Tensor | None = None) -> None:
-        """Balance the two factors and round them.
-
-        Args:
-            input_factor: (m, r), any floating dtype.
-            output_factor: (r, n).
-            bias: (n,) or None.
-        """
-        super().__init__(input_factor.shape[0], output_factor.shape[1], bias)
+        """Balance the two factors and round them."""
+        super().__init__(input_factor, output_factor, bias)
         balanced_input, balanced_output = balance_factors(input_factor, output_factor)
         shorter = min(self.in_features, self.out_features)
         self.input_codes: Tensor
@@ -273,30 +282,6 @@ class MixedLowRankLinear(CompressedLinear):
             self.register_buffer(f"{name}_scales", scales)
         longer = balanced_input if self.in_features > self.out_features else balanced_output.T
         self.register_buffer("remainder", to_storage(longer[shorter:]))
-
-    @classmethod
-    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> MixedLowRankLinear:
-        """A layer of rank `rank` filled with zeros."""
-        rank = sizes["rank"]
-        return cls(torch.zeros(in_features, rank), torch.zeros(rank, out_features), bias)
-
-    @property
-    def rank(self) -> int:
-        """R."""
-        return self.input_codes.shape[1]
-
-    @property
-    def inner_size(self) -> int:
-        """The rank."""
-        return self.rank
-
-    def flops(self) -> int:
-        """Two products with the factors."""
-        return low_rank_flops(self.out_features, self.in_features, self.rank)
-
-    def spec(self) -> dict[str, int]:
-        """The rank."""
-        return {"rank": self.rank}
 
     def dense_weight(self) -> Tensor:
         """(input_factor · output_factor)ᵀ in float32."""
