@@ -72,6 +72,7 @@ SCHEMAS: dict[str, Any] = {
 GALLERY_PARTS = ("all", "headline", "comparators")
 INTERRUPTED = 130
 """Exit code of a command that was interrupted, as shells have it."""
+INTERRUPTED_SENTENCE = "Interrupted: what was finished is kept in the cache; the same command goes on from there."
 
 ModelArgument = Annotated[str, typer.Argument(help="Catalogue id, Hub id (owner/name[@revision]) or directory.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
@@ -137,7 +138,7 @@ def run(steps: Generator[types.Progress, None, T]) -> T:
                     errors.print(event.message, highlight=False)
         except KeyboardInterrupt:
             steps.close()
-            errors.print("Interrupted: what was finished is kept in the cache; the same command goes on from there.")
+            errors.print(INTERRUPTED_SENTENCE, soft_wrap=True)
             raise typer.Exit(INTERRUPTED) from None
 
 

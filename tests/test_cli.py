@@ -149,6 +149,24 @@ def test_a_killed_compress_leaves_no_directory(tmp_path):
     assert not out.exists()
 
 
+def test_interrupted_learning_says_one_sentence_and_the_same_command_goes_on(tmp_path):
+    write_tiny_llama(tmp_path / "tiny")
+    (tmp_path / "text.txt").write_text(" ".join(SENTENCES) * 40, encoding="utf-8")
+    text = ("--calibration", tmp_path / "text.txt", "--calibration-sequences", "8", "--sequence-length", "32")
+    cache = {"COMPRESSION_CACHE": str(tmp_path / "cache")}
+    compare = ("compare", tmp_path / "tiny", "--methods", "dobi-svd", "--policies", "own", *text, "--text", text[1])
+    command_line = command(*compare, "--setting", "steps=4000", "--window", "32", "--gradient-sequences", "8")
+    process = subprocess.Popen(command_line, cwd=ROOT, env=os.environ | cache, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "cache").glob("positions/*.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in said
+    assert "the same command goes on from there." in said
+    assert len(list((tmp_path / "cache").glob("positions/*.safetensors"))) == 1
+
+
 def test_analyze_and_allocate_describe_every_site(tmp_path):
     run("analyze", MODEL, *QUICK, "--json", tmp_path / "analysis.json")
     info = pydantic.TypeAdapter(SCHEMAS["analyze"]).validate_json((tmp_path / "analysis.json").read_bytes())
@@ -224,6 +242,12 @@ def test_models_lists_the_catalogue_and_schemas_describe_the_json():
         (("compare", MODEL, "--preset", "magic"), "no preset 'magic': expected one of quick, paper"),
         (("predict", MODEL, "--preset", "magic"), "no preset 'magic': expected one of quick, paper"),
         (("bench", "solver", "--model", MODEL, "--preset", "magic"), "no preset 'magic'"),
+        (
+            ("compare", MODEL, "--methods", "svd-llm", "--policies", "learned"),
+            "svd-llm has none to learn: choose another",
+        ),
+        (("gallery", "--part", "some"), "no part 'some' of the gallery: expected one of all, headline, comparators"),
+        (("bench", "cospadi", MODEL, "--threads", "0"), "needs at least one thread"),
         (("ablate", MODEL, "--claims", "magic"), "no claim 'magic': expected one of ratio, start, allocation"),
         (("ablate", MODEL, "--claims", ","), "--claims needs at least one name"),
         (("ablate", MODEL, "--removed", "0"), "Nothing is compressed at a removed fraction of 0"),
