@@ -244,7 +244,7 @@ def test_models_lists_the_catalogue_and_schemas_describe_the_json():
         (("bench", "solver", "--model", MODEL, "--preset", "magic"), "no preset 'magic'"),
         (
             ("compare", MODEL, "--methods", "svd-llm", "--policies", "learned"),
-            "svd-llm has none to learn: choose another",
+            "svd-llm has none to learn: choose",
         ),
         (("gallery", "--part", "some"), "no part 'some' of the gallery: expected one of all, headline, comparators"),
         (("bench", "cospadi", MODEL, "--threads", "0"), "needs at least one thread"),
