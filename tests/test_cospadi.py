@@ -9,19 +9,20 @@ import pytest
 import reference
 import tiny
 import torch
+from real_sites import first_block
 from typer.testing import CliRunner
 
-from compression import accounting, models
+from compression import accounting
 from compression.__main__ import SCHEMAS, app
 from compression.benchmarks import cospadi as benchmark
-from compression.calibration import InputSums, SiteStatistics
+from compression.calibration import SiteStatistics
 from compression.errors import UserError
+from compression.linalg import relative_output_error
 from compression.methods import compot, create_method
 from compression.methods.base import CompressionMethod
 from compression.methods.cospadi import CoSpaDi, alternate
-from compression.pipeline import finish, relative_output_error
+from compression.pipeline import finish
 from compression.recipe import Recipe
-from compression.sites import find_sites, site_weight
 from compression.sparse_coding import orthogonal_matching_pursuit
 from compression.workbench import Workbench
 
@@ -95,18 +96,10 @@ def test_it_names_the_papers_settings():
 
 
 def test_on_a_real_site_it_ends_below_compot(real_cache):
-    """The paper's claim, on the first key projection of the default model, its inputs from two short sequences."""
-    model = finish(models.load(models.DEFAULT_MODEL)).model
-    site = next(site for site in find_sites(model) if site.name == "model.layers.0.self_attn.k_proj")
-    sums = InputSums([site])
-    tokens = torch.arange(600, 1624).view(2, 512)
-    with sums.watching(model), torch.no_grad():
-        embedded = model.model.embed_tokens(tokens)
-        model.model.layers[0].self_attn.k_proj(model.model.layers[0].input_layernorm(embedded))
-    statistics = SiteStatistics(sums.grams[site.input_group], sums.positions[site.input_group])
-    weight = site_weight(model, site)
+    """The paper's claim, on the first key projection of the default model."""
+    weight, statistics = first_block()["k_proj"]
     size = accounting.dictionary_size_for(*weight.shape, 0.2)
-    target = statistics.whitening(1e-4).whiten(weight.T, torch.float32)
+    target = statistics.whitening().whiten(weight.T, torch.float32)
     rival = compot.factorise(target, size.num_atoms, size.nonzeros_per_column, 20)
     ours = last(target, size.num_atoms, size.nonzeros_per_column, 20, 2)
     assert ours.convergence[-1] <= rival.convergence[-1]

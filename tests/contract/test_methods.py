@@ -7,18 +7,16 @@ import dataclasses
 import pytest
 import reference
 import torch
-from tiny import finish
+from real_sites import first_block
 
-from compression import accounting, models
-from compression.calibration import OUTPUT_DAMPING, BlockStream, InputSums, SiteStatistics
+from compression import accounting
+from compression.calibration import OUTPUT_DAMPING, SiteStatistics
 from compression.errors import UserError
 from compression.linalg import random_orthonormal, relative_output_error, truncated_svd
 from compression.methods import METHODS, compot, create_method, rocket
 from compression.methods.base import CompressionMethod, WhitenedLowRank, register, second_order_loss, setting
 from compression.methods.dictionary import DictionaryMethod, refit_dictionary
 from compression.modules import DictionaryLinear
-from compression.sites import find_sites, site_weight
-from compression.texts import load_text
 
 SHAPES = [(40, 40), (24, 40), (72, 40), (40, 72)]
 
@@ -507,16 +505,7 @@ def test_rocket_keeps_the_singular_vectors_where_the_ridge_would_hurt():
 def test_one_step_on_real_layers_is_worth_more_than_the_best_rank(projection, real_cache):
     """And less than 20 alternations; but in the first block, which alone reads text here, k_proj falls off so steeply
     that k/s = 2 is far from the best rank even with alternations, and the search comes to far fewer atoms."""
-    loaded = finish(models.load(models.DEFAULT_MODEL))
-    text = finish(load_text("sotu-calibration")).content[:60_000]
-    sequences = torch.tensor(loaded.tokenizer(text).input_ids[: 16 * 512]).view(16, 512)
-    site = next(s for s in find_sites(loaded.model) if s.block == 0 and s.projection.endswith(projection))
-    stream, sums = BlockStream(loaded.model, sequences), InputSums([site])
-    finish(stream.start())
-    with sums.watching(loaded.model):
-        stream.run(0)
-    statistics = SiteStatistics(sums.grams[site.input_group], sums.positions[site.input_group])
-    weight = site_weight(loaded.model, site)
+    weight, statistics = first_block()[projection]
 
     def error(name, **settings):
         layer = create_method(name, **settings).compress(weight, None, statistics, 0.2).layer
@@ -530,6 +519,29 @@ def test_one_step_on_real_layers_is_worth_more_than_the_best_rank(projection, re
     )
     assert searched < rank
     assert alternated < searched <= two < rank if projection == "v_proj" else searched < alternated < two > 1.5 * rank
+
+
+@pytest.mark.parametrize("projection", ["k_proj", "o_proj"])
+def test_on_real_layers_the_low_rank_neighbours_meet_where_their_papers_say(projection, real_cache):
+    """ASVD at α = 0 and FWSVD at equal Fisher weights are SVD; v2 is v1; what each weighs by is worth something."""
+    weight, statistics = first_block()[projection]
+    fisher = torch.logspace(0, 3, weight.shape[1])
+    equal, unequal = (dataclasses.replace(statistics, row_fisher=each) for each in (torch.ones_like(fisher), fisher))
+
+    def made(name, given=statistics, **settings):
+        return create_method(name, **settings).compress(weight, None, given, 0.2).layer.dense_weight()
+
+    def distance(one, other):
+        return float((one - other).norm() / weight.norm())
+
+    plain = made("svd")
+    assert distance(made("asvd", alpha=0.0), plain) < 1e-3 < distance(made("asvd"), plain)
+    assert distance(made("fwsvd", equal), plain) < 1e-3 < distance(made("fwsvd", unequal), plain)
+    assert distance(made("svd-llm-v2"), made("svd-llm")) < 1e-3 < distance(made("svd-llm-v2"), plain)
+    errors = {
+        name: relative_output_error(weight, made(name), statistics.gram) for name in ("svd", "asvd", "svd-llm-v2")
+    }
+    assert errors["svd-llm-v2"] < errors["asvd"] < errors["svd"]
 
 
 def test_the_refit_of_rocket_is_worth_something_and_so_are_alternations():
