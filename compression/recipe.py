@@ -221,7 +221,8 @@ class Recipe:
         if self.preset not in PRESETS:
             raise UserError(f"There is no preset {self.preset!r}: expected one of {', '.join(PRESETS)}.")
         policy = self.resolved().policy
-        if not self.is_dense and POLICIES[policy].learns and self.build_method().learning() is None:
+        method = None if self.is_dense else self.build_method()
+        if method is not None and POLICIES[policy].learns and method.learning() is None:
             raise UserError(
                 f"The policy {policy} learns truncation positions, and {self.method} has none to learn: choose another "
                 f"policy, or {OWN} for the one the method was published with."
