@@ -27,6 +27,12 @@ PAPERS = (
     ("FineGates", "2602.09169"),
     ("Muon", "2601.09865"),
     ("SVD-LLM", "2403.07378"),
+    ("SVD-LLM v2", "2503.12340"),
+    ("FWSVD", "2207.00112"),
+    ("ASVD", "2312.05821"),
+    ("CoSpaDi", "2509.22075"),
+    ("ROCKET", "2602.11008"),
+    ("Dobi-SVD", "2502.02723"),
 )
 """What the engine implements and compares: name and arXiv number."""
 
@@ -117,8 +123,7 @@ def _footer(text: Words) -> str:
     ]
     example = engine.gallery()
     if example is not None:
-        made = example.comparison.environment
-        lines.append(
+        lines += dict.fromkeys(
             text(
                 "page.provenance",
                 date=made.date[:10],
@@ -126,6 +131,7 @@ def _footer(text: Words) -> str:
                 processor=made.processor,
                 threads=made.threads,
             )
+            for made in (example.headline.environment, example.comparators.environment)
         )
     papers = " · ".join(f"[{name} ({number})](https://arxiv.org/abs/{number})" for name, number in PAPERS)
     lines.append(text("page.papers", papers=papers))
