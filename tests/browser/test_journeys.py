@@ -293,7 +293,7 @@ def test_the_next_visitor_is_answered_in_russian_from_the_cache(open_page: OpenP
 def choose_svd_llm(page: Page) -> None:
     """The method and the policy that are quick to prepare (the journey before has prepared them): no gradients."""
     page.locator("#live-method input").click()
-    page.get_by_role("option", name="SVD-LLM").click()
+    page.get_by_role("option", name="SVD-LLM", exact=True).click()
     page.locator("#live-policy input").click()
     page.get_by_role("option").first.click()
 
