@@ -418,7 +418,12 @@ def stored(value: object, key: str = "") -> Iterator[str]:
         yield value
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "assets").rglob("*.json")), ids=lambda path: path.name)
+README_ONLY = {"ablation.json", "race.json"}
+"""What the README shows and the page does not: it stays English, as the command line is."""
+ON_THE_PAGE = sorted(path for path in (ROOT / "assets").rglob("*.json") if path.name not in README_ONLY)
+
+
+@pytest.mark.parametrize("path", ON_THE_PAGE, ids=lambda path: path.name)
 def test_what_the_engine_has_stored_is_said_in_russian(path):
     texts = set(stored(json.loads(path.read_text(encoding="utf-8"))))
     assert texts or path.name == "patterns.json"
