@@ -44,6 +44,10 @@ class TensorFolder(MutableMapping[str, Tensor]):
                 f"The cached statistics in {self._whole} were damaged ({name}); they have been removed: run it again."
             ) from error
 
+    def __contains__(self, name: object) -> bool:
+        """Whether there is such a tensor, without reading it."""
+        return isinstance(name, str) and self._file(name).is_file()
+
     def __setitem__(self, name: str, tensor: Tensor) -> None:
         """Write a tensor."""
         save_file({"tensor": tensor.contiguous()}, self._file(name))

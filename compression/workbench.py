@@ -304,7 +304,9 @@ class Workbench:
             store.write_json(file, curves)
         return self._curves.put(key, curves)
 
-    def _method_key(self, what: str, dense: DenseModel, recipe: Recipe, method: Any, *rest: Any) -> Steps[str]:
+    def _method_key(
+        self, what: str, dense: DenseModel, recipe: Recipe, method: CompressionMethod, *rest: Any
+    ) -> Steps[str]:
         """The key of something that depends on a model, a calibration text and a method with its settings."""
         settings = yield from self._settings(recipe)
         return store.content_key(
@@ -590,10 +592,8 @@ class Workbench:
         return report
 
     def _forecast_file(self, dense: DenseModel, recipe: Recipe) -> Steps[Path]:
-        settings = yield from self._settings(recipe)
-        method = recipe.build_method()
-        described = (method.name, dataclasses.asdict(method), recipe.policy, recipe.guards)
-        key = store.content_key("probes", code_version(), dense.identity, settings, described)
+        split = recipe.policy, recipe.preset, recipe.guards
+        key = yield from self._method_key("probes", dense, recipe, recipe.build_method(), split)
         return store.root() / "probes" / f"{key}.json"
 
     def _forecast(self, dense: DenseModel, recipe: Recipe) -> Steps[Forecast]:
@@ -739,21 +739,9 @@ class Workbench:
             max_windows: number of windows.
             states: what entered the dense model's head on that text.
         """
-        settings = yield from self._settings(recipe)
-        described = dataclasses.asdict(recipe.build_method()), recipe.policy, recipe.removed_fraction
+        split = recipe.policy, recipe.removed_fraction, recipe.preset, recipe.guards, recipe.pins
         scored = text.source.fingerprint, window, max_windows
-        key = store.content_key(
-            "run",
-            code_version(),
-            dense.identity,
-            settings,
-            recipe.method,
-            described,
-            recipe.preset,
-            recipe.guards,
-            recipe.pins,
-            scored,
-        )
+        key = yield from self._method_key("run", dense, recipe, recipe.build_method(), split, scored)
         known: ComparisonRun | None = self._results.get(key)
         if known is not None:
             return known

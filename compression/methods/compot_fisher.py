@@ -10,9 +10,15 @@ from torch import Tensor
 from compression import accounting
 from compression.calibration import OUTPUT_DAMPING, SiteStatistics
 from compression.linalg import INITIAL_DAMPING
-from compression.methods.base import SiteResult, damping_notes, register, setting
+from compression.methods.base import SiteResult, register, setting
 from compression.methods.compot import factorise
-from compression.methods.dictionary import DictionaryMethod, code_once, refit_dictionary, singular_coordinates
+from compression.methods.dictionary import (
+    DictionaryMethod,
+    code_once,
+    factor_notes,
+    refit_dictionary,
+    singular_coordinates,
+)
 from compression.modules import DictionaryLinear
 
 
@@ -53,8 +59,7 @@ class COMPOTFisher(DictionaryMethod):
         dictionary = whitening.unwhiten(refit_dictionary(target, factors.codes, self.ridge))
         codes = factors.codes.double() / weights[:, None]
         layer = DictionaryLinear(dictionary, codes, factors.mask, bias)
-        notes = damping_notes(whitening, self.damping) + ((size.note,) if size.note else ())
-        return SiteResult(layer, factors.convergence, notes)
+        return SiteResult(layer, factors.convergence, factor_notes(whitening, self.damping, size))
 
     def coded_once(
         self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]

@@ -12,7 +12,7 @@ from compression import accounting
 from compression.accounting import DictionarySize
 from compression.calibration import OUTPUT_DAMPING, SiteStatistics
 from compression.errors import UserError
-from compression.linalg import hard_threshold_rows, largest_energy
+from compression.linalg import Whitening, hard_threshold_rows, largest_energy
 from compression.methods.base import CompressionMethod, SiteResult, damping_notes
 from compression.modules import DictionaryLinear
 
@@ -95,8 +95,7 @@ class WhitenedDictionary(DictionaryMethod):
         factors = self.factorise(target, size.num_atoms, size.nonzeros_per_column)
         dictionary = whitening.unwhiten(factors.dictionary)
         layer = DictionaryLinear(dictionary, factors.codes.double(), factors.mask, bias)
-        notes = damping_notes(whitening, self.damping) + ((size.note,) if size.note else ())
-        return SiteResult(layer, factors.convergence, notes)
+        return SiteResult(layer, factors.convergence, factor_notes(whitening, self.damping, size))
 
     def coded_once(
         self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]
@@ -104,6 +103,11 @@ class WhitenedDictionary(DictionaryMethod):
         """In the whitened space; the method minds all outputs alike."""
         target = statistics.whitening(self.damping).whiten(weight.T)
         return code_once(singular_coordinates(target), len(target), fractions, (self.atoms_per_nonzero,))
+
+
+def factor_notes(whitening: Whitening, damping: float, size: DictionarySize) -> tuple[str, ...]:
+    """What is worth telling of a factorisation: more damping than was asked for, a size that had to be bent."""
+    return damping_notes(whitening, damping) + ((size.note,) if size.note else ())
 
 
 def singular_coordinates(target: Tensor) -> Tensor:

@@ -11,8 +11,8 @@ from compression.accounting import DictionarySize, dictionary_size_for
 from compression.calibration import SiteStatistics
 from compression.errors import UserError
 from compression.linalg import INITIAL_DAMPING, Whitening, top_magnitude_mask, truncated_svd
-from compression.methods.base import SiteResult, damping_notes, register, setting
-from compression.methods.dictionary import DictionaryMethod, code_once, fitting_sizes, refit_dictionary
+from compression.methods.base import SiteResult, register, setting
+from compression.methods.dictionary import DictionaryMethod, code_once, factor_notes, fitting_sizes, refit_dictionary
 from compression.modules import DictionaryLinear
 
 RATIOS = (1.25, 1.5, 1.75, 2.0, 2.5)
@@ -126,8 +126,7 @@ class Rocket(DictionaryMethod):
         coordinates, atoms, emphasis = self._decomposed(weight, whitening)
         best = min((fit(coordinates, emphasis, size, self.ridge) for size in sizes), key=lambda found: found.error)
         layer = DictionaryLinear(atoms @ best.dictionary, best.codes, best.mask, bias)
-        notes = damping_notes(whitening, self.damping) + ((best.size.note,) if best.size.note else ())
-        return SiteResult(layer, notes=notes)
+        return SiteResult(layer, notes=factor_notes(whitening, self.damping, best.size))
 
     def coded_once(
         self, weight: Tensor, statistics: SiteStatistics, fractions: tuple[float, ...]
