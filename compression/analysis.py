@@ -14,7 +14,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from compression import accounting
-from compression.types import Allocation, CalibrationSettings, Comparison, ComparisonRun, LinearSite, SiteReport
+from compression.types import (
+    SPEECH_MODEL_TYPES,
+    Allocation,
+    CalibrationSettings,
+    Comparison,
+    ComparisonRun,
+    LinearSite,
+    SiteReport,
+)
 
 SPECTRUM_POINTS = 96
 LEAST_LOST = 1e-6
@@ -46,6 +54,11 @@ class ModelInfo:
     num_parameters: int
     sites: tuple[LinearSite, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether it writes down speech, and is judged by word error rate; else it is judged by perplexity."""
+        return self.architecture in SPEECH_MODEL_TYPES
 
     @property
     def site_weights(self) -> int:

@@ -30,7 +30,7 @@ from compression.types import Progress
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
 DEFAULT_MODEL = "smollm2-135m-q4"
 
@@ -96,6 +96,7 @@ class LoadedModel:
         tokenizer: its tokenizer.
         weights_hash: SHA-256 of the 16-bit values, see `weights_hash`.
         storage_dtype: ``float16`` or ``bfloat16``: the format the values fit in exactly.
+        feature_extractor: of a speech model, what turns samples into its input; None for a language model.
         notes: fallbacks taken on the way, one sentence each.
     """
 
@@ -107,6 +108,12 @@ class LoadedModel:
     weights_hash: str
     storage_dtype: str
     notes: tuple[str, ...] = ()
+    feature_extractor: WhisperFeatureExtractor | None = None
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether it writes down speech; else it is a language model."""
+        return self.feature_extractor is not None
 
 
 CATALOGUE: dict[str, ModelSpec] = {

@@ -12,6 +12,9 @@ from typing import Any
 MAX_REMOVED_FRACTION = 0.95
 """Largest removed fraction the project accepts; above it hardly a rank or an atom is left."""
 
+SPEECH_MODEL_TYPES = ("whisper",)
+"""Architectures that write down speech."""
+
 
 @dataclass(frozen=True)
 class LinearSite:
@@ -64,6 +67,49 @@ class TextSource:
 
 
 @dataclass(frozen=True)
+class SpeechSource:
+    """Recordings by name and content.
+
+    Attributes:
+        name: what was asked for.
+        fingerprint: SHA-256 over identifiers, transcripts and 16 kHz samples.
+        num_clips: number of recordings.
+        seconds: their duration together.
+    """
+
+    name: str
+    fingerprint: str
+    num_clips: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SpeechCalibration:
+    """Which recordings the statistics of a speech model are collected on, with their transcripts (teacher forcing).
+
+    Attributes:
+        source: the recordings; what is used of them is spread evenly over them.
+        num_sequences: clips for the input Gram matrices.
+        gradient_sequences: clips for the output-gradient Gram matrices; the same ones as far as they reach.
+        seed: 0 takes each clip from the middle of its stretch, any other seed from a random place in it.
+        language: code of the language of the speech, such as ``en``.
+        count_padding: whether the silence behind a clip, up to the model's 30 seconds, counts as input.
+    """
+
+    source: SpeechSource
+    num_sequences: int = 32
+    gradient_sequences: int = 32
+    seed: int = 0
+    language: str = "en"
+    count_padding: bool = False
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what the statistics are made from."""
+        return self.source.fingerprint
+
+
+@dataclass(frozen=True)
 class CalibrationSettings:
     """Which tokens the statistics are collected on.
 
@@ -81,6 +127,11 @@ class CalibrationSettings:
     gradient_sequences: int = 32
     seed: int = 0
 
+    @property
+    def fingerprint(self) -> str:
+        """Of what the statistics are made from."""
+        return self.text.fingerprint
+
 
 @dataclass(frozen=True)
 class CompressionPlan:
@@ -91,7 +142,7 @@ class CompressionPlan:
     method: str
     settings: dict[str, Any]
     allocation: Allocation
-    calibration: CalibrationSettings | None
+    calibration: CalibrationSettings | SpeechCalibration | None
 
 
 @dataclass(frozen=True)
@@ -245,6 +296,123 @@ class PerplexityReport:
     model_note: str = ""
     weights_hash: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def quality(self) -> float:
+        """What a comparison goes by, smaller is better: the perplexity."""
+        return self.perplexity
+
+    @property
+    def quality_stderr(self) -> float | None:
+        """Its standard error."""
+        return self.perplexity_stderr
+
+
+@dataclass(frozen=True)
+class UtteranceReport:
+    """One recording, transcribed.
+
+    Attributes:
+        id: its identifier.
+        reference: what was said, as given.
+        hypothesis: what the model wrote.
+        words: words of the normalised reference.
+        substitutions: wrong words, after normalisation.
+        deletions: missing words.
+        insertions: words too many.
+        seconds: duration of the recording.
+    """
+
+    id: str
+    reference: str
+    hypothesis: str
+    words: int
+    substitutions: int
+    deletions: int
+    insertions: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TranscriptionReport:
+    """Word error rate of a model on some recordings, with its convention. Rates are shares: 0.074 is 7.4 %.
+
+    Attributes:
+        wer: (substitutions + deletions + insertions) ÷ words of the references, after the normaliser.
+        wer_raw: the same without it.
+        wer_low: lower end of the 95 % interval of `wer` (bootstrap over recordings); None with one recording.
+        wer_high: its upper end.
+        wer_stderr: its standard error, of the same bootstrap.
+        cer: character error rate, after the normaliser.
+        substitutions: wrong words, over all recordings.
+        deletions: missing words.
+        insertions: words too many.
+        words: words of the normalised references.
+        clips: number of recordings.
+        audio_seconds: their duration together.
+        seconds: time spent on features and decoding.
+        real_time_factor: `seconds` ÷ `audio_seconds`.
+        convention: decoding and normaliser in words.
+        source: the recordings.
+        stored_bits: bits of the model that was measured.
+        utterances: one a recording, in their order.
+        left_out: one sentence for each recording that was left out.
+        model_id: the model.
+        model_note: a caution that belongs wherever its figures appear.
+        weights_hash: SHA-256 of its dense 16-bit weights.
+        notes: fallbacks taken while it was loaded.
+    """
+
+    wer: float
+    wer_raw: float
+    wer_low: float | None
+    wer_high: float | None
+    wer_stderr: float | None
+    cer: float
+    substitutions: int
+    deletions: int
+    insertions: int
+    words: int
+    clips: int
+    audio_seconds: float
+    seconds: float
+    real_time_factor: float
+    convention: str
+    source: SpeechSource
+    stored_bits: int
+    utterances: tuple[UtteranceReport, ...] = ()
+    left_out: tuple[str, ...] = ()
+    model_id: str = ""
+    model_note: str = ""
+    weights_hash: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def quality(self) -> float:
+        """What a comparison goes by, smaller is better: the word error rate."""
+        return self.wer
+
+    @property
+    def quality_stderr(self) -> float | None:
+        """Its standard error."""
+        return self.wer_stderr
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What a model wrote down of a recording.
+
+    Attributes:
+        text: the words.
+        audio_seconds: duration of the recording, as far as it has been transcribed.
+        seconds: time spent.
+        windows: pieces of at most 30 seconds that it was cut into, as far as they have been transcribed.
+    """
+
+    text: str
+    audio_seconds: float
+    seconds: float
+    windows: int
 
 
 @dataclass(frozen=True)
@@ -405,21 +573,11 @@ class Probe:
         return sum(self.window_changes) / len(self.window_changes)
 
 
-@dataclass(frozen=True)
-class ComparisonRun:
-    """One (method, policy, removed fraction, seed) of a comparison, measured, and its forecast where one was made.
+@dataclass(frozen=True, kw_only=True)
+class MeasuredRun:
+    """One (method, policy, removed fraction, seed) of a comparison: what was made and what that took.
 
-    The forecast is that of the dense perplexity on the same text times the change foretold from probes; `predicted_low`
-    and `predicted_high` are its 95 % band, and `forecast_problem` says why there is none.
-
-    The divergences are from the dense model, at the positions that perplexity scores: `mean_kl` and `p99_kl` are the
-    mean and the 99th percentile over positions of KL(dense ‖ compressed), in nats; `top1_agreement` is the share of
-    positions, in [0, 1], at which both have the same most probable token. They are None in results made without them.
-
-    `seed` is the calibration's: runs that differ in nothing else tell how much its choice of text matters.
-
-    `window_losses` are the mean negative log-likelihoods of the windows, in nats: two runs on the same windows are
-    compared window by window. Empty in results made without them.
+    `seed` is the calibration's: runs that differ in nothing else tell how much its choice of text or speech matters.
     """
 
     method: str
@@ -429,9 +587,6 @@ class ComparisonRun:
     whole_model_removed_fraction: float
     stored_bits: int
     site_stored_bits: int
-    perplexity: float
-    perplexity_stderr: float | None
-    tokens: int
     compress_seconds: float
     calibration_seconds: float
     calibration_reused: bool
@@ -441,6 +596,27 @@ class ComparisonRun:
     warning: str | None = None
     notes: tuple[str, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRun(MeasuredRun):
+    """A run of a language model, measured by perplexity, and its forecast where one was made.
+
+    The forecast is that of the dense perplexity on the same text times the change foretold from probes; `predicted_low`
+    and `predicted_high` are its 95 % band, and `forecast_problem` says why there is none.
+
+    The divergences are from the dense model, at the positions that perplexity scores: `mean_kl` and `p99_kl` are the
+    mean and the 99th percentile over positions of KL(dense ‖ compressed), in nats; `top1_agreement` is the share of
+    positions, in [0, 1], at which both have the same most probable token. They are None in results made without them.
+
+    `window_losses` are the mean negative log-likelihoods of the windows, in nats: two runs on the same windows are
+    compared window by window. Empty in results made without them.
+    """
+
+    perplexity: float
+    perplexity_stderr: float | None
+    tokens: int
     predicted_perplexity: float | None = None
     predicted_low: float | None = None
     predicted_high: float | None = None
@@ -448,8 +624,45 @@ class ComparisonRun:
     mean_kl: float | None = None
     p99_kl: float | None = None
     top1_agreement: float | None = None
-    seed: int = 0
     window_losses: tuple[float, ...] = ()
+
+    @property
+    def quality(self) -> float:
+        """What a comparison goes by, smaller is better: the perplexity."""
+        return self.perplexity
+
+    @property
+    def quality_stderr(self) -> float | None:
+        """Its standard error."""
+        return self.perplexity_stderr
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeechRun(MeasuredRun):
+    """A run of a speech model, measured by word error rate; the attributes are those of `TranscriptionReport`."""
+
+    wer: float
+    wer_raw: float
+    wer_low: float | None
+    wer_high: float | None
+    wer_stderr: float | None
+    cer: float
+    substitutions: int
+    deletions: int
+    insertions: int
+    words: int
+    real_time_factor: float
+    utterances: tuple[UtteranceReport, ...] = ()
+
+    @property
+    def quality(self) -> float:
+        """What a comparison goes by, smaller is better: the word error rate."""
+        return self.wer
+
+    @property
+    def quality_stderr(self) -> float | None:
+        """Its standard error."""
+        return self.wer_stderr
 
 
 @dataclass(frozen=True)
@@ -465,6 +678,22 @@ class Comparison:
     calibration: CalibrationSettings
     dense: PerplexityReport
     runs: tuple[ComparisonRun, ...]
+    environment: Environment
+
+
+@dataclass(frozen=True)
+class SpeechComparison:
+    """The outcome of ``compare`` for a speech model: dense and every run on the same recordings.
+
+    `calibration` is that of the first run; runs may differ from it in the seed.
+    """
+
+    model_id: str
+    model_note: str
+    weights_hash: str
+    calibration: SpeechCalibration
+    dense: TranscriptionReport
+    runs: tuple[SpeechRun, ...]
     environment: Environment
 
 

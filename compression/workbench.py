@@ -958,7 +958,7 @@ def _identity(loaded: LoadedModel) -> str:
 def _made_from(compressed: CompressedModel, dense: DenseModel, text: texts.Text) -> bool:
     """Whether a remembered model still is what its recipe means: files may have changed under their names."""
     plan = compressed.report.plan
-    same_text = plan.calibration is not None and plan.calibration.text.fingerprint == text.source.fingerprint
+    same_text = plan.calibration is not None and plan.calibration.fingerprint == text.source.fingerprint
     return same_text and plan.weights_hash == dense.loaded.weights_hash
 
 

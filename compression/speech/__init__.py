@@ -1,0 +1,1 @@
+"""Speech: recordings, and what a speech model hears and writes of them."""
