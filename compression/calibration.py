@@ -1,12 +1,7 @@
 """Calibration statistics: what goes into every site (input Grams) and how the loss answers (output-gradient Grams).
 
-Both stream through the model block by block, so that the statistics of one block, and nothing else that grows with
-the depth, are in memory at a time:
-
-* forward: the hidden states of all sequences stand before block i; the block runs, its inputs are summed up, the
-  hidden states stand before block i + 1;
-* backward: the hidden states before *every* block are kept (they are small), and the blocks run again one by one,
-  last to first, each with the gradient that arrived from above.
+Both go through the model block by block (`compression.streams`), so that the statistics of one block are in memory at a
+time.
 
 Three disjoint parts of one calibration text serve three purposes (`split_text`): inputs, gradients, and a probe that
 no statistic has seen.
@@ -22,16 +17,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 from transformers.modeling_utils import PreTrainedModel
 
 from compression.errors import UserError
 from compression.linalg import INITIAL_DAMPING, Whitening
-from compression.sites import BlockCall, blocks_of, record_block_calls, run_block, run_head
+from compression.streams import BlockStream, Sequences, open_stream
 from compression.types import CalibrationSettings, LinearSite, Progress
 
-BATCH_SEQUENCES = 2
-"""Sequences a forward pass; larger batches are not faster on two cores."""
 OUTPUT_DAMPING = 0.3
 """Damping of an output-gradient Gram matrix, share of its mean diagonal: shrinkage towards minding every output.
 
@@ -248,7 +240,7 @@ class SiteStatistics:
 def collect(
     model: PreTrainedModel,
     sites: tuple[LinearSite, ...],
-    sequences: Tensor,
+    sequences: Sequences,
     fingerprint: str = "",
     grams: MutableMapping[str, Tensor] | None = None,
     magnitudes: MutableMapping[str, Tensor] | None = None,
@@ -260,7 +252,7 @@ def collect(
     Args:
         model: dense model.
         sites: its sites.
-        sequences: token ids, (num_sequences, sequence_length).
+        sequences: token ids, (num_sequences, sequence_length), or recordings with their transcripts.
         fingerprint: content key to carry along.
         grams: where the matrices go; a dictionary by default.
         magnitudes: where the sums of magnitudes go; a dictionary by default.
@@ -269,12 +261,12 @@ def collect(
     stored: MutableMapping[str, Tensor] = {} if grams is None else grams
     summed: MutableMapping[str, Tensor] = {} if magnitudes is None else magnitudes
     positions: dict[str, int] = {}
-    stream = BlockStream(model, sequences)
+    stream = open_stream(model, sequences)
     yield from stream.start()
-    for index in range(len(stream.blocks)):
-        sums = InputSums([site for site in sites if site.block == index])
-        with sums.watching(model):
-            stream.run(index)
+    for index, block in enumerate(stream.blocks):
+        # What several blocks read (a speech model's encoder output) is summed up in the first of them.
+        sums = InputSums([site for site in block.sites(sites) if site.input_group not in positions])
+        sums.run(stream, index)
         for group, gram in sums.grams.items():
             stored[group] = gram
             summed[group] = sums.magnitudes[group]
@@ -293,14 +285,16 @@ class InputSums:
         self.magnitudes: dict[str, Tensor] = {}
         self.positions: dict[str, int] = {}
 
-    @contextmanager
-    def watching(self, model: nn.Module) -> Iterator[None]:
-        """Sum up whatever the sites read while the block runs."""
-        with observed_inputs(model, self._first_of_group, self._add):
-            yield
+    def run(self, stream: BlockStream, index: int) -> None:
+        """Take a stream through one block, and sum up whatever the sites read on the way, at positions that count."""
 
-    def _add(self, group: str, inputs: Tensor) -> None:
-        rows = inputs.detach().reshape(-1, inputs.shape[-1]).float()
+        def add(group: str, inputs: Tensor) -> None:
+            self._add(group, stream.counted(inputs.detach().float()))
+
+        with observed_inputs(stream.model, self._first_of_group, add):
+            stream.run(index)
+
+    def _add(self, group: str, rows: Tensor) -> None:
         self.positions[group] = self.positions.get(group, 0) + len(rows)
         if group in self.grams:
             self.grams[group].addmm_(rows.T, rows)
@@ -310,43 +304,10 @@ class InputSums:
             self.magnitudes[group] = rows.abs().sum(0)
 
 
-class BlockStream:
-    """All sequences on their way through the blocks: their hidden states stand before one block at a time.
-
-    Attributes:
-        blocks: the model's transformer blocks.
-        hidden: the hidden states, one tensor (sequences, length, width) a batch.
-    """
-
-    def __init__(self, model: PreTrainedModel, sequences: Tensor) -> None:
-        """Remember what to run; nothing runs yet."""
-        self._model = model
-        self._batches = sequences.split(BATCH_SEQUENCES)
-        self.blocks = blocks_of(model)
-        self.hidden: list[Tensor] = []
-        self.calls: list[tuple[BlockCall, ...]] = []
-
-    def start(self) -> Generator[Progress, None, None]:
-        """Embed all sequences and note with which arguments the model calls its blocks."""
-        for index, batch in enumerate(self._batches):
-            hidden, calls = record_block_calls(self._model, batch)
-            self.hidden.append(hidden)
-            self.calls.append(calls)
-            yield Progress("calibrate", index + 1, len(self._batches), "calibration: embedding the text")
-
-    def run(self, index: int, block: nn.Module | None = None) -> None:
-        """Take every sequence through one block, or through another one in its place."""
-        block = block or self.blocks[index]
-        # No mode around a loop that yields: it belongs to a thread, and each step may run in another one.
-        with torch.no_grad():
-            for batch, calls in enumerate(self.calls):
-                self.hidden[batch] = run_block(block, self.hidden[batch], calls[index])
-
-
 def collect_gradients(
     model: PreTrainedModel,
     sites: tuple[LinearSite, ...],
-    sequences: Tensor,
+    sequences: Sequences,
     fingerprint: str = "",
     output_grams: MutableMapping[str, Tensor] | None = None,
     row_fishers: MutableMapping[str, Tensor] | None = None,
@@ -358,7 +319,8 @@ def collect_gradients(
     Args:
         model: dense model.
         sites: its sites.
-        sequences: token ids, (num_sequences, sequence_length); every token but the first of a sequence is scored.
+        sequences: token ids, (num_sequences, sequence_length), of which every token but the first of a sequence is
+            scored; or recordings, of which the transcript and the end token are.
         fingerprint: content key to carry along.
         output_grams: where the matrices go; a dictionary by default.
         row_fishers: where the sums of squared weight gradients go; a dictionary by default.
@@ -368,7 +330,7 @@ def collect_gradients(
     started = time.perf_counter()
     stored: MutableMapping[str, Tensor] = {} if output_grams is None else output_grams
     fishers: MutableMapping[str, Tensor] = {} if row_fishers is None else row_fishers
-    stream = BlockStream(model, sequences)
+    stream = open_stream(model, sequences)
     yield from stream.start()
     depth = len(stream.blocks)
     before: list[list[Tensor]] = []
@@ -376,73 +338,51 @@ def collect_gradients(
         before.append(list(stream.hidden))
         stream.run(index)
         yield Progress("gradients", index + 1, 2 * depth, f"gradients: forward, block {index + 1}")
-    arriving = [
-        _loss_gradient(model, batch, hidden)
-        for batch, hidden in zip(sequences.split(BATCH_SEQUENCES), stream.hidden, strict=True)
-    ]
+    stream.turn_back()
     for index in reversed(range(depth)):
         sums: dict[str, Tensor] = {}
         squares: dict[str, Tensor] = {}
-        members = [site for site in sites if site.block == index]
-        with _observed_output_gradients(model, members, sequences.shape[1], sums, squares):
-            for batch, calls in enumerate(stream.calls):
-                with torch.enable_grad():
-                    entering = before[index][batch].detach().requires_grad_()
-                    leaving = run_block(stream.blocks[index], entering, calls[index])
-                    # Only the path from output to input: no parameter of the shared model gets a gradient.
-                    (arriving[batch],) = torch.autograd.grad(leaving, entering, arriving[batch])
+        with _observed_output_gradients(stream, stream.blocks[index].sites(sites), sums, squares):
+            stream.run_back(index, before[index])
         before.pop()
         for name, gram in sums.items():
             stored[name] = gram
             fishers[name] = squares[name]
         yield Progress("gradients", 2 * depth - index, 2 * depth, f"gradients: backward, block {index + 1}")
-    scored = sequences.shape[0] * (sequences.shape[1] - 1)
-    return Gradients(stored, scored, fingerprint, time.perf_counter() - started, row_fishers=fishers)
-
-
-def _loss_gradient(model: PreTrainedModel, batch: Tensor, hidden: Tensor) -> Tensor:
-    """Gradient of the summed negative log-likelihood with respect to the last block's output."""
-    with torch.enable_grad():
-        last = hidden.detach().requires_grad_()
-        logits = run_head(model, batch, last)[:, :-1].float()
-        labels = batch[:, 1:].to(logits.device)
-        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
-        (gradient,) = torch.autograd.grad(loss, last)
-    return gradient
+    return Gradients(stored, stream.num_scored, fingerprint, time.perf_counter() - started, row_fishers=fishers)
 
 
 @contextmanager
 def _observed_output_gradients(
-    model: nn.Module, sites: list[LinearSite], length: int, sums: dict[str, Tensor], squares: dict[str, Tensor]
+    stream: BlockStream, sites: list[LinearSite], sums: dict[str, Tensor], squares: dict[str, Tensor]
 ) -> Iterator[None]:
     """While gradients flow, sum up for every site its outputs' ``g gᵀ`` and its weights' squared gradients.
 
     Args:
-        model: the model.
+        stream: what runs.
         sites: which sites.
-        length: tokens a sequence.
         sums: gets g gᵀ, (n, n), or g² above `MAX_FULL_OUTPUT`, (n,).
         squares: gets for each input the squares of ``Xᵀ G`` of every sequence, summed over outputs, (m,).
     """
 
     def hook_for(site: LinearSite) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
         def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-            # By sequence: OPT's feed-forward layers see the positions of all sequences in one row after another.
-            entering = inputs[0].detach().float().reshape(-1, length, site.in_features)
+            entering = stream.by_sequence(inputs[0].detach().float())
 
             def add(gradient: Tensor) -> None:
-                gradient = gradient.detach().float().reshape(-1, length, site.out_features)
-                rows = gradient.flatten(0, 1)
+                gradient = gradient.detach().float()
+                rows = stream.counted(gradient)
                 product = rows.T @ rows if site.out_features <= MAX_FULL_OUTPUT else rows.square().sum(0)
                 sums[site.name] = sums[site.name].add_(product) if site.name in sums else product
-                square = torch.bmm(entering.transpose(1, 2), gradient).square_().sum((0, 2))
+                along = stream.by_sequence(gradient)
+                square = torch.bmm(entering.transpose(1, 2), along).square_().sum((0, 2))
                 squares[site.name] = squares[site.name].add_(square) if site.name in squares else square
 
             output.register_hook(add)
 
         return hook
 
-    handles = [model.get_submodule(site.name).register_forward_hook(hook_for(site)) for site in sites]
+    handles = [stream.model.get_submodule(site.name).register_forward_hook(hook_for(site)) for site in sites]
     try:
         yield
     finally:

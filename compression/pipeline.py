@@ -14,20 +14,14 @@ from torch import Tensor, nn
 
 from compression import accounting
 from compression.allocation import CURVE_FRACTIONS, LossCurves, Spectra
-from compression.calibration import (
-    BlockStream,
-    Calibration,
-    Gradients,
-    InputSums,
-    SiteStatistics,
-    observed_inputs,
-)
+from compression.calibration import Calibration, Gradients, InputSums, SiteStatistics, observed_inputs
 from compression.errors import UserError
 from compression.linalg import relative_output_error, singular_values
 from compression.methods import METHODS, CompressionMethod, SiteResult, create_method
 from compression.modules import CompressedLinear
 from compression.parallel import parallel_map
 from compression.sites import compressed_copy, site_bias, site_weight
+from compression.streams import BlockStream, Sequences, open_stream
 from compression.types import CompressionPlan, CompressionReport, LinearSite, Progress, SiteReport
 
 if TYPE_CHECKING:
@@ -164,7 +158,7 @@ def compress(
     plan: CompressionPlan,
     calibration: Calibration | None,
     gradients: Gradients | None = None,
-    sequences: Tensor | None = None,
+    sequences: Sequences | None = None,
 ) -> Generator[Progress, None, CompressedModel]:
     """Carry out a plan, site by site; the dense model is not changed.
 
@@ -250,28 +244,27 @@ def _compress_behind(
     sites: tuple[LinearSite, ...],
     method: CompressionMethod,
     plan: CompressionPlan,
-    sequences: Tensor,
+    sequences: Sequences,
     gradients: Gradients | None,
 ) -> Generator[SiteOutcome, None, None]:
     """Compress block by block; each block's inputs are collected behind the compressed blocks before it."""
-    stream = BlockStream(model, sequences)
+    stream = open_stream(model, sequences)
     for _ in stream.start():
         pass
     for index, block in enumerate(stream.blocks):
-        members = tuple(site for site in sites if site.block == index)
+        members = tuple(block.sites(sites))
         sums = InputSums(list(members))
         waiting = list(stream.hidden)
-        with sums.watching(model):
-            stream.run(index)
+        sums.run(stream, index)
         behind = Calibration(sums.grams, sums.positions, "", 0.0)
         layers: dict[str, nn.Module] = {}
         for layer, report in _compress_all(model, members, method, plan, behind, gradients):
             if layer is not None:
-                layers[report.projection] = layer
+                layers[report.name.removeprefix(f"{block.path}.")] = layer
             yield layer, report
         if layers:
             stream.hidden = waiting
-            stream.run(index, compressed_copy(block, layers))
+            stream.run(index, compressed_copy(block.module, layers))
 
 
 def _compress_observing(
@@ -279,21 +272,21 @@ def _compress_observing(
     sites: tuple[LinearSite, ...],
     method: CompressionMethod,
     plan: CompressionPlan,
-    sequences: Tensor,
+    sequences: Sequences,
     calibration: Calibration | None,
     gradients: Gradients | None,
 ) -> Generator[SiteOutcome, None, None]:
     """Compress block by block; the method sees each block's inputs, which are dropped with the block."""
     removed = plan.allocation.removed_fractions
-    stream = BlockStream(model, sequences)
+    stream = open_stream(model, sequences)
     for _ in stream.start():
         pass
-    for index in range(len(stream.blocks)):
-        members = tuple(site for site in sites if site.block == index)
+    for index, block in enumerate(stream.blocks):
+        members = tuple(block.sites(sites))
         compressed = [site for site in members if removed[site.name] > 0]
         inputs: dict[str, list[Tensor]] = {site.input_group: [] for site in compressed}
         readers = {site.input_group: site for site in compressed}
-        with observed_inputs(model, readers, _collector(inputs, sequences.shape[1])):
+        with observed_inputs(model, readers, _collector(inputs, stream)):
             stream.run(index)
 
         def observe(site: LinearSite, inputs: dict[str, list[Tensor]] = inputs) -> Tensor | None:
@@ -307,9 +300,8 @@ def _compress_observing(
         yield from _compress_all(model, members, method, plan, calibration, gradients, observed)
 
 
-def _collector(inputs: dict[str, list[Tensor]], length: int) -> Callable[[str, Tensor], None]:
-    # By sequence: OPT's feed-forward layers see the positions of all sequences one after another.
-    return lambda group, batch: inputs[group].append(batch.detach().reshape(-1, length, batch.shape[-1]))
+def _collector(inputs: dict[str, list[Tensor]], stream: BlockStream) -> Callable[[str, Tensor], None]:
+    return lambda group, batch: inputs[group].append(stream.by_sequence(batch.detach()))
 
 
 def _rank_notes(sites: tuple[LinearSite, ...], calibration: Calibration | None) -> tuple[str, ...]:

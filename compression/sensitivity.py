@@ -19,11 +19,12 @@ from transformers.modeling_utils import PreTrainedModel
 
 from compression import store
 from compression.allocation import LossCurves
-from compression.calibration import BATCH_SEQUENCES, BlockStream, Calibration, Gradients
+from compression.calibration import Calibration, Gradients
 from compression.errors import UserError
 from compression.methods import CompressionMethod
 from compression.parallel import parallel_map
 from compression.sites import BlockCall, blocks_of, compressed_copy, run_block, run_head, site_bias, site_weight
+from compression.streams import BATCH_SEQUENCES, TextStream
 from compression.types import LinearSite, Progress
 
 
@@ -154,7 +155,7 @@ class _DensePass:
 
 
 def _run_dense(model: PreTrainedModel, sequences: Tensor) -> _DensePass:
-    stream = BlockStream(model, sequences)
+    stream = TextStream(model, sequences)
     for _ in stream.start():
         pass
     entering = []

@@ -1,7 +1,9 @@
 """Find, read and replace the compressible linear layers: the only file that knows architectures.
 
-A site is an ``nn.Linear`` or GPT-2 ``Conv1D`` inside a transformer block. Embeddings, heads (tied or
+A site is an ``nn.Linear`` or GPT-2 ``Conv1D`` inside a transformer block. Embeddings, convolutions, heads (tied or
 not) and norms live outside the blocks or are of another type, so they stay dense by construction.
+
+A language model has one stack of blocks. Whisper has two, an encoder that reads audio and a decoder that writes text.
 """
 
 from __future__ import annotations
@@ -19,19 +21,22 @@ from transformers.pytorch_utils import Conv1D
 
 from compression.errors import UserError
 from compression.memory import ModelShape
-from compression.types import LinearSite
+from compression.types import SPEECH_MODEL_TYPES, LinearSite
 
 SHARED_INPUTS: tuple[frozenset[str], ...] = (
     frozenset({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}),
     frozenset({"mlp.gate_proj", "mlp.up_proj"}),
 )
-"""Projections that read the same tensor, by their path inside a block (Llama-like models and OPT).
+"""Projections that read the same tensor, by their path inside a block (Llama-like models, OPT and Whisper).
 
 Fused projections (GPT-2 ``attn.c_attn``, GPT-NeoX ``attention.query_key_value``) are one site. A projection
 that is not named here gets a Gram matrix of its own, which is always right and merely slower.
 """
 
-MODEL_TYPES = ("llama", "mistral", "qwen2", "smollm3", "gpt2", "opt", "gpt_neox")
+CROSS_INPUTS = frozenset({"encoder_attn.k_proj", "encoder_attn.v_proj"})
+"""Projections of Whisper's decoder that read what leaves the encoder: the same tensor in every block."""
+
+MODEL_TYPES = ("llama", "mistral", "qwen2", "smollm3", "gpt2", "opt", "gpt_neox", *SPEECH_MODEL_TYPES)
 """Architectures whose layers are known to be plain linear layers with the input sharing above."""
 
 
@@ -39,7 +44,7 @@ def find_sites(model: PreTrainedModel) -> tuple[LinearSite, ...]:
     """List the compressible linear layers in model order.
 
     Args:
-        model: a causal language model of one of `MODEL_TYPES`.
+        model: a causal language model or a Whisper, of one of `MODEL_TYPES`.
 
     Raises:
         UserError: for other architectures.
@@ -50,32 +55,51 @@ def find_sites(model: PreTrainedModel) -> tuple[LinearSite, ...]:
             f"The architecture {model_type!r} is not supported: expected one of {', '.join(MODEL_TYPES)}; choose "
             "another model."
         )
-    blocks_path, blocks = _blocks(model)
     sites = []
-    for index, block in enumerate(blocks):
-        for projection, layer in block.named_modules():
-            if isinstance(layer, nn.Linear | Conv1D):
-                out_features, in_features = read_weight(layer).shape
-                block_path = f"{blocks_path}.{index}"
-                sites.append(
-                    LinearSite(
-                        name=f"{block_path}.{projection}",
-                        block=index,
-                        projection=projection,
-                        out_features=out_features,
-                        in_features=in_features,
-                        input_group=f"{block_path}.{_input_of(projection)}",
+    for stack in stacks_of(model):
+        for index, block in enumerate(stack.blocks):
+            for path, layer in block.named_modules():
+                if isinstance(layer, nn.Linear | Conv1D):
+                    out_features, in_features = read_weight(layer).shape
+                    block_path = f"{stack.path}.{index}"
+                    sites.append(
+                        LinearSite(
+                            name=f"{block_path}.{path}",
+                            block=index,
+                            projection=f"{stack.name}.{path}" if stack.name else path,
+                            out_features=out_features,
+                            in_features=in_features,
+                            input_group="model.encoder" if path in CROSS_INPUTS else f"{block_path}.{_input_of(path)}",
+                        )
                     )
-                )
     return tuple(sites)
 
 
-def _blocks(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
-    """The list of transformer blocks: the longest ModuleList, outermost first."""
+@dataclass(frozen=True)
+class Stack:
+    """Transformer blocks that run one after the other.
+
+    Attributes:
+        name: ``encoder`` or ``decoder`` where there are both; else empty.
+        path: of the list of blocks inside the model.
+        blocks: the blocks.
+    """
+
+    name: str
+    path: str
+    blocks: nn.ModuleList
+
+
+def stacks_of(model: PreTrainedModel) -> tuple[Stack, ...]:
+    """The stacks of a model in the order they run."""
+    if model.config.model_type in SPEECH_MODEL_TYPES:
+        names = ("encoder", "decoder")
+        return tuple(Stack(name, f"model.{name}.layers", getattr(model.model, name).layers) for name in names)
+    # A language model's blocks: the longest ModuleList, outermost first.
     lists = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
     if not lists:
         raise UserError(f"No transformer blocks were found in {type(model).__name__}; choose another model.")
-    return max(lists, key=lambda item: len(item[1]))
+    return (Stack("", *max(lists, key=lambda item: len(item[1]))),)
 
 
 def _input_of(projection: str) -> str:
@@ -122,9 +146,8 @@ def compressed_copy(model: Module, replacements: dict[str, nn.Module]) -> Module
 def shape_of(model: PreTrainedModel) -> ModelShape:
     """What the memory of a model depends on; the model may be on the meta device."""
     parameters = {id(parameter): parameter.numel() for parameter in model.parameters()}
-    embedding = model.get_input_embeddings().weight
-    assert isinstance(embedding, Tensor)
-    return ModelShape(sum(parameters.values()), embedding.shape[1], embedding.shape[0], find_sites(model))
+    vocabulary, width = read_weight(output_head(model)).shape
+    return ModelShape(sum(parameters.values()), width, vocabulary, find_sites(model))
 
 
 def empty_model(config: object) -> PreTrainedModel:
@@ -163,8 +186,9 @@ class BlockCall:
 
 
 def blocks_of(model: PreTrainedModel) -> nn.ModuleList:
-    """The model's transformer blocks in order."""
-    return _blocks(model)[1]
+    """A language model's transformer blocks in order."""
+    (stack,) = stacks_of(model)
+    return stack.blocks
 
 
 def record_block_calls(model: PreTrainedModel, tokens: Tensor) -> tuple[Tensor, tuple[BlockCall, ...]]:
@@ -220,6 +244,77 @@ def run_head(model: PreTrainedModel, tokens: Tensor, hidden: Tensor) -> Tensor:
 
 def _device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
+
+
+@dataclass(frozen=True)
+class SpeechCalls:
+    """How a speech model calls its blocks for one batch of recordings.
+
+    Attributes:
+        audio: what enters the encoder's first block, (clips, frames, width).
+        text: what enters the decoder's first block, (clips, tokens, width).
+        encoder: one call for each block of the encoder.
+        decoder: one call for each block of the decoder, without what left the encoder.
+    """
+
+    audio: Tensor
+    text: Tensor
+    encoder: tuple[BlockCall, ...]
+    decoder: tuple[BlockCall, ...]
+
+
+def record_speech_calls(model: PreTrainedModel, features: Tensor, tokens: Tensor) -> SpeechCalls:
+    """What enters either stack's first block, and how every block is called, found out without running any block.
+
+    Args:
+        model: a Whisper.
+        features: log-mel spectrograms, (clips, mel bins, mel frames).
+        tokens: token ids that the decoder reads, (clips, length).
+    """
+    entering: list[Tensor] = []
+    calls: list[BlockCall] = []
+
+    def record(hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        entering.append(hidden)
+        calls.append(BlockCall(args, kwargs))
+        return hidden
+
+    encoder, decoder = (stack.blocks for stack in stacks_of(model))
+    blocks = nn.ModuleList([*encoder, *decoder])
+    device = _device_of(model)
+    with _replaced_forwards(blocks, [record] * len(blocks)), torch.no_grad():
+        decoder_of(model)(features.to(device), decoder_input_ids=tokens.to(device), use_cache=False)
+    # The second argument after the hidden states is what left the encoder: `run_decoder_block` puts the true one there.
+    return SpeechCalls(
+        entering[0],
+        entering[len(encoder)],
+        tuple(calls[: len(encoder)]),
+        tuple(BlockCall(call.args[:1], call.kwargs) for call in calls[len(encoder) :]),
+    )
+
+
+def run_decoder_block(block: nn.Module, hidden: Tensor, heard: Tensor, call: BlockCall) -> Tensor:
+    """What leaves a block of a speech model's decoder, (clips, tokens, width).
+
+    Args:
+        block: the block.
+        hidden: what enters it.
+        heard: what left the encoder, (clips, frames, width).
+        call: as `record_speech_calls` found it.
+    """
+    return run_block(block, hidden, BlockCall((*call.args, heard), call.kwargs))
+
+
+def finish_encoder(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """What the decoder hears of what leaves the encoder's last block: the encoder ends with a norm."""
+    heard: Tensor = model.model.encoder.layer_norm(hidden)
+    return heard
+
+
+def finish_decoder(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """Logits (clips, tokens, vocabulary) from what leaves the decoder's last block."""
+    logits: Tensor = output_head(model)(model.model.decoder.layer_norm(hidden))
+    return logits
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from tiny import finish
 from torch import Tensor
 
 from compression import models
-from compression.calibration import BlockStream, Calibration, InputSums, SiteStatistics
+from compression.calibration import Calibration, InputSums, SiteStatistics
 from compression.sites import find_sites, site_weight
+from compression.streams import open_stream
 from compression.texts import load_text
 
 
@@ -21,10 +22,9 @@ def first_block() -> dict[str, tuple[Tensor, SiteStatistics]]:
     text = finish(load_text("sotu-calibration")).content[:60_000]
     sequences = torch.tensor(loaded.tokenizer(text).input_ids[: 16 * 512]).view(16, 512)
     sites = [site for site in find_sites(loaded.model) if site.block == 0]
-    stream, sums = BlockStream(loaded.model, sequences), InputSums(sites)
+    stream, sums = open_stream(loaded.model, sequences), InputSums(sites)
     finish(stream.start())
-    with sums.watching(loaded.model):
-        stream.run(0)
+    sums.run(stream, 0)
     seen = Calibration(sums.grams, sums.positions, "", 0.0, magnitudes=sums.magnitudes)
     return {
         site.projection.rpartition(".")[2]: (site_weight(loaded.model, site), seen.statistics(site.input_group))

@@ -20,7 +20,7 @@ from compression.calibration import (
 )
 from compression.errors import UserError
 from compression.pipeline import finish
-from compression.sites import decoder_of, find_sites, record_block_calls, run_head
+from compression.sites import blocks_of, decoder_of, find_sites, record_block_calls, run_block, run_head
 from compression.types import CalibrationSettings, TextSource
 
 SEQUENCES = torch.randint(0, architectures.VOCABULARY, (5, 24), generator=torch.Generator().manual_seed(0))
@@ -150,8 +150,8 @@ def test_blocks_run_one_by_one_end_in_the_model_s_own_logits(architecture):
     model = architectures.loaded(architecture).model
     hidden, calls = record_block_calls(model, SEQUENCES)
     with torch.no_grad():
-        for block, call in zip(calibration.blocks_of(model), calls, strict=True):
-            hidden = calibration.run_block(block, hidden, call)
+        for block, call in zip(blocks_of(model), calls, strict=True):
+            hidden = run_block(block, hidden, call)
         reference.assert_close(
             run_head(model, SEQUENCES, hidden), model(SEQUENCES, use_cache=False).logits, rtol=1e-5, atol=1e-5
         )

@@ -16,12 +16,13 @@ from safetensors import safe_open
 
 from compression import export, pipeline
 from compression.allocation import Evidence, allocate
-from compression.calibration import BATCH_SEQUENCES, collect, collect_gradients, observed_inputs
+from compression.calibration import collect, collect_gradients, observed_inputs
 from compression.errors import UserError
 from compression.methods import METHODS, create_method
 from compression.modules import CompressedLinear
 from compression.pipeline import finish
 from compression.sites import decoder_of, find_sites, site_weight
+from compression.streams import BATCH_SEQUENCES
 from compression.types import CalibrationSettings, CompressionPlan, TextSource
 
 TOKENS = torch.randint(0, architectures.VOCABULARY, (8, 64), generator=torch.Generator().manual_seed(0))

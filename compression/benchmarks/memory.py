@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 from compression.benchmarks.memory_report import Extrapolation, MemoryBenchmark, Phase
-from compression.calibration import BATCH_SEQUENCES, GRADIENT_LENGTH, MAX_FULL_OUTPUT
+from compression.calibration import GRADIENT_LENGTH, MAX_FULL_OUTPUT
 from compression.environment import describe_environment
 from compression.memory import MemoryNeed, ModelShape, memory_need
 from compression.recipe import Recipe
 from compression.sites import shape_of
+from compression.streams import BATCH_SEQUENCES
 from compression.types import Progress
 from compression.workbench import Workbench
 
