@@ -17,7 +17,7 @@ from compression import accounting
 from compression.types import (
     SPEECH_MODEL_TYPES,
     Allocation,
-    CalibrationSettings,
+    AnyCalibration,
     Comparison,
     ComparisonRun,
     LinearSite,
@@ -121,7 +121,7 @@ class AnalysisInfo:
     """
 
     model: ModelInfo
-    calibration: CalibrationSettings
+    calibration: AnyCalibration
     spectra: tuple[SpectrumInfo, ...]
     slider: tuple[float, ...]
     allocations: dict[str, tuple[tuple[float, ...], ...]]

@@ -108,7 +108,7 @@ def split_text(tokens: Tensor, settings: CalibrationSettings, context: int | Non
 
 
 def spread(count: int, total: int, generator: torch.Generator | None) -> Tensor:
-    """Take `count` of the indices 0 … total − 1, one from the middle (or a random place) of each of `count` equal parts."""
+    """Choose `count` of 0 … total − 1: the middle, or a random place, of each of `count` equal parts."""
     if generator is None:
         return torch.tensor([(2 * i + 1) * total // (2 * count) for i in range(count)], dtype=torch.int64)
     bounds = [(-(-i * total // count), -(-(i + 1) * total // count)) for i in range(count)]

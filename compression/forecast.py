@@ -20,7 +20,7 @@ from compression import models, store
 from compression.environment import code_version
 from compression.errors import UserError
 from compression.recipe import Recipe
-from compression.types import Environment, Probe, TextSource
+from compression.types import Environment, Probe, SpeechSource, TextSource
 
 PROBE_FRACTIONS = (0.1, 0.25, 0.45)
 """Where probes are measured: one below and one above most of what people ask for, and one between them to check."""
@@ -34,6 +34,19 @@ MAX_CHANGE = 2.5
 """Change of log-perplexity (a factor of 12) above which a model is broken and nothing is interpolated."""
 LARGEST_FRACTION = 0.6
 """Beyond it the forecast would run far outside of what was measured."""
+
+
+@dataclass(frozen=True)
+class ProbeLosses:
+    """A model on the probe.
+
+    Attributes:
+        losses: mean negative log-likelihood of every window of text, or of every recording's transcript, in nats.
+        convention: the convention of their perplexity, in words.
+    """
+
+    losses: tuple[float, ...]
+    convention: str
 
 
 @dataclass(frozen=True)
@@ -194,7 +207,7 @@ class ForecastReport:
         method: compression method.
         policy: allocation policy, ``own`` resolved.
         settings: of the method.
-        text: the calibration text; the probe windows are a part of it that no statistic has seen.
+        text: the calibration text, or recordings; the probe is a part of it that no statistic has seen.
         convention: perplexity convention of the probe, in words.
         dense: perplexity of the dense model on the probe windows.
         measured: the probes.
@@ -209,7 +222,7 @@ class ForecastReport:
     method: str
     policy: str
     settings: dict[str, float]
-    text: TextSource
+    text: TextSource | SpeechSource
     convention: str
     dense: DensePerplexity
     measured: tuple[MeasuredPoint, ...]

@@ -110,7 +110,7 @@ class Recipe:
         method: a name in `METHODS`, or ``dense``.
         policy: a name in `POLICIES`, or ``own`` for the one the method was published with.
         removed_fraction: over the compressible sites, in [0, 0.95].
-        calibration_text: name of a text or a file; for a speech model, name of recordings or a folder. Empty for what is
+        calibration_text: name of a text or a file; for a speech model, of recordings or a folder. Empty for what is
             built in.
         num_sequences: calibration sequences; for a speech model, recordings.
         sequence_length: tokens a calibration sequence; recordings are as long as they are.

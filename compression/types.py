@@ -128,9 +128,18 @@ class CalibrationSettings:
     seed: int = 0
 
     @property
+    def source(self) -> TextSource:
+        """The calibration text, under the name that recordings have too."""
+        return self.text
+
+    @property
     def fingerprint(self) -> str:
         """Of what the statistics are made from."""
         return self.text.fingerprint
+
+
+AnyCalibration = CalibrationSettings | SpeechCalibration
+"""Of a language model or of a speech model."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +151,7 @@ class CompressionPlan:
     method: str
     settings: dict[str, Any]
     allocation: Allocation
-    calibration: CalibrationSettings | SpeechCalibration | None
+    calibration: AnyCalibration | None
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,8 @@ from compression.evaluation.divergence import DenseStates, Divergence, dense_sta
 from compression.evaluation.generation import generate
 from compression.evaluation.latency import measure_latency
 from compression.evaluation.perplexity import measure_perplexity, tokenize
-from compression.forecast import Forecast, ForecastReport
+from compression.evaluation.teacher_forcing import transcript_losses
+from compression.forecast import Forecast, ForecastReport, ProbeLosses
 from compression.linalg import relative_output_error
 from compression.memory import ModelShape
 from compression.methods import METHODS, CompressionMethod, create_method
@@ -41,14 +42,16 @@ from compression.pipeline import CompressedModel, finish
 from compression.recent import Recent
 from compression.recipe import DENSE, OWN, Recipe
 from compression.sensitivity import SEARCHES, measure_sensitivities
+from compression.sites import find_sites, shape_of, site_weight
 from compression.speech.clips import Recordings
 from compression.speech.recordings import DEFAULT_RECORDINGS, load_recordings
 from compression.speech.sequences import SpeechSplit, split_recordings, too_few
-from compression.sites import find_sites, shape_of, site_weight
+from compression.streams import SpokenSequences
 from compression.tensors import TensorFolder
 from compression.truncation import learn_positions
 from compression.types import (
     Allocation,
+    AnyCalibration,
     CalibrationSettings,
     Comparison,
     ComparisonRun,
@@ -199,7 +202,7 @@ class Workbench:
 
     # --- statistics ---------------------------------------------------------------------------------------------
 
-    def _settings(self, dense: DenseModel, recipe: Recipe) -> Steps[CalibrationSettings | SpeechCalibration]:
+    def _settings(self, dense: DenseModel, recipe: Recipe) -> Steps[AnyCalibration]:
         """What the statistics are collected on: of text, or for a speech model of recordings."""
         counts = recipe.num_sequences, recipe.gradient_sequences
         if dense.loaded.is_speech:
@@ -242,7 +245,7 @@ class Workbench:
         count = len(tokenize(dense.loaded.tokenizer, text.content))
         return calibration.too_short(what, count, settings, dense.context)
 
-    def _calibrate(self, dense: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, CalibrationSettings | SpeechCalibration]]:
+    def _calibrate(self, dense: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, AnyCalibration]]:
         settings = yield from self._settings(dense, recipe)
         key = store.content_key("calibration", code_version(), dense.identity, settings)
         folder = store.root() / "calibrations" / key
@@ -416,7 +419,7 @@ class Workbench:
         return inputs.reused and (outputs is None or outputs.reused)
 
     @exclusive
-    def inputs(self, recipe: Recipe) -> Steps[tuple[DenseModel, Calibration, CalibrationSettings | SpeechCalibration]]:
+    def inputs(self, recipe: Recipe) -> Steps[tuple[DenseModel, Calibration, AnyCalibration]]:
         """A dense model and its input statistics, for benchmarks that look at single sites."""
         recipe.check()
         dense = yield from self._load(recipe.model_id)
@@ -596,7 +599,7 @@ class Workbench:
             method=recipe.method,
             policy=recipe.policy,
             settings=dataclasses.asdict(recipe.build_method()),
-            text=settings.text,
+            text=settings.source,
             convention=fitted.convention,
             dense=forecast.DensePerplexity(math.exp(fitted.dense_loss)),
             measured=tuple(
@@ -625,18 +628,22 @@ class Workbench:
         stored = store.cached_json(file, Forecast)
         if stored is not None:
             return stored
-        windows = (yield from self._split(dense, recipe)).probes
-        if windows is None:
+        settings = yield from self._settings(dense, recipe)
+        kept = (yield from self._split(dense, recipe)).probes
+        if kept is None:
             raise (yield from self._too_short("a probe", dense, recipe))
-        text = (yield from self._settings(dense, recipe)).text
-        window = windows.shape[1]
         curves = yield from self._error_curves(dense, recipe)
 
-        def measure(model: Any) -> Steps[PerplexityReport]:
-            return (yield from measure_perplexity(model, windows.flatten(), text, 0, window))
+        def measure(model: Any) -> Steps[ProbeLosses]:
+            if isinstance(kept, SpokenSequences):
+                return (yield from transcript_losses(model, kept))
+            assert isinstance(settings, CalibrationSettings)
+            window = kept.shape[1]
+            report = yield from measure_perplexity(model, kept.flatten(), settings.text, 0, window)
+            return ProbeLosses(report.window_losses, report.convention)
 
-        key = ("dense probe", dense.identity, (yield from self._settings(dense, recipe)))
-        reference: PerplexityReport | None = self._results.get(key)
+        key = ("dense probe", dense.identity, settings)
+        reference: ProbeLosses | None = self._results.get(key)
         if reference is None:
             reference = self._results.put(key, (yield from measure(dense.loaded.model)))
         probes: dict[float, Probe] = {}
@@ -645,7 +652,7 @@ class Workbench:
             started = time.perf_counter()
             compressed = yield from self._compress(dataclasses.replace(recipe, removed_fraction=fraction, pins=()))
             measured = yield from measure(compressed.model)
-            pairs = zip(measured.window_losses, reference.window_losses, strict=True)
+            pairs = zip(measured.losses, reference.losses, strict=True)
             loss = curves.total(compressed.report.plan.allocation.removed_fractions)
             changes = tuple(now - before for now, before in pairs)
             probes[fraction] = Probe(fraction, loss, changes, time.perf_counter() - started)
@@ -653,7 +660,7 @@ class Workbench:
             if not 0 < probes[fraction].change <= forecast.MAX_CHANGE:
                 break  # broken already: more points would tell nothing
         ordered = tuple(probes[fraction] for fraction in sorted(probes))
-        fitted = forecast.make_forecast(ordered, reference.window_losses, reference.convention, calibration.PROBE_ZONES)
+        fitted = forecast.make_forecast(ordered, reference.losses, reference.convention, calibration.PROBE_ZONES)
         store.write_json(file, fitted)
         return fitted
 
@@ -842,6 +849,7 @@ class Workbench:
         reference, states = yield from self._reference(dense, scored, window, max_windows)
         yield Progress("run", 0, len(recipes), f"dense: perplexity {reference.perplexity:.2f}", reference)
         _, settings = yield from self._calibrate(dense, first)
+        assert isinstance(settings, CalibrationSettings)
         runs = []
         for index, recipe in enumerate(recipes):
             run = yield from self._run(dense, recipe, scored, window, max_windows, states)
@@ -978,9 +986,7 @@ def _identity(loaded: LoadedModel) -> str:
     return store.content_key(loaded.weights_hash, loaded.model.config.to_json_string(), words)
 
 
-def _made_from(
-    compressed: CompressedModel, dense: DenseModel, settings: CalibrationSettings | SpeechCalibration
-) -> bool:
+def _made_from(compressed: CompressedModel, dense: DenseModel, settings: AnyCalibration) -> bool:
     """Whether a remembered model still is what its recipe means: files may have changed under their names."""
     plan = compressed.report.plan
     return plan.calibration == settings and plan.weights_hash == dense.loaded.weights_hash

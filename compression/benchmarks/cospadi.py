@@ -11,7 +11,7 @@ from compression import accounting
 from compression.environment import describe_environment
 from compression.errors import UserError
 from compression.recipe import Recipe
-from compression.types import CalibrationSettings, Environment, LinearSite, Progress
+from compression.types import AnyCalibration, Environment, LinearSite, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +88,7 @@ class CoSpaDiBenchmark:
     model_id: str
     model_note: str
     weights_hash: str
-    calibration: CalibrationSettings
+    calibration: AnyCalibration
     removed_fraction: float
     block: int
     compot_iterations: int

@@ -12,7 +12,7 @@ from compression import accounting
 from compression.environment import describe_environment
 from compression.errors import UserError
 from compression.recipe import Recipe
-from compression.types import CalibrationSettings, CompressionReport, Environment, Progress, SpeechCalibration
+from compression.types import AnyCalibration, CompressionReport, Environment, Progress
 
 if TYPE_CHECKING:
     from compression.workbench import Workbench
@@ -91,7 +91,7 @@ class SolverBenchmark:
     model_id: str
     model_note: str
     weights_hash: str
-    calibration: CalibrationSettings | SpeechCalibration | None
+    calibration: AnyCalibration | None
     policy: str
     removed_fraction: float
     methods: tuple[MethodTiming, ...]

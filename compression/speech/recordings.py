@@ -17,6 +17,8 @@ from compression.speech.clips import Clip, Recordings
 from compression.texts import read_file
 from compression.types import Progress, SpeechSource
 
+DEFAULT_RECORDINGS = "librivox"
+"""What speech models are calibrated on where nothing is named."""
 MAX_TOTAL_SECONDS = 4 * 3600.0
 """Longest recordings may be together: 0.9 GB of samples in memory."""
 HUB_CLIPS = 200

@@ -1,4 +1,4 @@
-"""Recordings as a speech model takes them in calibration: spectrograms, and transcripts as token ids (teacher forcing)."""
+"""Recordings as a speech model takes them in calibration: spectrograms, and transcripts as token ids."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def too_few(settings: SpeechCalibration) -> UserError:
     """The error for recordings among which none can be kept for a probe."""
     needed = max(settings.num_sequences, settings.gradient_sequences) + PROBE_CLIPS
     return UserError(
-        f"The recordings {settings.source.name} are {settings.source.num_clips}, too few to keep a probe apart from the "
-        f"statistics: at least {needed} are needed; give more, or ask for fewer calibration sequences."
+        f"The recordings {settings.source.name} are {settings.source.num_clips}, too few to keep a probe apart from "
+        f"the statistics: at least {needed} are needed; give more, or ask for fewer calibration sequences."
     )
 
 
