@@ -322,3 +322,10 @@ def test_a_pause_is_where_the_cut_is() -> None:
 def test_what_fits_is_one_window(seconds: float) -> None:
     (piece,) = audio.windows(samples := tone(seconds))
     assert piece is samples
+
+
+def test_the_last_window_is_no_scrap_of_silence() -> None:
+    samples = tone(30.4)
+    samples[round(29.6 * SAMPLE_RATE) :] = 0
+    first, second = audio.windows(samples)
+    assert SAMPLE_RATE <= len(second) <= round(5.4 * SAMPLE_RATE) and len(first) + len(second) == len(samples)
