@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -66,6 +66,9 @@ from compression.types import (
     SiteReport,
     SpeechCalibration,
 )
+
+if TYPE_CHECKING:
+    from compression.speech.workbench import SpeechWorkbench
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -160,6 +163,12 @@ class Workbench:
     def model_info(self, model_id: str) -> Steps[analysis.ModelInfo]:
         """Load a model and describe it."""
         return self._info((yield from self._load(model_id)))
+
+    @exclusive
+    def is_speech(self, model_id: str) -> Steps[bool]:
+        """Whether a model, or one that ``compress`` wrote, writes down speech."""
+        opened = yield from self._open(Recipe(model_id))
+        return (opened.source if isinstance(opened, CompressedModel) else opened.loaded).is_speech
 
     @exclusive
     def shape(self, model_id: str) -> Steps[ModelShape]:
@@ -493,7 +502,17 @@ class Workbench:
             learned=(yield from self._learned(dense, recipe)) if policy.learns else {},
         )
 
+    def _check_for(self, dense: DenseModel, recipe: Recipe) -> None:
+        """Refuse a policy that measures on text, or learns from it, for a speech model."""
+        policy = POLICIES[recipe.policy]
+        if dense.loaded.is_speech and (policy.uses_sensitivities or policy.learns):
+            raise UserError(
+                f"The policy {recipe.policy} measures on text, and {dense.loaded.id} is a speech model: choose "
+                "uniform, pooled or fisher."
+            )
+
     def _allocate(self, dense: DenseModel, recipe: Recipe) -> Steps[Allocation]:
+        self._check_for(dense, recipe)
         evidence = yield from self._evidence(dense, recipe)
         return allocate(recipe.policy, dense.sites, evidence, recipe.removed_fraction, recipe.guards, recipe.pins)
 
@@ -521,6 +540,7 @@ class Workbench:
         recipe = recipe.resolved()
         method = recipe.build_method()
         dense = yield from self._load(recipe.model_id)
+        self._check_for(dense, recipe)
         known = self._compressed.get(recipe)
         if known is not None and _made_from(known, dense, (yield from self._settings(dense, recipe))):
             return known
@@ -725,6 +745,7 @@ class Workbench:
         self, recipe: Recipe, text: texts.Text, window: int, max_windows: int | None
     ) -> Steps[PerplexityReport]:
         opened = yield from self._open(recipe)
+        check_language_model(opened)
         if isinstance(opened, CompressedModel):
             source, model, stored_bits = opened.source, opened.model, opened.report.stored_bits
         else:
@@ -732,7 +753,7 @@ class Workbench:
             stored_bits = pipeline.dense_stored_bits(source)
         tokens = tokenize(source.tokenizer, text.content)
         report = yield from measure_perplexity(model, tokens, text.source, stored_bits, window, max_windows)
-        return dataclasses.replace(report, **_provenance(source))
+        return dataclasses.replace(report, **provenance(source))
 
     def _reference(
         self, dense: DenseModel, text: texts.Text, window: int, max_windows: int | None
@@ -748,7 +769,7 @@ class Workbench:
             report = yield from measure_perplexity(
                 source.model, tokens, text.source, pipeline.dense_stored_bits(source), window, max_windows
             )
-        return self._references.put(key, (dataclasses.replace(report, **_provenance(source)), states))
+        return self._references.put(key, (dataclasses.replace(report, **provenance(source)), states))
 
     def _run(
         self,
@@ -788,29 +809,14 @@ class Workbench:
         )
         distance = divergence.report()
         run = ComparisonRun(
-            method=recipe.method,
-            policy=recipe.policy,
-            removed_fraction_target=recipe.removed_fraction,
-            removed_fraction=report.removed_fraction,
-            whole_model_removed_fraction=report.whole_model_removed_fraction,
-            stored_bits=report.stored_bits,
-            site_stored_bits=report.site_stored_bits,
+            **run_facts(recipe, report),
             perplexity=measured.perplexity,
             perplexity_stderr=measured.perplexity_stderr,
             tokens=measured.tokens,
-            compress_seconds=report.compress_seconds,
-            calibration_seconds=report.calibration_seconds,
-            calibration_reused=report.calibration_reused,
             evaluate_seconds=measured.seconds,
-            settings=report.plan.settings,
-            stages=report.stages,
-            sites=report.sites,
-            warning=METHODS[recipe.method].warning,
-            notes=report.notes,
             mean_kl=distance.mean_kl,
             p99_kl=distance.p99_kl,
             top1_agreement=distance.top1_agreement,
-            seed=recipe.seed,
             window_losses=measured.window_losses,
         )
         store.write_json(file, run)
@@ -846,6 +852,7 @@ class Workbench:
         first = recipes[0]
         scored = yield from self._text(text)
         dense = yield from self._load(first.model_id)
+        check_language_model(dense)
         reference, states = yield from self._reference(dense, scored, window, max_windows)
         yield Progress("run", 0, len(recipes), f"dense: perplexity {reference.perplexity:.2f}", reference)
         _, settings = yield from self._calibrate(dense, first)
@@ -879,7 +886,7 @@ class Workbench:
         if known is not None:
             return known
         opened = yield from self._open(recipe)
-        source = opened.source if isinstance(opened, CompressedModel) else opened.loaded
+        source = check_language_model(opened)
         steps = generate(opened_model(opened), source.tokenizer, prompt, max_new_tokens)
         return self._results.put(key, (yield from steps))
 
@@ -887,17 +894,27 @@ class Workbench:
     def latency(self, recipe: Recipe, prompt_tokens: int = 128, decode_tokens: int = 16) -> Steps[LatencyReport]:
         """Prefill and decode; a compressed model is interleaved with its dense original."""
         opened = yield from self._open(recipe)
-        dense = (yield from self._load(opened.source.id)) if isinstance(opened, CompressedModel) else opened
+        check_language_model(opened)
+        dense = (yield from self._original(opened)) if isinstance(opened, CompressedModel) else opened
         if isinstance(opened, CompressedModel):
-            if dense.loaded.weights_hash != opened.source.weights_hash:
-                raise UserError(f"{opened.source.id} is not the model this one was made from: its weights differ.")
             subjects = {"dense": dense.loaded.model, "compressed": opened.model}
             stored = {"dense": opened.report.original_bits, "compressed": opened.report.stored_bits}
         else:
             subjects = {"dense": dense.loaded.model}
             stored = {"dense": pipeline.dense_stored_bits(dense.loaded)}
         report = yield from measure_latency(subjects, prompt_tokens, decode_tokens)
-        return dataclasses.replace(report, stored_bits=stored, **_provenance(dense.loaded))
+        return dataclasses.replace(report, stored_bits=stored, **provenance(dense.loaded))
+
+    def _original(self, compressed: CompressedModel) -> Steps[DenseModel]:
+        """The dense model that a compressed one was made from.
+
+        Raises:
+            UserError: if its weights have changed.
+        """
+        dense = yield from self._load(compressed.source.id)
+        if dense.loaded.weights_hash != compressed.source.weights_hash:
+            raise UserError(f"{compressed.source.id} is not the model this one was made from: its weights differ.")
+        return dense
 
     @exclusive
     def pattern(self, recipe: Recipe, site_name: str) -> Steps[analysis.PatternInfo]:
@@ -964,7 +981,29 @@ def _result_key(task: str, recipe: Recipe, *question: Any) -> str:
     return store.content_key(task, code_version(), recipe, files, *question)
 
 
-def _provenance(source: LoadedModel) -> dict[str, Any]:
+def run_facts(recipe: Recipe, report: CompressionReport) -> dict[str, Any]:
+    """The fields of a `MeasuredRun` that do not depend on what is measured."""
+    return {
+        "method": recipe.method,
+        "policy": recipe.policy,
+        "removed_fraction_target": recipe.removed_fraction,
+        "removed_fraction": report.removed_fraction,
+        "whole_model_removed_fraction": report.whole_model_removed_fraction,
+        "stored_bits": report.stored_bits,
+        "site_stored_bits": report.site_stored_bits,
+        "compress_seconds": report.compress_seconds,
+        "calibration_seconds": report.calibration_seconds,
+        "calibration_reused": report.calibration_reused,
+        "settings": report.plan.settings,
+        "stages": report.stages,
+        "sites": report.sites,
+        "warning": METHODS[recipe.method].warning,
+        "notes": report.notes,
+        "seed": recipe.seed,
+    }
+
+
+def provenance(source: LoadedModel) -> dict[str, Any]:
     """What every report says about the weights behind it."""
     return {
         "model_id": source.id,
@@ -972,6 +1011,21 @@ def _provenance(source: LoadedModel) -> dict[str, Any]:
         "weights_hash": source.weights_hash,
         "notes": source.notes,
     }
+
+
+def check_language_model(opened: CompressedModel | DenseModel) -> LoadedModel:
+    """The loaded model of either, unless it is a speech model.
+
+    Raises:
+        UserError: if it is one.
+    """
+    source = opened.source if isinstance(opened, CompressedModel) else opened.loaded
+    if source.is_speech:
+        raise UserError(
+            f"{source.id} writes down speech, and has no perplexity of a text and no completions: measure its word "
+            "error rate on recordings."
+        )
+    return source
 
 
 def opened_model(opened: CompressedModel | DenseModel) -> Any:
@@ -1017,9 +1071,11 @@ def _rounded(values: torch.Tensor) -> tuple[float, ...]:
 
 
 @cache
-def get_workbench() -> Workbench:
+def get_workbench() -> SpeechWorkbench:
     """The workbench of this process."""
-    return Workbench()
+    from compression.speech.workbench import SpeechWorkbench
+
+    return SpeechWorkbench()
 
 
 __all__ = ["DENSE", "DenseModel", "Recipe", "SiteReport", "Workbench", "finish", "get_workbench"]

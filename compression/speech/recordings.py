@@ -19,6 +19,8 @@ from compression.types import Progress, SpeechSource
 
 DEFAULT_RECORDINGS = "librivox"
 """What speech models are calibrated on where nothing is named."""
+DEFAULT_TEST = "cards"
+"""What they are measured on then."""
 MAX_TOTAL_SECONDS = 4 * 3600.0
 """Longest recordings may be together: 0.9 GB of samples in memory."""
 HUB_CLIPS = 200
@@ -161,6 +163,34 @@ def load_recordings(name_or_path: str, max_clips: int = HUB_CLIPS) -> Generator[
     return (yield from _read(folder.resolve().name or str(folder), _folder(folder)))
 
 
+def held_out(recordings: Recordings, calibrated: Recordings) -> Recordings:
+    """Recordings without those that a model was calibrated on, whatever they are called there.
+
+    Raises:
+        UserError: if none is left.
+    """
+    used = {_sound(clip) for clip in calibrated.clips}
+    kept = tuple(clip for clip in recordings.clips if _sound(clip) not in used)
+    if len(kept) == len(recordings.clips):
+        return recordings
+    if not kept:
+        raise UserError(
+            f"All recordings of {recordings.source.name} are among those for calibration, {calibrated.source.name}: "
+            "name others to measure on, or to calibrate on."
+        )
+    heard = len(recordings.clips) - len(kept)
+    left_out = (*recordings.left_out, f"Recordings that the calibration has heard, and left out: {heard}.")
+    return Recordings(_source(recordings.source.name, kept), kept, left_out)
+
+
+def _sound(clip: Clip) -> bytes:
+    return hashlib.sha256(clip.samples.astype("<f4").tobytes()).digest()
+
+
+def _source(name: str, clips: Sequence[Clip]) -> SpeechSource:
+    return SpeechSource(name, _fingerprint(clips), len(clips), sum(clip.seconds for clip in clips))
+
+
 def example_clips() -> tuple[Clip, ...]:
     """Return the LibriVox clips that come with the program, with their transcripts."""
     entries = [entry for entry in _folder(_DATA / "librivox") if isinstance(entry, _Entry)]
@@ -202,8 +232,7 @@ def _read(name: str, entries: Sequence[_Entry | str]) -> Generator[Progress, Non
     if not clips:
         reason = left_out[0] if left_out else "there is none."
         raise UserError(f"No recording of {audio.shown(name)} can be used: {reason}")
-    duration = sum(clip.seconds for clip in clips)
-    return Recordings(SpeechSource(name, _fingerprint(clips), len(clips), duration), tuple(clips), tuple(left_out))
+    return Recordings(_source(name, clips), tuple(clips), tuple(left_out))
 
 
 def _fingerprint(clips: Sequence[Clip]) -> str:

@@ -1,0 +1,192 @@
+"""The workbench for speech models: the same statistics, plans and layers, judged by word error rate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from compression import pipeline, store
+from compression.environment import code_version, describe_environment
+from compression.errors import UserError
+from compression.evaluation.speech_latency import measure_speech_latency
+from compression.evaluation.transcription import measure_wer, transcribe
+from compression.evaluation.wer import WordAlignment, align_words
+from compression.pipeline import CompressedModel
+from compression.recipe import Recipe
+from compression.speech.clips import Recordings
+from compression.speech.normalizer import normalizer, spelling_table
+from compression.speech.recordings import DEFAULT_RECORDINGS, example_clips, held_out
+from compression.types import (
+    Progress,
+    SpeechCalibration,
+    SpeechComparison,
+    SpeechLatencyReport,
+    SpeechRun,
+    Transcript,
+    TranscriptionReport,
+)
+from compression.workbench import (
+    MAX_RUN_CACHE_BYTES,
+    DenseModel,
+    Steps,
+    Workbench,
+    exclusive,
+    opened_model,
+    provenance,
+    run_facts,
+)
+
+
+class SpeechWorkbench(Workbench):
+    """A workbench that can listen, too."""
+
+    def _normaliser(self, language: str) -> Steps[Callable[[str], str]]:
+        return normalizer(language, (yield from spelling_table()))
+
+    def _listener(self, recipe: Recipe) -> Steps[tuple[CompressedModel | DenseModel, Any, Any]]:
+        """The opened speech model of a recipe, its torch module and its source."""
+        opened = yield from self._open(recipe)
+        source = opened.source if isinstance(opened, CompressedModel) else opened.loaded
+        if not source.is_speech:
+            raise UserError(
+                f"{source.id} is a language model, which cannot hear: choose a speech model such as whisper-tiny.en."
+            )
+        return opened, opened_model(opened), source
+
+    def _transcription(self, recipe: Recipe, spoken: Recordings) -> Steps[TranscriptionReport]:
+        opened, model, source = yield from self._listener(recipe)
+        bits = opened.report.stored_bits if isinstance(opened, CompressedModel) else pipeline.dense_stored_bits(source)
+        normalise = yield from self._normaliser(recipe.language)
+        report = yield from measure_wer(
+            model, source.tokenizer, source.feature_extractor, spoken, bits, normalise, recipe.language
+        )
+        return dataclasses.replace(report, **provenance(source))
+
+    @exclusive
+    def evaluate_speech(self, recipe: Recipe, recordings: str) -> Steps[TranscriptionReport]:
+        """Word error rate on named recordings or a folder."""
+        return (yield from self._transcription(recipe, (yield from self._recordings(recordings))))
+
+    @exclusive
+    def compare_speech(self, recipes: tuple[Recipe, ...], recordings: str) -> Steps[SpeechComparison]:
+        """Measure the dense model and every recipe on the same recordings; those of the calibration are left out.
+
+        Args:
+            recipes: what to measure; all share the model and the calibration recordings.
+            recordings: name of recordings or a folder.
+
+        Yields:
+            Among others, an event of stage ``run`` after the dense model, whose `partial` is its
+            `TranscriptionReport`, and one after every recipe, whose `partial` is its `SpeechRun`.
+        """
+        for recipe in recipes:
+            recipe.check()
+            recipe.build_method()
+        recipes = tuple(dict.fromkeys(recipe.resolved() for recipe in recipes))
+        first = recipes[0]
+        dense = yield from self._load(first.model_id)
+        for recipe in recipes:
+            self._check_for(dense, recipe)
+        settings = yield from self._settings(dense, first)
+        assert isinstance(settings, SpeechCalibration)
+        calibrated = yield from self._recordings(first.calibration_text or DEFAULT_RECORDINGS)
+        spoken = held_out((yield from self._recordings(recordings)), calibrated)
+        reference = yield from self._dense_transcription(dense, first, spoken)
+        message = f"dense: word error rate {reference.wer:.1%}"
+        yield Progress("run", 0, len(recipes), message, reference)
+        runs = []
+        for index, recipe in enumerate(recipes):
+            run = yield from self._speech_run(dense, recipe, spoken)
+            runs.append(run)
+            label = f"{run.method}, {run.policy}, {run.removed_fraction:.1%} removed"
+            if recipe.seed != first.seed:
+                label += f", seed {recipe.seed}"
+            yield Progress("run", index + 1, len(recipes), f"{label}: word error rate {run.wer:.1%}", run)
+        return SpeechComparison(
+            model_id=dense.loaded.id,
+            model_note=dense.loaded.note,
+            weights_hash=dense.loaded.weights_hash,
+            calibration=settings,
+            dense=reference,
+            runs=tuple(runs),
+            environment=describe_environment(),
+        )
+
+    def _dense_transcription(self, dense: DenseModel, recipe: Recipe, spoken: Recordings) -> Steps[TranscriptionReport]:
+        """Of the dense model; the answer is remembered."""
+        key = store.content_key(
+            "dense speech", code_version(), dense.identity, spoken.source.fingerprint, recipe.language
+        )
+        known: TranscriptionReport | None = self._results.get(key)
+        if known is not None:
+            return known
+        return self._results.put(
+            key, (yield from self._transcription(Recipe(recipe.model_id, language=recipe.language), spoken))
+        )
+
+    def _speech_run(self, dense: DenseModel, recipe: Recipe, spoken: Recordings) -> Steps[SpeechRun]:
+        """One cell of a comparison, from the cache or measured now."""
+        split = recipe.policy, recipe.removed_fraction, recipe.preset, recipe.guards, recipe.pins
+        key = yield from self._method_key(
+            "speech run", dense, recipe, recipe.build_method(), split, spoken.source.fingerprint
+        )
+        known: SpeechRun | None = self._results.get(key)
+        if known is not None:
+            return known
+        file = store.root() / "runs" / f"{key}.json"
+        stored = store.cached_json(file, SpeechRun)
+        if stored is not None:
+            return self._results.put(key, stored)
+        compressed = yield from self._compress(recipe)
+        measured = yield from self._transcription(recipe, spoken)
+        run = SpeechRun(
+            **run_facts(recipe, compressed.report),
+            evaluate_seconds=measured.seconds,
+            wer=measured.wer,
+            wer_raw=measured.wer_raw,
+            wer_low=measured.wer_low,
+            wer_high=measured.wer_high,
+            wer_stderr=measured.wer_stderr,
+            cer=measured.cer,
+            substitutions=measured.substitutions,
+            deletions=measured.deletions,
+            insertions=measured.insertions,
+            words=measured.words,
+            real_time_factor=measured.real_time_factor,
+            utterances=measured.utterances,
+        )
+        store.write_json(file, run)
+        store.prune(file.parent, MAX_RUN_CACHE_BYTES)
+        return self._results.put(key, run)
+
+    @exclusive
+    def transcribe(self, recipe: Recipe, samples: np.ndarray) -> Steps[Transcript]:
+        """Write down one recording; `partial` is the transcript so far.
+
+        Args:
+            recipe: dense or compressed.
+            samples: at 16 kHz, mono, (n,).
+        """
+        _, model, source = yield from self._listener(recipe)
+        return (yield from transcribe(model, source.tokenizer, source.feature_extractor, samples, recipe.language))
+
+    @exclusive
+    def align(self, reference: str, hypothesis: str, language: str = "en") -> Steps[WordAlignment]:
+        """Lay a transcript beside what was said, or beside another transcript, word by normalised word."""
+        return align_words(reference, hypothesis, (yield from self._normaliser(language)))
+
+    @exclusive
+    def speech_latency(self, recipe: Recipe) -> Steps[SpeechLatencyReport]:
+        """Encoder, decoder and real-time factor; a compressed model is interleaved with its dense original."""
+        opened, model, source = yield from self._listener(recipe)
+        subjects, stored = {"dense": model}, {"dense": pipeline.dense_stored_bits(source)}
+        if isinstance(opened, CompressedModel):
+            dense = yield from self._original(opened)
+            subjects = {"dense": dense.loaded.model, "compressed": model}
+            stored = {"dense": opened.report.original_bits, "compressed": opened.report.stored_bits}
+        clip = max(example_clips(), key=lambda clip: clip.seconds)
+        report = yield from measure_speech_latency(subjects, source.tokenizer, source.feature_extractor, clip.samples)
+        return dataclasses.replace(report, stored_bits=stored, **provenance(source))
