@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -67,8 +67,7 @@ def prompt_tokens(model: PreTrainedModel, language: str) -> list[int]:
 
     Source: Radford et al., Robust Speech Recognition via Large-Scale Weak Supervision (2022), figure 1.
     """
-    settings = model.generation_config
-    assert settings is not None
+    settings: Any = model.generation_config
     prompt = [settings.decoder_start_token_id]
     if settings.is_multilingual:
         token = settings.lang_to_id.get(f"<|{language}|>")
@@ -117,8 +116,7 @@ def decode_greedily(model: PreTrainedModel, features: Tensor, prompt: Sequence[i
     Returns:
         The new tokens of each window, without prompt and end.
     """
-    settings = model.generation_config
-    assert settings is not None
+    settings: Any = model.generation_config
     states = model.get_encoder()(features).last_hidden_state
     tokens = torch.tensor([list(prompt)] * len(features), device=features.device)
     written: list[list[int]] = [[] for _ in features]
