@@ -6,9 +6,11 @@ bias, a tied head), so that whatever works on one of these works on a published 
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from tiny import SENTENCES
 
 if TYPE_CHECKING:
@@ -140,3 +142,59 @@ def tiny_loaded_whisper(seed: int = 0, *, multilingual: bool = False) -> LoadedM
         notes=notes,
         feature_extractor=tiny_feature_extractor(),
     )
+
+
+def ctranslate2_variables(model: Any) -> dict[str, np.ndarray]:
+    """Return a Whisper's values in float16 under CTranslate2's names, q, k and v stacked, without the tied head."""
+    tensors = {name: tensor.half().numpy() for name, tensor in model.state_dict().items()}
+    renamed = {"self_attn_layer_norm": "self_attention/layer_norm", "self_attn.out_proj": "self_attention/linear_1"}
+    renamed |= {"encoder_attn.q_proj": "attention/linear_0", "encoder_attn.out_proj": "attention/linear_2"}
+    renamed |= {"encoder_attn_layer_norm": "attention/layer_norm", "final_layer_norm": "ffn/layer_norm"}
+    renamed |= {"fc1": "ffn/linear_0", "fc2": "ffn/linear_1", "layers.": "layer_", "model.": ""}
+    renamed |= {"embed_positions.weight": "position_encodings/encodings", "embed_tokens.weight": "embeddings/weight"}
+    variables: dict[str, np.ndarray] = {
+        "decoder/activation": np.array(3, "<i1"),
+        "decoder/alibi": np.array(0, "<i1"),
+        "decoder/alignment_heads": np.array(1, "<i2"),
+        "decoder/alignment_layer": np.array(-1, "<i2"),
+        "decoder/num_heads": np.array(2, "<i2"),
+        "decoder/pre_norm": np.array(1, "<i1"),
+        "decoder/scale_embeddings": np.array(0, "<i1"),
+        "decoder/start_from_zero_embedding": np.array(0, "<i1"),
+        "encoder/num_heads": np.array(2, "<i2"),
+    }
+    width = len(tensors["model.encoder.conv1.bias"])
+    for name in list(tensors):
+        layer, _, last = name.rpartition("_proj.")
+        if name == "proj_out.weight" or layer.endswith(("_attn.k", "_attn.v", "self_attn.q")):
+            continue
+        new = name
+        for old, replacement in renamed.items():
+            new = new.replace(old, replacement)
+        if "norm" in new:
+            new = new.replace("weight", "gamma").replace("bias", "beta")
+        variables[new.replace(".", "/")] = tensors[name]
+    for half in ("encoder", "decoder"):
+        for index in range(2):
+            here, there = f"model.{half}.layers.{index}", f"{half}/layer_{index}"
+            stacks = [(f"{here}.self_attn", "qkv", f"{there}/self_attention/linear_0")]
+            stacks += [(f"{here}.encoder_attn", "kv", f"{there}/attention/linear_1")] * (half == "decoder")
+            for source, letters, target in stacks:
+                for kind, empty in (("weight", None), ("bias", np.zeros(width, "<f2"))):
+                    parts = [tensors.get(f"{source}.{letter}_proj.{kind}", empty) for letter in letters]
+                    variables[f"{target}/{kind}"] = np.concatenate(parts)
+    return variables
+
+
+def write_model_bin(variables: dict[str, np.ndarray]) -> bytes:
+    """Return the `model.bin` that holds `variables`, its head an alias of its embedding."""
+
+    def string(text: str) -> bytes:
+        return struct.pack("<H", len(text) + 1) + text.encode() + b"\0"
+
+    codes = {"f4": 0, "i1": 1, "i2": 2, "i4": 3, "f2": 4}
+    data = struct.pack("<I", 6) + string("WhisperSpec") + struct.pack("<II", 3, len(variables))
+    for name, values in sorted(variables.items()):
+        data += string(name) + struct.pack(f"<B{values.ndim}I", values.ndim, *values.shape)
+        data += struct.pack("<BI", codes[values.dtype.str[1:]], values.nbytes) + values.tobytes()
+    return data + struct.pack("<I", 1) + string("decoder/projection/weight") + string("decoder/embeddings/weight")
