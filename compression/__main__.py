@@ -26,6 +26,7 @@ from compression.benchmarks import cospadi, inference_report, memory_report, sol
 from compression.errors import UserError
 from compression.gallery import COMPARATORS
 from compression.recipe import PRESETS, Guards, Pins, Recipe, Settings, over_seeds, parse_pin, parse_setting
+from compression.speech import recordings
 
 if TYPE_CHECKING:
     from compression.workbench import Predict
@@ -50,6 +51,7 @@ class Listing:
 
     models: tuple[models.ModelSpec, ...]
     texts: tuple[texts.TextSpec, ...]
+    recordings: tuple[recordings.RecordingsSpec, ...]
 
 
 SCHEMAS: dict[str, Any] = {
@@ -57,12 +59,12 @@ SCHEMAS: dict[str, Any] = {
     "analyze": analysis.AnalysisInfo,
     "allocate": types.Allocation,
     "compress": types.CompressionReport,
-    "evaluate": types.PerplexityReport,
-    "latency": types.LatencyReport,
-    "compare": types.Comparison,
+    "evaluate": types.PerplexityReport | types.TranscriptionReport,
+    "latency": types.LatencyReport | types.SpeechLatencyReport,
+    "compare": types.Comparison | types.SpeechComparison,
     "predict": forecast.ForecastReport,
     "ablate": ablation.AblationReport,
-    "gallery": types.Comparison,
+    "gallery": types.Comparison | types.SpeechComparison,
     "bench memory": memory_report.MemoryBenchmark,
     "bench inference": inference_report.InferenceBenchmark,
     "bench solver": solver.SolverBenchmark,
@@ -76,7 +78,22 @@ INTERRUPTED_SENTENCE = "Interrupted: what was finished is kept in the cache; the
 
 ModelArgument = Annotated[str, typer.Argument(help="Catalogue id, Hub id (owner/name[@revision]) or directory.")]
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
-CalibrationOption = Annotated[str, typer.Option("--calibration", help="Calibration text: a name or a UTF-8 file.")]
+CalibrationOption = Annotated[
+    str,
+    typer.Option(
+        "--calibration",
+        help="Calibration text, a name or a UTF-8 file; for a speech model recordings, a name or a folder. By default "
+        "what is built in.",
+    ),
+]
+AudioOption = Annotated[
+    str, typer.Option("--audio", help="Recordings to measure a speech model on: a name, or a folder with transcripts.")
+]
+LanguageOption = Annotated[str, typer.Option("--language", help="Language of the speech, as a code.")]
+PaddingOption = Annotated[
+    bool,
+    typer.Option("--count-padding", help="Calibrate a speech model also on the silence behind each recording."),
+]
 SequencesOption = Annotated[int, typer.Option("--calibration-sequences", help="Number of calibration sequences.")]
 LengthOption = Annotated[int, typer.Option("--sequence-length", help="Tokens a calibration sequence.")]
 TextOption = Annotated[str, typer.Option("--text", help="Text to measure on: a name or a UTF-8 file.")]
@@ -161,7 +178,7 @@ def check_output(file: Path | None) -> None:
 
 @app.command("models")
 def list_models(json_file: JsonOption = None) -> None:
-    """List the models and texts that have a short name."""
+    """List the models, texts and recordings that have a short name."""
     check_output(json_file)
     table = Table("id", "model", "source", "note")
     for spec in models.CATALOGUE.values():
@@ -171,7 +188,14 @@ def list_models(json_file: JsonOption = None) -> None:
     for text in texts.TEXTS.values():
         table.add_row(text.name, text.description)
     output.print(table)
-    write(Listing(tuple(models.CATALOGUE.values()), tuple(texts.TEXTS.values())), json_file)
+    table = Table("recordings", "what they are")
+    for spoken in recordings.RECORDINGS.values():
+        table.add_row(spoken.name, spoken.description)
+    output.print(table)
+    listing = Listing(
+        tuple(models.CATALOGUE.values()), tuple(texts.TEXTS.values()), tuple(recordings.RECORDINGS.values())
+    )
+    write(listing, json_file)
 
 
 @app.command()
@@ -216,6 +240,8 @@ def allocate(
     guard_least: LeastOption = 0.0,
     guard_most: MostOption = 0.8,
     pin: PinOption = None,
+    language: LanguageOption = "en",
+    count_padding: PaddingOption = False,
     json_file: JsonOption = None,
 ) -> None:
     """Show how a policy splits the budget over the sites."""
@@ -233,6 +259,8 @@ def allocate(
         gradient_sequences=gradient_sequences,
         seed=seed,
         pins=_pins(pin),
+        language=language,
+        count_padding=count_padding,
     )
     check_output(json_file)
     info, allocation = run(get_workbench().allocation(recipe))
@@ -279,6 +307,8 @@ def compress(
     recalibrate: RecalibrateOption = False,
     setting: SettingOption = None,
     preset: PresetOption = PRESETS[0],
+    language: LanguageOption = "en",
+    count_padding: PaddingOption = False,
     json_file: JsonOption = None,
 ) -> None:
     """Compress a model and write it to a directory."""
@@ -302,6 +332,8 @@ def compress(
         _pins(pin),
         _settings(setting),
         preset,
+        language,
+        count_padding,
     )
     check_output(json_file)
     report = run(get_workbench().compress_to(recipe, out))
@@ -324,12 +356,19 @@ def evaluate(
     text: TextOption = "sotu-evaluation",
     window: WindowOption = 1024,
     max_windows: WindowsOption = None,
+    audio: AudioOption = recordings.DEFAULT_TEST,
+    language: LanguageOption = "en",
     json_file: JsonOption = None,
 ) -> None:
-    """Measure the perplexity of a model or of a directory written by ``compress``."""
+    """Measure the perplexity, or of a speech model the word error rate, of a model or of what ``compress`` wrote."""
     from compression.workbench import get_workbench
 
     check_output(json_file)
+    if run(get_workbench().is_speech(model)):
+        heard = run(get_workbench().evaluate_speech(Recipe(model, language=language), audio))
+        show_transcription(heard)
+        write(heard, json_file)
+        return
     report = run(get_workbench().evaluate(Recipe(model), text, window, max_windows))
     spread = "" if report.perplexity_stderr is None else f" ± {report.perplexity_stderr:.2f} (standard error)"
     output.print(
@@ -349,10 +388,15 @@ def latency(
     decode_tokens: Annotated[int, typer.Option(help="Tokens decoded one by one.")] = 16,
     json_file: JsonOption = None,
 ) -> None:
-    """Time prefill and decode; a compressed directory is interleaved with its dense original."""
+    """Time prefill and decode, or encoder and decoder; what ``compress`` wrote is interleaved with its original."""
     from compression.workbench import get_workbench
 
     check_output(json_file)
+    if run(get_workbench().is_speech(model)):
+        heard = run(get_workbench().speech_latency(Recipe(model)))
+        show_speech_latency(heard)
+        write(heard, json_file)
+        return
     report = run(get_workbench().latency(Recipe(model), prompt_tokens, decode_tokens))
     table = Table(
         "model", f"prefill of {report.prompt_tokens} tokens, ms", "roofline", "decode, ms a token", "roofline"
@@ -375,12 +419,50 @@ def latency(
         )
     if "compressed" in report.prefill and report.smaller:
         phases = {"prefill": report.faster_prefill, "decode": report.faster_decode}
-        faster = " and ".join(phase for phase, yes in phases.items() if yes)
-        output.print(f"Smaller, and faster here in {faster}." if faster else "Smaller, but not faster here.")
+        show_faster([phase for phase, yes in phases.items() if yes])
     name = _named(report.model_id, report.model_note)
     output.print(f"{name}; {report.threads} threads on {report.device}; {report.execution}.", highlight=False)
     show_notes(report.notes)
     write(report, json_file)
+
+
+def show_transcription(report: types.TranscriptionReport) -> None:
+    """Print a word error rate with what belongs to it."""
+    interval = "" if report.wer_low is None else f" (95 % {report.wer_low:.2%} to {report.wer_high:.2%})"
+    output.print(
+        f"{_named(report.model_id, report.model_note)}: word error rate {report.wer:.2%}{interval} on "
+        f"{report.source.name}, {report.clips} recordings, {report.audio_seconds:.0f} s: {report.convention}; raw "
+        f"{report.wer_raw:.2%}, characters {report.cer:.2%}; {report.substitutions} substitutions, {report.deletions} "
+        f"deletions, {report.insertions} insertions in {report.words} words; real-time factor "
+        f"{report.real_time_factor:.3f}, {report.stored_bits / 8 / 2**20:.1f} MiB of tensors.",
+        highlight=False,
+    )
+    show_notes((*report.left_out, *report.notes))
+
+
+def show_speech_latency(report: types.SpeechLatencyReport) -> None:
+    """Print the latency of a speech model."""
+    table = Table("model", "encoder of a 30-second window, ms", "decode, ms a token", "real-time factor")
+    for label, encoder in report.encoder.items():
+        decode = report.decode[label]
+        table.add_row(
+            label,
+            f"{encoder.median_ms:.1f} (IQR {encoder.iqr_ms:.1f})",
+            f"{decode.median_ms:.1f} (IQR {decode.iqr_ms:.1f})",
+            f"{report.real_time_factor[label]:.3f}",
+        )
+    output.print(table)
+    if "compressed" in report.encoder and report.smaller:
+        phases = {"the encoder": report.faster_encoder, "decode": report.faster_decode}
+        show_faster([phase for phase, yes in phases.items() if yes])
+    name = _named(report.model_id, report.model_note)
+    output.print(f"{name}; {report.threads} threads on {report.device}; {report.execution}.", highlight=False)
+    show_notes(report.notes)
+
+
+def show_faster(phases: list[str]) -> None:
+    """Say where a smaller model is faster, or that it is not."""
+    output.print(f"Smaller, and faster here in {' and '.join(phases)}." if phases else "Smaller, but not faster here.")
 
 
 @app.command()
@@ -403,6 +485,8 @@ def predict(
     recalibrate: RecalibrateOption = False,
     setting: SettingOption = None,
     preset: PresetOption = PRESETS[0],
+    language: LanguageOption = "en",
+    count_padding: PaddingOption = False,
     json_file: JsonOption = None,
 ) -> None:
     """Foretell the perplexity at every removed fraction; statistics and probes are made once and kept."""
@@ -424,6 +508,8 @@ def predict(
         _pins(pin),
         _settings(setting),
         preset,
+        language,
+        count_padding,
     )
     fractions = tuple(_numbers(removed, "--removed"))
     forecast.check_fractions(fractions)
@@ -482,10 +568,13 @@ def compare(
     ] = None,
     window: WindowOption = 1024,
     max_windows: WindowsOption = 4,
+    audio: AudioOption = recordings.DEFAULT_TEST,
+    language: LanguageOption = "en",
+    count_padding: PaddingOption = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     json_file: JsonOption = None,
 ) -> None:
-    """Measure methods and policies side by side: one model, one calibration text, one evaluation text."""
+    """Measure methods and policies side by side: one model, one calibration, one text or one set of recordings."""
     from compression.workbench import get_workbench
 
     recipes = _recipes(
@@ -506,8 +595,15 @@ def compare(
         pins=_pins(pin),
         settings=_settings(setting),
         preset=preset,
+        language=language,
+        count_padding=count_padding,
     )
     check_output(json_file)
+    if run(get_workbench().is_speech(model)):
+        heard = run(get_workbench().compare_speech(over_seeds(recipes, seeds), audio))
+        show_comparison(heard, markdown)
+        write(heard, json_file)
+        return
     predict_for: Predict = "loss-aware" if predicted is None else "always" if predicted else "never"
     comparison = run(get_workbench().compare(over_seeds(recipes, seeds), text, window, max_windows, predict_for))
     show_comparison(comparison, markdown)
@@ -544,19 +640,28 @@ def _numbers(value: str, option: str) -> list[float]:
         ) from error
 
 
-def show_comparison(comparison: types.Comparison, markdown: bool) -> None:
+def show_comparison(comparison: types.Comparison | types.SpeechComparison, markdown: bool) -> None:
     """Print a comparison as a table for the terminal or for a README."""
     if markdown:
         print(comparison_markdown(comparison))
         return
-    show_table(comparison_rows(comparison))
-    for line in comparison_captions(comparison):
+    rows, captions = _table_of(comparison)
+    show_table(rows)
+    for line in captions:
         output.print(line, highlight=False)
 
 
-def comparison_markdown(comparison: types.Comparison) -> str:
+def comparison_markdown(comparison: types.Comparison | types.SpeechComparison) -> str:
     """A comparison as a Markdown table with its captions."""
-    return "\n".join([*markdown_table(comparison_rows(comparison)), "", *comparison_captions(comparison)])
+    rows, captions = _table_of(comparison)
+    return "\n".join([*markdown_table(rows), "", *captions])
+
+
+def _table_of(comparison: types.Comparison | types.SpeechComparison) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Cells, header first, and captions."""
+    if isinstance(comparison, types.SpeechComparison):
+        return speech_rows(comparison), speech_captions(comparison)
+    return comparison_rows(comparison), comparison_captions(comparison)
 
 
 def show_table(cells: list[tuple[str, ...]]) -> None:
@@ -572,6 +677,56 @@ def markdown_table(cells: list[tuple[str, ...]]) -> list[str]:
     """The lines of a Markdown table of cells, header first."""
     header, *rows = cells
     return ["| " + " | ".join(row) + " |" for row in [header, ("---",) * len(header), *rows]]
+
+
+def speech_rows(comparison: types.SpeechComparison) -> list[tuple[str, ...]]:
+    """The cells of a speech comparison's table, header first; one row a run."""
+    header = (
+        *("method", "policy", "removed (sites)", "removed (whole model)", "WER", "95 %", "÷ dense", "raw WER", "CER"),
+        *("sub / del / ins", "real-time factor", "compress, s"),
+    )
+    dense = comparison.dense
+    rows = [("dense", "", "0", "0", *_rates(dense, dense), "")]
+    rows += [
+        (
+            run.method,
+            run.policy if not run.seed else f"{run.policy}, seed {run.seed}",
+            f"{run.removed_fraction:.3f}",
+            f"{run.whole_model_removed_fraction:.3f}",
+            *_rates(run, dense),
+            f"{run.compress_seconds:.1f}",
+        )
+        for run in comparison.runs
+    ]
+    return [header, *rows]
+
+
+def _rates(run: types.SpeechRun | types.TranscriptionReport, dense: types.TranscriptionReport) -> tuple[str, ...]:
+    interval = "" if run.wer_low is None else f"{run.wer_low:.1%} to {run.wer_high:.1%}"
+    return (
+        f"{run.wer:.2%}",
+        interval,
+        f"{run.wer / dense.wer:.2f}" if dense.wer else "",
+        f"{run.wer_raw:.1%}",
+        f"{run.cer:.2%}",
+        f"{run.substitutions} / {run.deletions} / {run.insertions}",
+        f"{run.real_time_factor:.3f}",
+    )
+
+
+def speech_captions(comparison: types.SpeechComparison) -> list[str]:
+    """What a table of a speech comparison has to say beside its numbers."""
+    calibration, dense = comparison.calibration, comparison.dense
+    clips = min(calibration.num_sequences, calibration.source.num_clips)
+    padding = ", the silence behind them counted" if calibration.count_padding else ""
+    caption = (
+        f"{_named(comparison.model_id, comparison.model_note)}; calibration {calibration.source.name}, {clips} "
+        f"recordings with transcripts{padding}; measured on {dense.source.name}, {dense.clips} recordings, "
+        f"{dense.audio_seconds / 60:.1f} minutes, {dense.words} words: {dense.convention}; 95 % by bootstrap over "
+        f"recordings; {comparison.environment.threads} threads."
+    )
+    warnings = dict.fromkeys(run.warning for run in comparison.runs if run.warning)
+    return [caption, *dense.left_out, *warnings]
 
 
 def comparison_rows(comparison: types.Comparison) -> list[tuple[str, ...]]:

@@ -20,6 +20,7 @@ from compression.errors import UserError
 from compression.evaluation.wer import align_words, bootstrap_interval, word_error_rate
 from compression.speech.audio import windows
 from compression.speech.clips import SAMPLE_RATE, WINDOW_SECONDS, Clip, Recordings
+from compression.speech.prompt import prompt_tokens
 from compression.types import Progress, Transcript, TranscriptionReport, UtteranceReport
 
 if TYPE_CHECKING:
@@ -53,36 +54,6 @@ class PartialWer:
     total_clips: int
     real_time_factor: float
     utterances: tuple[UtteranceReport, ...]
-
-
-def prompt_tokens(model: PreTrainedModel, language: str) -> list[int]:
-    """What the decoder is given before the text: start, language and task (if it knows several), no timestamps.
-
-    Args:
-        model: a Whisper with its generation settings.
-        language: code of the language of the speech, such as ``en``.
-
-    Raises:
-        UserError: if the model does not know the language.
-
-    Source: Radford et al., Robust Speech Recognition via Large-Scale Weak Supervision (2022), figure 1.
-    """
-    settings: Any = model.generation_config
-    prompt = [settings.decoder_start_token_id]
-    if settings.is_multilingual:
-        token = settings.lang_to_id.get(f"<|{language}|>")
-        if token is None:
-            raise UserError(
-                f"The model does not know the language {language!r}: give the code of one of its "
-                f"{len(settings.lang_to_id)} languages, such as en."
-            )
-        prompt += [token, settings.task_to_id["transcribe"]]
-    elif language != "en":
-        raise UserError(
-            f"The model knows English only, but the language {language!r} was given: give en, or choose a multilingual "
-            "model."
-        )
-    return [*prompt, settings.no_timestamps_token_id]
 
 
 def extract_features(

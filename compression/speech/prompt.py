@@ -10,27 +10,31 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def prompt_tokens(model: PreTrainedModel, language: str = "en") -> tuple[int, ...]:
-    """Token ids of the prompt: start, language and task where the model knows several, no timestamps.
+def prompt_tokens(model: PreTrainedModel, language: str) -> list[int]:
+    """What the decoder is given before the text: start, language and task (if it knows several), no timestamps.
 
     Args:
-        model: a Whisper with its generation configuration.
-        language: code of the language that is spoken, such as ``en``.
+        model: a Whisper with its generation settings.
+        language: code of the language of the speech, such as ``en``.
 
     Raises:
         UserError: if the model does not know the language.
+
+    Source: Radford et al., Robust Speech Recognition via Large-Scale Weak Supervision (2022), figure 1.
     """
-    config: Any = model.generation_config
-    if not getattr(config, "is_multilingual", False):
-        if language != "en":
-            raise UserError(f"This model writes down English only, but the language {language!r} was given: use en.")
-        return (config.decoder_start_token_id, config.no_timestamps_token_id)
-    known = getattr(config, "lang_to_id", None) or {}
-    token = known.get(f"<|{language}|>")
-    if token is None:
-        codes = ", ".join(sorted(name.strip("<|>") for name in known)[:12])
+    settings: Any = model.generation_config
+    prompt = [settings.decoder_start_token_id]
+    if settings.is_multilingual:
+        token = settings.lang_to_id.get(f"<|{language}|>")
+        if token is None:
+            raise UserError(
+                f"The model does not know the language {language!r}: give the code of one of its "
+                f"{len(settings.lang_to_id)} languages, such as en."
+            )
+        prompt += [token, settings.task_to_id["transcribe"]]
+    elif language != "en":
         raise UserError(
-            f"The model knows no language {language!r}: give one of its {len(known)} codes, such as {codes}."
+            f"The model knows English only, but the language {language!r} was given: give en, or choose a multilingual "
+            "model."
         )
-    task = config.task_to_id["transcribe"]
-    return (config.decoder_start_token_id, token, task, config.no_timestamps_token_id)
+    return [*prompt, settings.no_timestamps_token_id]
