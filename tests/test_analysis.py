@@ -203,7 +203,7 @@ def test_methods_are_chosen_together_with_all_that_belongs_to_their_rows():
     chosen = analysis.only_methods(info, ["compot"])
     assert [row.perplexity for row in chosen.rows] == [30.0, 33.0]
     assert (chosen.ranges, chosen.spreads, chosen.series) == (info.ranges[1:], info.spreads[1:], info.series[1:])
-    assert (chosen.best, chosen.worst) == (0, 1) and chosen.dense_perplexity == info.dense_perplexity
+    assert (chosen.best, chosen.worst) == (0, 1) and chosen.dense == info.dense
     assert analysis.only_methods(info, []) is None and analysis.only_methods(info, {"svd", "compot"}) == info
 
 

@@ -116,7 +116,7 @@ def figures(site: Any = DOWN) -> dict[str, Any]:
     return {
         "heatmap": drawn(heatmap.figure(MODEL, WORDS)),
         "spectrum": drawn(seen),
-        "budget": drawn(budget.figure(WORDS)),
+        "budget": drawn(budget.figure(MODEL, WORDS)),
         "forecast-chart": drawn(forecast.view(REPORTS, 0, 0.2, WORDS).figure),
     }
 
@@ -173,7 +173,7 @@ NAMED = {"method", "policy", "removed"}
 CELL = {"block", "projection", "shape", "site", "removed", "rank", "atoms", "nonzeros"}
 OF_SITE = {"site", "full", "break_even", "effective", "rank", "removed", "lost"}
 BAND = {"perplexity", "low", "high"}
-POINT = {"at", "perplexity", "dense_perplexity"}
+POINT = {"at", "quality", "dense_quality"}
 PROVIDED: dict[str, set[str]] = {
     "heatmap.summary": KNOWN | NAMED | {"site"},
     "heatmap.summary_even": KNOWN | NAMED | {"site"},
@@ -189,6 +189,7 @@ PROVIDED: dict[str, set[str]] = {
     "explore.impossible": {"smallest", "largest", "removed"},
     "measured.sentence": NAMED | POINT,
     "measured.none": NAMED,
+    "measured.beside": NAMED | POINT,
     "difference.same": set(),
     "difference.none": NAMED,
     "difference.measured": NAMED | POINT | {"uniform"},
@@ -441,7 +442,7 @@ def test_nothing_is_missing_in_any_state(language: str) -> None:
     value = json.loads(value_of(VIEW, language))
     value["none"] = "MISSING"
     for report in value["measured"].values():
-        report["perplexity"] = [each or 1.0 for each in report["perplexity"]]
+        report["quality"] = [each or 1.0 for each in report["quality"]]
     steps: list[tuple[str, Any]] = [
         ("set", {"policy": policy, "method": method, "ratio": ratio, "difference": difference, "unit": unit})
         for policy in POLICIES
