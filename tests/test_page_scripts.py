@@ -29,10 +29,13 @@ from samples import (
     Q1,
     SITES,
     SMALL,
+    SPOKEN,
+    WHISPER,
     Q,
     comparison,
     forecast_report,
     run,
+    transcript_forecast,
 )
 
 from compression.slider import SLIDER, SliderView, lost_energies, pinned_view, slider_view
@@ -389,6 +392,46 @@ def test_without_a_forecast_the_nearest_measurement_is_said_with_its_own_budget(
     assert nothing.cards[-1] == ["Perplexity", "—", "neither forecast nor measurement"]
     blank = after(view=slider_view(ANALYSIS, None))
     assert "python -m compression predict tiny" in blank.said["forecast"]
+
+
+def spoken(*steps: tuple[str, Any], language: str = "en") -> Any:
+    """What there is of a speech model after the last step; one setting has a forecast."""
+    reports = [transcript_forecast("compot-fisher", "fisher", 0.01)]
+    value = value_of(slider_view(WHISPER, SPOKEN), language, reports)
+    return SimpleNamespace(**job([("start", value), *steps]).answers[-1])
+
+
+def test_of_a_speech_model_the_measured_word_error_rate_stands_beside_the_forecast_of_its_transcripts() -> None:
+    chosen = ("set", {"method": "compot-fisher", "policy": "fisher"})
+    told = spoken(chosen)
+    assert told.said["forecast"] == (
+        "At 20% removed, Fisher-weighted COMPOT with policy Fisher: predicted perplexity of the transcript 1.45 "
+        "(1.35 to 1.65), dense 1.25. Measured at 20% removed: word error rate 8.3%, dense 7.4%."
+    )
+    assert told.said["forecast-note"].endswith("in brackets the 95% band. It is not a word error rate.")
+    assert told.cards[-2:] == [
+        ["Predicted perplexity of the transcript", "1.45", "1.35 to 1.65 · dense 1.25"],
+        ["Measured word error rate", "8.3%", "at 20% removed · dense 7.4%"],
+    ]
+    farther = spoken(chosen, ("set", {"ratio": "0.29"}))
+    assert farther.said["forecast"].endswith("Measured at 30% removed: word error rate 10.5%, dense 7.4%.")
+    plain = spoken(("set", {"method": "compot", "policy": "uniform"}))
+    assert plain.said["forecast"] == (
+        "No forecast for COMPOT with policy uniform. Measured at 20% removed: word error rate 12.6%, dense 7.4%."
+    )
+    assert plain.cards[-1] == ["Measured word error rate", "12.6%", "at 20% removed · dense 7.4%"]
+    nothing = spoken(("set", {"method": "svd", "policy": "uniform"}))
+    assert nothing.cards[-1] == ["Word error rate", "—", "not measured, and nothing forecast"]
+    russian = spoken(chosen, language="ru")
+    assert "доля ошибок в словах 8,3\u202f%, без сжатия 7,4\u202f%" in russian.said["forecast"]
+
+
+def test_sites_of_two_stacks_are_told_apart_by_keyboard() -> None:
+    here = ("set", {"site": "model.encoder.layers.0.fc2", "policy": "uniform"})
+    down = spoken(here, ("press", "ArrowDown"))
+    assert down.said["heatmap-cell"] == "Block 0, dec.self.q: 20% removed."
+    right = spoken(here, ("press", "ArrowDown"), ("press", "ArrowRight"))
+    assert right.said["heatmap-cell"] == "Block 1, dec.self.q: 20% removed."
 
 
 def test_the_gain_over_uniform_is_said_only_where_both_were_measured_at_one_budget() -> None:
