@@ -289,8 +289,14 @@ def test_each_model_has_its_own_gallery(assets: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["broken", "missing", "", ".", "..", "../tiny", f"./{MODEL_ID}", "first"])
-def test_what_a_link_calls_a_model_is_compared_and_never_opened(assets: Path, name: str) -> None:
+def test_what_a_link_calls_a_model_is_compared_and_never_opened(
+    assets: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    load = engine.load_gallery
+    monkeypatch.setattr(engine, "load_gallery", lambda folder: opened.append(folder) or load(folder))
     assert engine.gallery(name) is None and engine.analysis_of(name) is None and engine.comparison_of(name) is None
+    assert set(opened) <= {assets / "first", assets / "broken"}
 
 
 def test_without_galleries_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
