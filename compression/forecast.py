@@ -207,7 +207,8 @@ class ForecastReport:
         method: compression method.
         policy: allocation policy, ``own`` resolved.
         settings: of the method.
-        text: the calibration text, or recordings; the probe is a part of it that no statistic has seen.
+        text: the calibration text, or speech, whose transcripts are then scored under teacher forcing; the probe
+            windows are a part of it that no statistic has seen.
         convention: perplexity convention of the probe, in words.
         dense: perplexity of the dense model on the probe windows.
         measured: the probes.
@@ -229,6 +230,11 @@ class ForecastReport:
     predictions: tuple[Prediction, ...]
     problem: str
     environment: Environment
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether it foretells the perplexity of transcripts of speech, which is no word error rate."""
+        return isinstance(self.text, SpeechSource)
 
     def at(self, removed_fractions: tuple[float, ...]) -> ForecastReport:
         """The same report for other removed fractions, read off the table.
