@@ -23,6 +23,7 @@ from compression.recent import Recent
 from compression.recipe import OWN, Pins, Recipe
 from compression.slider import SLIDER, Evidence, SliderView, pinned_view, slider_view
 from compression.types import (
+    SPEECH_MODEL_TYPES,
     CalibrationSettings,
     Comparison,
     ComparisonRun,
@@ -101,6 +102,18 @@ def analysis_of(model_id: str) -> AnalysisInfo | None:
     if live is None and example is not None and example.analysis.model.model_id == model_id:
         return example.analysis
     return live
+
+
+def is_speech(model_id: str) -> bool:
+    """Whether a model writes down speech: as its analysis says; before there is one, as its name does.
+
+    The catalogue does not say what its models do, and the page does not fetch a configuration to find out: until it
+    has been analysed, a model counts as one for speech where ``whisper`` is in its id.
+    """
+    analysis = analysis_of(model_id)
+    if analysis is not None:
+        return analysis.model.is_speech
+    return any(kind in model_id.lower() for kind in SPEECH_MODEL_TYPES)
 
 
 def keep_analysis(analysis: AnalysisInfo) -> None:
