@@ -1,7 +1,7 @@
 """Transcripts beside each other, aligned word by word, with what differs marked.
 
-Every mark is told apart three times: by its colour, by its line (wavy, struck through, double), and by a sign or a small
-word that can be read; a screen reader hears it in words.
+Every mark is told apart three times: by its colour, by its line (wavy, struck through, double), and by brackets or a
+small word above it; a screen reader hears it in words.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def transcripts_html(pair: Pair, words: Words) -> str:
     items = "".join(_side_html(side, pair, words) for side in pair.sides)
     said = summary(pair, words) if pair.finished else ""
     sentence = f'<p class="completions-summary" role="status" aria-live="polite">{escape(said)}</p>' if said else ""
-    return f'<div class="completions transcripts">{items}</div>{_legend_html(pair, words)}{sentence}'
+    legend = _legend_html(pair, words)
+    return f'<div class="transcripts"><div class="completions">{items}</div>{legend}{sentence}</div>'
 
 
 def summary(pair: Pair, words: Words) -> str:

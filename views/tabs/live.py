@@ -121,7 +121,7 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
             info=words("live.text_info"),
             elem_id="live-text",
         )
-        button, cancel, status = start_row(context, setting, words("live.perplexity"), "perplexity", "perplexity", twice=True)
+        button, cancel, status = start_row(context, setting, words("live.perplexity"), "perplexity", twice=True)
         hint = words("live.perplexity_hint", button=words("live.perplexity"))
         panel = ChartPanel(
             words, words("live.perplexity_title"), live_perplexity.HEIGHT, None, "live-perplexity", hint, inside=True
@@ -167,7 +167,7 @@ def _generate(context: Context, setting: list[Any]) -> None:
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('live.generate_title')}", elem_classes=["figure-title"])
         prompt = gr.Textbox(words("live.prompt_value"), lines=2, label=words("live.prompt"), elem_id="live-prompt")
-        button, cancel, status = start_row(context, setting, words("live.generate"), "generate", "generate", twice=True)
+        button, cancel, status = start_row(context, setting, words("live.generate"), "generate", twice=True)
         empty = side_by_side((words("word.dense"), words("word.compressed")), (None, None), False, words)
         output = gr.HTML(empty, elem_id="completions", js_on_load=None, apply_default_css=False)
 
@@ -196,7 +196,7 @@ def _latency(context: Context, setting: list[Any]) -> None:
     words = context.words
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('live.latency_title')}", elem_classes=["figure-title"])
-        button, cancel, status = start_row(context, setting, words("live.latency"), "latency", "latency", twice=False)
+        button, cancel, status = start_row(context, setting, words("live.latency"), "latency", twice=False)
         hint = words("live.latency_hint", button=words("live.latency"))
         panel = ChartPanel(words, words("live.latency_title"), latency.HEIGHT, None, "latency", hint, inside=True)
 

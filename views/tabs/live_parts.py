@@ -23,7 +23,7 @@ def recipe_label(method: str, policy: str, ratio: float, words: Words) -> str:
 
 
 def start_row(
-    context: Context, setting: list[Any], label: str, key: str, task: str, twice: bool
+    context: Context, setting: list[Any], label: str, task: str, twice: bool
 ) -> tuple[gr.Button, gr.Button, gr.HTML]:
     """A button, its cancel button, its cost and its status in one row.
 
@@ -31,8 +31,7 @@ def start_row(
         context: the context.
         setting: model, method, policy, ratio.
         label: what the button says.
-        key: the status area is called ``<key>-status``.
-        task: the engine's name for the task.
+        task: the engine's name for the task; the status area is called ``<task>-status``.
         twice: whether the dense model is measured by itself as well.
     """
     words = context.words
@@ -46,5 +45,5 @@ def start_row(
         cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
         with gr.Column(min_width=240, elem_classes=["tight"]):
             context.cost_line(setting, estimate)
-            status = status_area(f"{key}-status")
+            status = status_area(f"{task}-status")
     return button, cancel, status

@@ -31,6 +31,7 @@ from views.widgets import (
 
 if TYPE_CHECKING:
     from compression.evaluation.wer import WordAlignment
+
     from compression.speech.clips import Clip
 
 log = logging.getLogger(__name__)
@@ -72,9 +73,7 @@ def _transcribe(context: Context, setting: list[Any]) -> None:
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('speech.title')}", elem_classes=["figure-title"])
         source = _source(words)
-        button, cancel, status = start_row(
-            context, setting, words("speech.transcribe"), "transcribe", "transcribe", twice=True
-        )
+        button, cancel, status = start_row(context, setting, words("speech.transcribe"), "transcribe", twice=True)
         empty = transcripts_html(transcripts.join((words("word.dense"), words("word.compressed")), (None, None)), words)
         output = gr.HTML(empty, elem_id="transcripts", js_on_load=None, apply_default_css=False)
         with gr.Accordion(words("table.open"), open=False):
@@ -139,16 +138,18 @@ def compared(pair: Pair, reference: str, words: Words) -> Generator[list[Any], N
     problem = ""
     if reference.strip():
         try:
-            found = [(yield from align(reference, side.transcript.text)) for side in (dense, compressed)]
-            if transcripts.word_count(found[0]):
-                marked = [replace(side, alignment=each) for side, each in zip((dense, compressed), found, strict=True)]
-                return Pair(*marked, against_reference=True, finished=True), ""
-            problem = words("speech.no_words")
+            first = yield from align(reference, dense.transcript.text)
+            second = yield from align(reference, compressed.transcript.text)
         except UserError as error:
             problem = str(error)
+        else:
+            if transcripts.word_count(first):
+                sides = replace(dense, alignment=first), replace(compressed, alignment=second)
+                return Pair(*sides, against_reference=True, finished=True), ""
+            problem = words("speech.no_words")
     if dense.transcript.text.strip():
-        found_here = yield from align(dense.transcript.text, compressed.transcript.text)
-        compressed = replace(compressed, alignment=found_here)
+        beside = yield from align(dense.transcript.text, compressed.transcript.text)
+        compressed = replace(compressed, alignment=beside)
     return Pair(dense, compressed, finished=True), problem
 
 
@@ -216,9 +217,7 @@ def _latency(context: Context, setting: list[Any]) -> None:
     words = context.words
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('live.latency_title')}", elem_classes=["figure-title"])
-        button, cancel, status = start_row(
-            context, setting, words("live.latency"), "speech-latency", "speech_latency", twice=False
-        )
+        button, cancel, status = start_row(context, setting, words("live.latency"), "speech-latency", twice=False)
         hint = words("live.latency_hint", button=words("live.latency"))
         panel = ChartPanel(
             words, words("live.latency_title"), speech_latency.HEIGHT, None, "speech-latency", hint, inside=True

@@ -600,8 +600,8 @@ ENGLISH: Mapping[str, str] = {
     "speech.verdict_same": "compression adds no error here",
     "speech.summary_same": "Both models write the same words.",
     "speech.summary_differ": (
-        "Words that differ from the dense transcript: {count}, of {words}. Only with what was said can it be told who is "
-        "right."
+        "Words that differ from the dense transcript: {count}, of {words}. Who is right can only be told with what was "
+        "said."
     ),
     "speech.summary_nothing": "The dense model wrote nothing, so there is nothing to compare with.",
     "speech.mark_substitute": "instead of “{word}”",
