@@ -116,15 +116,19 @@ def load_text(name_or_path: str) -> Generator[Progress, None, Text]:
     path = Path(os.path.expanduser(name_or_path))
     if not name_or_path.strip():
         raise UserError(_no_such_text(name_or_path))
-    return _text(path.name, _read_file(path))
+    return _text(path.name, read_file(path))
 
 
 def _no_such_text(name: str) -> str:
     return f"There is no text or file {name!r}: choose {', '.join(TEXTS)}, or a UTF-8 text file."
 
 
-def _read_file(path: Path) -> str:
-    """Read a UTF-8 file, with line ends as a bare line feed, or say what is wrong with it."""
+def read_file(path: Path) -> str:
+    """Read a UTF-8 text file of at most `MAX_TEXT_BYTES`, with line ends as a bare line feed.
+
+    Raises:
+        UserError: if there is no such file, or it is not text.
+    """
     if os.path.isdir(path):
         raise UserError(f"{path} is a directory: give a UTF-8 text file.")
     try:

@@ -65,28 +65,23 @@ def read_audio(source: Path | bytes, max_seconds: float = MAX_SECONDS, name: str
             raise UserError(f"{name} is damaged and cannot be decoded: save or record it again.") from error
         if len(samples) < sound.frames * (1 - TOLERANCE):
             raise UserError(
-                f"{name} breaks off after {len(samples) / sound.samplerate:.1f} of {sound.frames / sound.samplerate:.1f} "
-                "seconds: it is damaged; save or copy it again."
+                f"{name} breaks off after {len(samples) / sound.samplerate:.1f} of "
+                f"{sound.frames / sound.samplerate:.1f} seconds: it is damaged; save or copy it again."
             )
         if sound.format == "MP3" and file.tell() < size * (1 - TOLERANCE):
             raise UserError(_no_length(name))
         return _heard(name, sound.samplerate, samples)
 
 
-def seconds(source: Path | bytes, max_seconds: float = MAX_SECONDS, name: str | None = None) -> float:
+def seconds(source: Path | bytes) -> float:
     """Return the duration of a recording as its header has it, in seconds, without decoding it.
-
-    Args:
-        source: the file, or its content.
-        max_seconds: longest recording accepted, in seconds.
-        name: what to call it in a sentence; by default the file's name.
 
     Raises:
         UserError: as `read_audio`, as far as the header tells.
     """
-    name = _name(source, name)
+    name = _name(source, None)
     with _opened(source, name) as (file, _):
-        sound = _checked(file, name, max_seconds)
+        sound = _checked(file, name, MAX_SECONDS)
         return sound.frames / sound.samplerate
 
 
@@ -107,7 +102,7 @@ def from_samples(
     Raises:
         UserError: if the rate is absurd, or the samples are none, too many, not finite or silent.
     """
-    samples = np.asarray(samples)
+    samples = np.atleast_1d(samples)
     _check_header(name, rate, len(samples) if samples.size else 0, samples.size // max(len(samples), 1), max_seconds)
     samples = samples.reshape(len(samples), -1)
     if np.issubdtype(samples.dtype, np.integer):
@@ -143,9 +138,13 @@ def windows(samples: np.ndarray) -> tuple[np.ndarray, ...]:
     return (*pieces, samples)
 
 
-def _name(source: Path | bytes, name: str | None) -> str:
-    name = name or (source.name if isinstance(source, Path) else "The recording")
+def shown(name: str) -> str:
+    """Return a name fit for a sentence: of bearable length, and without control characters."""
     return "".join(c if c.isprintable() else "?" for c in name[:100])
+
+
+def _name(source: Path | bytes, name: str | None) -> str:
+    return shown(name or (source.name if isinstance(source, Path) else "The recording"))
 
 
 @contextmanager
@@ -175,11 +174,11 @@ def _checked(file: Any, name: str, max_seconds: float) -> soundfile.SoundFile:
     file.seek(0)
     try:
         # By its content alone: a file object whose name ends in .raw would be taken for samples without a header.
-        sound = soundfile.SoundFile(file if isinstance(file, io.BytesIO) else _Nameless(file))
+        sound = soundfile.SoundFile(_Nameless(file))
     except soundfile.LibsndfileError as error:
         raise UserError(
-            f"{name} cannot be read as audio: a wav, flac, mp3 or ogg file was expected, and this one is something else "
-            "or damaged."
+            f"{name} cannot be read as audio: a wav, flac, mp3 or ogg file was expected, and this one is something "
+            "else or damaged."
         ) from error
     if sound.frames >= 2**62:  # libsndfile's way to say that the header does not tell
         raise UserError(_no_length(name))
@@ -213,15 +212,15 @@ def _check_header(name: str, rate: int, frames: int, channels: int, max_seconds:
         )
     if frames > max_seconds * rate:
         raise UserError(
-            f"{name} lasts {_duration(frames / rate)}, more than the {_duration(max_seconds)} a recording may last: cut "
-            "it into shorter ones."
+            f"{name} lasts {_duration(frames / rate)}, more than the {_duration(max_seconds)} a recording may last: "
+            "cut it into shorter ones."
         )
     if frames < MIN_SECONDS * rate:
         raise UserError(f"{name} lasts {frames / rate:.3f} s, less than the {MIN_SECONDS} s a word takes: record more.")
     if frames * channels > MAX_VALUES:
         raise UserError(
-            f"{name} has {channels} channels of {rate:,} samples a second, too much for {_duration(frames / rate)}: save "
-            f"it again with one channel of {SAMPLE_RATE:,}."
+            f"{name} has {channels} channels of {rate:,} samples a second, too much for {_duration(frames / rate)}: "
+            f"save it again with one channel of {SAMPLE_RATE:,}."
         )
 
 
