@@ -798,7 +798,8 @@ def gallery(
         kept = dataclasses.replace(kept, comparators=comparators, methods=methods)
     save_gallery(out, kept)
     for measured in (kept.headline, kept.comparators):
-        show_comparison(measured, markdown=True)
+        if isinstance(measured, types.Comparison):
+            show_comparison(measured, markdown=True)
     write(kept.comparison, json_file)
 
 

@@ -12,6 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from compression import accounting
 from compression.types import (
@@ -21,8 +22,21 @@ from compression.types import (
     Comparison,
     ComparisonRun,
     LinearSite,
+    PerplexityReport,
     SiteReport,
+    SpeechCalibration,
+    SpeechComparison,
+    SpeechRun,
+    TranscriptionReport,
 )
+
+AnyComparison = Comparison | SpeechComparison
+"""Measured by perplexity, or by word error rate."""
+AnyRun = ComparisonRun | SpeechRun
+"""A run of either."""
+Run = TypeVar("Run", bound=AnyRun)
+AnyReport = PerplexityReport | TranscriptionReport
+"""What either says of the dense model."""
 
 SPECTRUM_POINTS = 96
 LEAST_LOST = 1e-6
@@ -121,7 +135,7 @@ class AnalysisInfo:
     """
 
     model: ModelInfo
-    calibration: CalibrationSettings
+    calibration: CalibrationSettings | SpeechCalibration
     spectra: tuple[SpectrumInfo, ...]
     slider: tuple[float, ...]
     allocations: dict[str, tuple[tuple[float, ...], ...]]
@@ -183,13 +197,13 @@ class ErrorSeries:
 
 @dataclass(frozen=True)
 class SeedSpread:
-    """Perplexity of one setting over the seeds of its calibration.
+    """Quality (perplexity, or word error rate) of one setting over the seeds of its calibration.
 
     Attributes:
-        low: smallest perplexity.
-        high: largest perplexity.
+        low: smallest.
+        high: largest.
         count: number of seeds, at least 2.
-        values: the perplexities by ascending seed.
+        values: one a seed, by ascending seed.
     """
 
     low: float
@@ -205,34 +219,38 @@ class CompareInfo:
     Attributes:
         model_id: the model.
         removed_fraction: the common target.
-        text: name of the evaluation text.
-        convention: of its perplexity, in words.
-        dense_perplexity: of the dense model.
-        dense_perplexity_stderr: its standard error over windows.
-        dense_range: one standard error to both sides, on the log scale; None without one.
+        dense: what was measured of the dense model.
+        dense_range: what `quality_range` says of it.
         rows: one run a setting, that with the lowest seed (0 unless another was asked for).
-        ranges: for each run, one standard error to both sides, on the log scale.
+        ranges: for each run, what `quality_range` says of it.
         sites: site names in order.
         series: error per site for each run.
-        best: index of the run with the lowest perplexity.
+        best: index of the run with the lowest perplexity or word error rate.
         worst: index of the run with the highest.
-        spreads: for each run, the perplexities over its setting's seeds; None where only one was measured.
+        spreads: for each run, the quality over its setting's seeds; None where only one was measured.
     """
 
     model_id: str
     removed_fraction: float
-    text: str
-    convention: str
-    dense_perplexity: float
-    dense_perplexity_stderr: float | None
+    dense: AnyReport
     dense_range: tuple[float, float] | None
-    rows: tuple[ComparisonRun, ...]
+    rows: tuple[AnyRun, ...]
     ranges: tuple[tuple[float, float] | None, ...]
     sites: tuple[str, ...]
     series: tuple[ErrorSeries, ...]
     best: int
     worst: int
     spreads: tuple[SeedSpread | None, ...]
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether the runs are judged by word error rate; else by perplexity."""
+        return isinstance(self.dense, TranscriptionReport)
+
+    @property
+    def evaluated_on(self) -> str:
+        """Name of the text, or of the recordings."""
+        return self.dense.source.name if isinstance(self.dense, TranscriptionReport) else self.dense.text.name
 
 
 @dataclass(frozen=True)
@@ -504,7 +522,7 @@ def interpolate_log(indices: tuple[int, ...], values: tuple[float, ...], at: int
     return values[-1]
 
 
-def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo:
+def compare_info(comparison: AnyComparison, removed_fraction: float) -> CompareInfo:
     """The settings of a comparison whose target is nearest to `removed_fraction`."""
     targets = sorted({run.removed_fraction_target for run in comparison.runs})
     target = min(targets, key=lambda value: abs(value - removed_fraction))
@@ -512,17 +530,14 @@ def compare_info(comparison: Comparison, removed_fraction: float) -> CompareInfo
     rows = tuple(run for run, _ in settings)
     names = tuple(site.name for site in rows[0].sites)
     series = tuple(ErrorSeries(run.method, run.policy, tuple(map(_site_error, run.sites))) for run in rows)
-    order = sorted(range(len(rows)), key=lambda i: rows[i].perplexity)
+    order = sorted(range(len(rows)), key=lambda i: rows[i].quality)
     return CompareInfo(
         model_id=comparison.model_id,
         removed_fraction=target,
-        text=comparison.dense.text.name,
-        convention=comparison.dense.convention,
-        dense_perplexity=comparison.dense.perplexity,
-        dense_perplexity_stderr=comparison.dense.perplexity_stderr,
-        dense_range=standard_error_range(comparison.dense.perplexity, comparison.dense.perplexity_stderr),
+        dense=comparison.dense,
+        dense_range=quality_range(comparison.dense),
         rows=rows,
-        ranges=tuple(standard_error_range(run.perplexity, run.perplexity_stderr) for run in rows),
+        ranges=tuple(map(quality_range, rows)),
         sites=names,
         series=series,
         best=order[0],
@@ -542,20 +557,20 @@ def only_methods(info: CompareInfo, methods: Collection[str]) -> CompareInfo | N
         ranges=tuple(info.ranges[i] for i in kept),
         series=tuple(info.series[i] for i in kept if i < len(info.series)),
         spreads=tuple(info.spreads[i] for i in kept),
-        best=min(range(len(kept)), key=lambda i: info.rows[kept[i]].perplexity),
-        worst=max(range(len(kept)), key=lambda i: info.rows[kept[i]].perplexity),
+        best=min(range(len(kept)), key=lambda i: info.rows[kept[i]].quality),
+        worst=max(range(len(kept)), key=lambda i: info.rows[kept[i]].quality),
     )
 
 
 def best_of_methods(info: CompareInfo, count: int) -> tuple[int, ...]:
     """Index of the best run of each method, for the `count` best methods, best first."""
     best: dict[str, int] = {}
-    for index in sorted(range(len(info.rows)), key=lambda i: info.rows[i].perplexity):
+    for index in sorted(range(len(info.rows)), key=lambda i: info.rows[i].quality):
         best.setdefault(info.rows[index].method, index)
     return tuple(best.values())[:count]
 
 
-def native_info(run: ComparisonRun) -> NativeInfo:
+def native_info(run: AnyRun) -> NativeInfo:
     """What every site of a run is stored as, in the terms of its own representation."""
     stored = Counter(site.representation for site in run.sites if site.representation != DENSE_SITE)
     representation = stored.most_common(1)[0][0] if stored else DENSE_SITE
@@ -606,22 +621,35 @@ def _extremes(values: Sequence[float | None]) -> tuple[float, float] | None:
     return (min(known), max(known)) if known else None
 
 
-def by_setting(runs: tuple[ComparisonRun, ...]) -> tuple[tuple[ComparisonRun, SeedSpread | None], ...]:
+def by_setting(runs: tuple[Run, ...]) -> tuple[tuple[Run, SeedSpread | None], ...]:
     """Gather the seeds of each setting: the run with the lowest seed, and the spread where there are several.
 
     Settings stand in the order of their first run.
     """
-    settings: dict[str, list[ComparisonRun]] = {}
+    settings: dict[str, list[Run]] = {}
     for run in runs:
         key = json.dumps([run.method, run.policy, run.removed_fraction_target, run.settings], sort_keys=True)
         settings.setdefault(key, []).append(run)
     gathered = []
     for same in settings.values():
         by_seed = {run.seed: run for run in sorted(same, key=lambda run: run.seed)}
-        values = tuple(run.perplexity for run in by_seed.values())
+        values = tuple(run.quality for run in by_seed.values())
         spread = SeedSpread(min(values), max(values), len(values), values) if len(values) > 1 else None
         gathered.append((next(iter(by_seed.values())), spread))
     return tuple(gathered)
+
+
+def quality_range(measured: AnyReport | AnyRun) -> tuple[float, float] | None:
+    """What is drawn around a measured quality; None where it is not known.
+
+    Of a perplexity it is one standard error to both sides, on the log scale; of a word error rate the 95 % interval of
+    the bootstrap over recordings.
+    """
+    if isinstance(measured, PerplexityReport | ComparisonRun):
+        return standard_error_range(measured.perplexity, measured.perplexity_stderr)
+    if measured.wer_low is None or measured.wer_high is None:
+        return None
+    return measured.wer_low, measured.wer_high
 
 
 def standard_error_range(perplexity: float, stderr: float | None) -> tuple[float, float] | None:

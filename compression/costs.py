@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compression.types import Comparison
+from compression.analysis import AnyComparison
+from compression.types import TranscriptionReport
 
 PERPLEXITY_TOKENS = 8 * 256
 """Tokens of a live perplexity of one model: eight windows of 256, an upper bound."""
@@ -15,6 +16,8 @@ ONE_TOKEN_OVERHEAD = 20
 """A token decoded alone takes about as long as this many tokens in a long window (memory bound)."""
 LATENCY_TOKENS = 2 * 5 * 3 * (128 + 16 * ONE_TOKEN_OVERHEAD)
 """Two models, five rounds, two warm-up runs before each counted one."""
+CLIP_SECONDS = 30.0
+"""Of the recording that is written down live, an upper bound: most are shorter."""
 LOADING_SECONDS = 3.0
 PATTERN_METHODS = ("svd-llm", "compot")
 """What a storage picture compresses one site with."""
@@ -38,21 +41,22 @@ class Prepared:
 
 
 def estimate(
-    reference: Comparison,
+    reference: AnyComparison,
     task: str,
     method: str,
     prepared: Prepared,
     removed_fraction: float = 0.2,
     policy: str = "uniform",
-) -> float:
-    """Seconds a task will take on a machine like the reference's.
+) -> float | None:
+    """Seconds a task will take on a machine like the reference's; None for a task that its kind of model has not.
 
     Loading, calibration and measurement grow with the weights in the sites, factorisation with their power 1.5 (a
     matrix of twice the side has four times the weights and takes eight times the work).
 
     Args:
         reference: measured runs.
-        task: ``analyze``, ``pattern``, ``perplexity``, ``generate`` or ``latency``.
+        task: ``analyze`` or ``pattern``; of a language model ``perplexity``, ``generate`` or ``latency``; of a speech
+            model ``transcribe``: one recording, by one model.
         method: the method's name, or ``dense``.
         prepared: what need not be done again.
         removed_fraction: at which the method is to run; removing less takes longer.
@@ -60,7 +64,6 @@ def estimate(
     """
     scale = _scale(reference, prepared)
     calibration = max(run.calibration_seconds for run in reference.runs)
-    per_token = reference.dense.seconds / reference.dense.tokens
     by_method = _compress_seconds(reference, removed_fraction)
     seconds = 0.0 if prepared.dense else LOADING_SECONDS * scale
     if not (prepared.calibrated or prepared.compressed) and (method != "dense" or task in ("analyze", "pattern")):
@@ -70,19 +73,29 @@ def estimate(
     if task == "pattern":
         drawn = [by_method[name] for name in PATTERN_METHODS if name in by_method] or list(by_method.values())
         return seconds + sum(drawn) * scale**1.5 / len(reference.runs[0].sites)
+    running = _running_seconds(reference, task)
+    if running is None:
+        return None
     if method != "dense" and not prepared.compressed:
         factorise = by_method.get(method, statistics.median(by_method.values()))
         seconds += (factorise + _search_seconds(reference, method, policy)) * scale**1.5
+    return seconds + running * scale
+
+
+def _running_seconds(reference: AnyComparison, task: str) -> float | None:
+    """What a task lets the model do: so many tokens, or so many seconds of speech; None where it does no such thing."""
+    if isinstance(reference.dense, TranscriptionReport):
+        return CLIP_SECONDS * reference.dense.real_time_factor if task == "transcribe" else None
     tokens = {
         "perplexity": PERPLEXITY_TOKENS,
         "generate": GENERATE_TOKENS * ONE_TOKEN_OVERHEAD,
         "latency": LATENCY_TOKENS,
-    }[task]
-    return seconds + tokens * per_token * scale
+    }.get(task)
+    return None if tokens is None else tokens * reference.dense.seconds / reference.dense.tokens
 
 
 def estimate_comparison(
-    reference: Comparison,
+    reference: AnyComparison,
     settings: Sequence[tuple[str, str]],
     without_calibration: frozenset[str],
     removed_fraction: float,
@@ -98,7 +111,7 @@ def estimate_comparison(
     Args:
         reference: measured runs.
         settings: (method, policy) of each run; no policy is called ``own``.
-        without_calibration: the methods that need no calibration text.
+        without_calibration: the methods that need no calibration.
         removed_fraction: at which the methods are to run.
         seeds: calibration seeds for each setting.
         prepared: of the dense model.
@@ -134,12 +147,12 @@ def estimate_comparison(
     return loading + reference.dense.seconds * scale + one_seed(settings) + (seeds - 1) * one_seed(others)
 
 
-def _scale(reference: Comparison, prepared: Prepared) -> float:
+def _scale(reference: AnyComparison, prepared: Prepared) -> float:
     weights = sum(site.shape[0] * site.shape[1] for site in reference.runs[0].sites)
     return prepared.site_weights / weights if prepared.site_weights else 1.0
 
 
-def _compress_seconds(reference: Comparison, removed_fraction: float) -> dict[str, float]:
+def _compress_seconds(reference: AnyComparison, removed_fraction: float) -> dict[str, float]:
     """For each method, the longest compression at its measured budget nearest to `removed_fraction`.
 
     Allocation is left out: it takes long only where it is the first to ask for an error curve.
@@ -153,7 +166,7 @@ def _compress_seconds(reference: Comparison, removed_fraction: float) -> dict[st
     return by_method
 
 
-def _search_seconds(reference: Comparison, method: str, policy: str) -> float:
+def _search_seconds(reference: AnyComparison, method: str, policy: str) -> float:
     """What a policy's own measurement or learning took in the reference: with this method, or else with any other.
 
     Nothing for the loss-aware policies, whose curves are asked for by all methods and counted apart.
@@ -164,7 +177,7 @@ def _search_seconds(reference: Comparison, method: str, policy: str) -> float:
     return took.get(method, max(took.values(), default=0.0))
 
 
-def _loss_aware_policies(reference: Comparison) -> frozenset[str]:
+def _loss_aware_policies(reference: AnyComparison) -> frozenset[str]:
     """The policies under which every method needed output gradients: they look at error curves."""
     without = {run.policy for run in reference.runs if "gradients" not in run.stages}
     return frozenset(run.policy for run in reference.runs) - without

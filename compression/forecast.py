@@ -20,7 +20,7 @@ from compression import models, store
 from compression.environment import code_version
 from compression.errors import UserError
 from compression.recipe import Recipe
-from compression.types import Environment, Probe, TextSource
+from compression.types import Environment, Probe, SpeechSource, TextSource
 
 PROBE_FRACTIONS = (0.1, 0.25, 0.45)
 """Where probes are measured: one below and one above most of what people ask for, and one between them to check."""
@@ -194,7 +194,8 @@ class ForecastReport:
         method: compression method.
         policy: allocation policy, ``own`` resolved.
         settings: of the method.
-        text: the calibration text; the probe windows are a part of it that no statistic has seen.
+        text: the calibration text, or speech, whose transcripts are then scored under teacher forcing; the probe
+            windows are a part of it that no statistic has seen.
         convention: perplexity convention of the probe, in words.
         dense: perplexity of the dense model on the probe windows.
         measured: the probes.
@@ -209,13 +210,18 @@ class ForecastReport:
     method: str
     policy: str
     settings: dict[str, float]
-    text: TextSource
+    text: TextSource | SpeechSource
     convention: str
     dense: DensePerplexity
     measured: tuple[MeasuredPoint, ...]
     predictions: tuple[Prediction, ...]
     problem: str
     environment: Environment
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether it foretells the perplexity of transcripts of speech, which is no word error rate."""
+        return isinstance(self.text, SpeechSource)
 
     def at(self, removed_fractions: tuple[float, ...]) -> ForecastReport:
         """The same report for other removed fractions, read off the table.

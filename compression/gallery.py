@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
@@ -15,11 +16,11 @@ from safetensors.numpy import load_file, save_file
 
 from compression import store
 from compression.allocation import POLICIES, SLIDER_POLICIES, Evidence, LossCurves
-from compression.analysis import AnalysisInfo, PatternInfo
+from compression.analysis import AnalysisInfo, AnyComparison, PatternInfo
 from compression.errors import UserError
 from compression.forecast import ForecastReport
 from compression.recipe import OWN, Recipe
-from compression.types import Comparison, MethodInfo
+from compression.types import Comparison, MethodInfo, SpeechComparison
 
 EVIDENCE_FILE = "evidence.safetensors"
 COMPARATORS_FILE = "comparators.json"
@@ -29,6 +30,9 @@ SEED_FRACTION = 0.2
 """Removed fraction at which the spread over seeds is measured."""
 OTHER_SEEDS = (1, 2)
 """Calibration seeds measured there besides 0."""
+SPEECH_METHODS = ("svd-llm", "compot", "compot-fisher", "svd-fisher")
+SPEECH_POLICIES = ("uniform", "pooled", "fisher")
+"""What is measured of a speech model: every one of the methods under every one of the policies."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Gallery:
     Attributes:
         analysis: spectra and allocations.
         headline: measured runs of the project's own methods and their baselines, with their environment.
-        comparators: measured runs of `COMPARATORS`, with theirs.
+        comparators: measured runs of `COMPARATORS`, with theirs; where none were measured, the headline without runs.
         patterns: one site of each projection as low rank and as dictionary.
         methods: the registered methods, as they describe themselves.
         forecasts: one for each method and policy that was probed; some hold only measured points.
@@ -46,17 +50,18 @@ class Gallery:
     """
 
     analysis: AnalysisInfo
-    headline: Comparison
-    comparators: Comparison
+    headline: AnyComparison
+    comparators: AnyComparison
     patterns: tuple[PatternInfo, ...]
     methods: tuple[MethodInfo, ...]
     forecasts: tuple[ForecastReport, ...]
     evidence: Evidence
 
     @cached_property
-    def comparison(self) -> Comparison:
-        """All measured runs: same model, calibration and text."""
-        return replace(self.headline, runs=(*self.headline.runs, *self.comparators.runs))
+    def comparison(self) -> AnyComparison:
+        """All measured runs: same model, calibration and text or recordings."""
+        runs: Any = (*self.headline.runs, *self.comparators.runs)
+        return replace(self.headline, runs=runs)
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -120,16 +125,30 @@ def comparator_recipes(model_id: str) -> tuple[Recipe, ...]:
     return tuple(Recipe(model_id, name, OWN, SEED_FRACTION) for name in COMPARATORS)
 
 
+def speech_gallery_recipes(model_id: str, fractions: tuple[float, ...]) -> tuple[Recipe, ...]:
+    """The headline of a speech model: `SPEECH_METHODS` under `SPEECH_POLICIES` at every removed fraction."""
+    return tuple(
+        Recipe(model_id, method, policy, fraction)
+        for fraction in fractions
+        for method in SPEECH_METHODS
+        for policy in SPEECH_POLICIES
+    )
+
+
 def load_gallery(directory: Path) -> Gallery:
-    """Read a gallery.
+    """Read a gallery; it may have no comparators.
 
     Raises:
         UserError: if a file is missing or damaged.
     """
+    analysis = store.read_json(directory / "analysis.json", AnalysisInfo)
+    kind: Any = SpeechComparison if analysis.model.is_speech else Comparison
+    headline = store.read_json(directory / "comparison.json", kind)
+    comparators = directory / COMPARATORS_FILE
     return Gallery(
-        analysis=store.read_json(directory / "analysis.json", AnalysisInfo),
-        headline=store.read_json(directory / "comparison.json", Comparison),
-        comparators=store.read_json(directory / COMPARATORS_FILE, Comparison),
+        analysis=analysis,
+        headline=headline,
+        comparators=store.read_json(comparators, kind) if comparators.is_file() else replace(headline, runs=()),
         patterns=store.read_json(directory / "patterns.json", tuple[PatternInfo, ...]),
         methods=store.read_json(directory / "methods.json", tuple[MethodInfo, ...]),
         forecasts=store.read_json(directory / "forecasts.json", tuple[ForecastReport, ...]),
@@ -138,10 +157,13 @@ def load_gallery(directory: Path) -> Gallery:
 
 
 def save_gallery(directory: Path, gallery: Gallery) -> None:
-    """Write a gallery, file by file; existing files are replaced."""
+    """Write a gallery, file by file; existing files are replaced, and there is none for comparators without runs."""
     store.write_json(directory / "analysis.json", gallery.analysis)
     store.write_json(directory / "comparison.json", gallery.headline)
-    store.write_json(directory / COMPARATORS_FILE, gallery.comparators)
+    if gallery.comparators.runs:
+        store.write_json(directory / COMPARATORS_FILE, gallery.comparators)
+    else:
+        (directory / COMPARATORS_FILE).unlink(missing_ok=True)
     store.write_json(directory / "patterns.json", gallery.patterns)
     store.write_json(directory / "methods.json", gallery.methods)
     store.write_json(directory / "forecasts.json", gallery.forecasts)

@@ -24,10 +24,18 @@ from compression.allocation import (
     pinned_fractions,
     tabulate,
 )
-from compression.analysis import AnalysisInfo, BudgetInfo, ModelInfo, budget_info, interpolate_log
+from compression.analysis import (
+    AnalysisInfo,
+    AnyComparison,
+    AnyRun,
+    BudgetInfo,
+    ModelInfo,
+    budget_info,
+    interpolate_log,
+)
 from compression.errors import UserError
 from compression.recipe import Pins
-from compression.types import Allocation, Comparison, ComparisonRun, LinearSite
+from compression.types import Allocation, LinearSite
 
 
 @dataclass(frozen=True)
@@ -114,7 +122,7 @@ class MeasuredSetting:
 
     method: str
     policy: str
-    runs: tuple[ComparisonRun, ...]
+    runs: tuple[AnyRun, ...]
 
 
 @dataclass(frozen=True)
@@ -127,7 +135,8 @@ class SliderView:
         tables: one a policy.
         dense_flops: FLOPs a token of the dense compressible sites.
         measured: settings that were measured.
-        dense_perplexity: of the dense model in the same measurement; None where there is none.
+        dense_quality: perplexity, or word error rate, of the dense model in the same measurement; None where there is
+            none.
         pinned_sites: indices of the sites that pins hold.
     """
 
@@ -136,11 +145,11 @@ class SliderView:
     tables: tuple[SliderTable, ...]
     dense_flops: int
     measured: tuple[MeasuredSetting, ...]
-    dense_perplexity: float | None
+    dense_quality: float | None
     pinned_sites: tuple[int, ...] = ()
 
 
-def slider_view(analysis: AnalysisInfo, comparison: Comparison | None) -> SliderView:
+def slider_view(analysis: AnalysisInfo, comparison: AnyComparison | None) -> SliderView:
     """The tables of an analysed model, without pins."""
     largest = SLIDER[-1]
     tables = {policy: (rows, 0.0, largest) for policy, rows in analysis.allocations.items()}
@@ -185,7 +194,7 @@ def pinned_view(
     pins: Pins,
     policy: str,
     removed_fraction: float,
-    comparison: Comparison | None,
+    comparison: AnyComparison | None,
 ) -> SliderView:
     """The tables with pinned sites, everything else solved again to each position's budget.
 
@@ -215,7 +224,7 @@ def pinned_view(
 
 
 def _view(
-    model: ModelInfo, tables: Mapping[str, tuple[Table, float, float]], pins: Pins, comparison: Comparison | None
+    model: ModelInfo, tables: Mapping[str, tuple[Table, float, float]], pins: Pins, comparison: AnyComparison | None
 ) -> SliderView:
     places: dict[SiteSize, int] = {}
     made = tuple(
@@ -228,7 +237,7 @@ def _view(
         tables=made,
         dense_flops=sum(accounting.dense_flops(s.out_features, s.in_features) for s in model.sites),
         measured=measured_settings(comparison),
-        dense_perplexity=comparison.dense.perplexity if comparison else None,
+        dense_quality=comparison.dense.quality if comparison else None,
     )
 
 
@@ -273,9 +282,9 @@ def _dictionary_flops(size: SiteSize) -> int | None:
     return accounting.dictionary_flops(*size.shape, size.num_atoms, size.nonzeros_per_column)
 
 
-def measured_settings(comparison: Comparison | None) -> tuple[MeasuredSetting, ...]:
+def measured_settings(comparison: AnyComparison | None) -> tuple[MeasuredSetting, ...]:
     """The runs of a comparison by method and policy, each by removed fraction, in the order they came."""
-    found: dict[tuple[str, str], list[ComparisonRun]] = {}
+    found: dict[tuple[str, str], list[AnyRun]] = {}
     for run in comparison.runs if comparison else ():
         if run.seed:  # the spread over seeds is the comparison's business
             continue

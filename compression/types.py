@@ -41,6 +41,12 @@ class LinearSite:
         """Number of weights, m·n."""
         return self.out_features * self.in_features
 
+    @property
+    def block_path(self) -> str:
+        """Module path of its block, e.g. ``model.layers.3`` or ``model.encoder.layers.0``."""
+        before, index, _ = self.name.partition(f".{self.block}.")
+        return before + index.removesuffix(".")
+
 
 @dataclass(frozen=True)
 class Allocation:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from compression import costs, forecast
-from compression.analysis import AnalysisInfo, PatternInfo
+from compression.analysis import AnalysisInfo, AnyComparison, AnyReport, AnyRun, PatternInfo
 from compression.errors import UserError
 from compression.forecast import ForecastReport
 from compression.gallery import all_policies, load_gallery, registered_methods, registered_policies
@@ -28,8 +28,13 @@ from compression.types import (
     Comparison,
     ComparisonRun,
     Environment,
+    MethodInfo,
     PerplexityReport,
     Progress,
+    SpeechCalibration,
+    SpeechComparison,
+    SpeechRun,
+    SpeechSource,
     TextSource,
 )
 from views.eta import Eta
@@ -41,40 +46,68 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets" / "smollm2-135m-q4"
+"""Precomputed results of the model that the page opens with; those of others lie beside it, each under its id."""
 HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1}
 """Heavy events share one slot; without it every event would have its own worker."""
 
 EVALUATION_TEXT = "sotu-evaluation"
 """The built-in text that live comparisons are scored on."""
+EVALUATION_RECORDINGS = "librivox"
+"""The built-in recordings that those of a speech model are scored on."""
+NOT_FOR_SPEECH = frozenset({"sensitivity", "learned"})
+"""Policies that measure or learn on text."""
 
 Result = TypeVar("Result")
 
 
 _analyses: Recent[AnalysisInfo] = Recent(8)
-_comparisons: Recent[Comparison] = Recent(32)
+_comparisons: Recent[AnyComparison] = Recent(32)
 _patterns: Recent[PatternInfo] = Recent(256)
 _evidence: Recent[Evidence] = Recent(8)
-_views: Recent[tuple[AnalysisInfo, Comparison | None, SliderView]] = Recent(8)
+_views: Recent[tuple[AnalysisInfo, AnyComparison | None, SliderView]] = Recent(8)
 
 
-@lru_cache(maxsize=1)
-def gallery() -> Gallery | None:
-    """The example in assets; None where it has not been made, or was made by other code and does not read."""
-    if not ASSETS.is_dir() or not any(ASSETS.iterdir()):
-        log.warning("no precomputed example in %s", ASSETS)
+def gallery(model_id: str | None = None) -> Gallery | None:
+    """The precomputed results of a model, by default of the one that the page opens with.
+
+    None where there are none, or other code made them and they do not read. They are read when they are first asked
+    for. A name is compared with the folders there are, and never becomes a part of a path: a link can say anything.
+    """
+    example = _read(ASSETS)
+    if model_id is None or (example is not None and example.analysis.model.model_id == model_id):
+        return example
+    folder = next((folder for folder in _other_folders() if folder.name == model_id), None)
+    found = None if folder is None else _read(folder)
+    return found if found is not None and found.analysis.model.model_id == model_id else None
+
+
+def _other_folders() -> list[Path]:
+    """The folders beside `ASSETS` that hold a gallery."""
+    beside = ASSETS.parent.iterdir() if ASSETS.parent.is_dir() else ()
+    return sorted(folder for folder in beside if folder != ASSETS and (folder / "analysis.json").is_file())
+
+
+@lru_cache(maxsize=8)
+def _read(folder: Path) -> Gallery | None:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        log.warning("no precomputed example in %s", folder)
         return None
     try:
-        return load_gallery(ASSETS)
+        return load_gallery(folder)
     except UserError as error:
-        log.warning("the precomputed example is left out: %s", error)
+        log.warning("a precomputed example is left out: %s", error)
         return None
+
+
+def _methods() -> tuple[MethodInfo, ...]:
+    """The registered methods: from the example, which lists them, so that torch need not be imported."""
+    example = gallery()
+    return registered_methods() if example is None else example.methods
 
 
 def method_names() -> tuple[str, ...]:
-    """The registered methods: from the example, which lists them, so that torch need not be imported."""
-    example = gallery()
-    methods = registered_methods() if example is None else example.methods
-    return tuple(method.name for method in methods)
+    """Names of the registered methods."""
+    return tuple(method.name for method in _methods())
 
 
 def policy_names() -> tuple[str, ...]:
@@ -88,32 +121,37 @@ def every_policy() -> tuple[str, ...]:
     return all_policies()
 
 
-def fast_methods() -> tuple[str, ...]:
-    """The methods that take seconds, not minutes, under their own policies."""
-    example = gallery()
-    methods = registered_methods() if example is None else example.methods
-    return tuple(method.name for method in methods if not method.slow)
+def fast_methods(model_id: str | None = None) -> tuple[str, ...]:
+    """The methods that take seconds, not minutes, under their own policies; these work for the model."""
+    policies = live_policies(model_id)
+    return tuple(method.name for method in _methods() if not method.slow and method.own_policy in policies)
 
 
-def analysis_of(model_id: str) -> AnalysisInfo | None:
-    """The analysis of a model: made live in this process, or the example."""
-    example = gallery()
-    live = _analyses.get(model_id)
-    if live is None and example is not None and example.analysis.model.model_id == model_id:
-        return example.analysis
-    return live
+def live_methods(model_id: str | None = None) -> tuple[str, ...]:
+    """The methods that a model can be compressed with: all, but none that learns from text for a speech model."""
+    speech = model_id is not None and is_speech(model_id)
+    return tuple(method.name for method in _methods() if not (speech and method.own_policy == "learned"))
+
+
+def live_policies(model_id: str | None = None) -> tuple[str, ...]:
+    """The policies, likewise."""
+    without = NOT_FOR_SPEECH if model_id is not None and is_speech(model_id) else frozenset()
+    return tuple(policy for policy in every_policy() if policy not in without)
 
 
 def is_speech(model_id: str) -> bool:
-    """Whether a model writes down speech: as its analysis says; before there is one, as its name does.
-
-    The catalogue does not say what its models do, and the page does not fetch a configuration to find out: until it
-    has been analysed, a model counts as one for speech where ``whisper`` is in its id.
-    """
+    """Whether a model writes down speech; one that has not been analysed is told by its name alone."""
     analysis = analysis_of(model_id)
     if analysis is not None:
         return analysis.model.is_speech
     return any(kind in model_id.lower() for kind in SPEECH_MODEL_TYPES)
+
+
+def analysis_of(model_id: str) -> AnalysisInfo | None:
+    """The analysis of a model: made live in this process, or the example."""
+    live = _analyses.get(model_id)
+    example = gallery(model_id) if live is None else None
+    return live if example is None else example.analysis
 
 
 def keep_analysis(analysis: AnalysisInfo) -> None:
@@ -124,10 +162,8 @@ def keep_analysis(analysis: AnalysisInfo) -> None:
 def evidence_of(model_id: str) -> Evidence | None:
     """What the allocations of an analysed model were made from."""
     live = _evidence.get(model_id)
-    example = gallery()
-    if live is None and example is not None and example.analysis.model.model_id == model_id:
-        return example.evidence
-    return live
+    example = gallery(model_id) if live is None else None
+    return live if example is None else example.evidence
 
 
 def keep_evidence(model_id: str, evidence: Evidence) -> None:
@@ -164,15 +200,13 @@ def slider_position(text: str) -> float | None:
     return value if value in SLIDER else None
 
 
-def comparison_of(key: str) -> Comparison | None:
+def comparison_of(key: str) -> AnyComparison | None:
     """A comparison made live (by its key), or the example's (by its model id)."""
-    example = gallery()
-    if example is not None and example.comparison.model_id == key:
-        return example.comparison
-    return _comparisons.get(key)
+    example = gallery(key)
+    return _comparisons.get(key) if example is None else example.comparison
 
 
-def keep_comparison(key: str, comparison: Comparison) -> None:
+def keep_comparison(key: str, comparison: AnyComparison) -> None:
     """Keep a live comparison under its key."""
     _comparisons.put(key, comparison)
 
@@ -182,12 +216,9 @@ def pattern_of(model_id: str, site: str) -> PatternInfo | None:
     live = _patterns.get(f"{model_id} {site}")
     if live is not None:
         return live
-    example = gallery()
-    if example is not None and example.analysis.model.model_id == model_id:
-        for pattern in example.patterns:
-            if pattern.site == site:
-                return pattern
-    return None
+    example = gallery(model_id)
+    made = () if example is None else example.patterns
+    return next((pattern for pattern in made if pattern.site == site), None)
 
 
 def keep_pattern(model_id: str, pattern: PatternInfo) -> None:
@@ -197,9 +228,10 @@ def keep_pattern(model_id: str, pattern: PatternInfo) -> None:
 
 def forecasts_of(model_id: str) -> tuple[ForecastReport, ...]:
     """The forecasts of a model: the example's, or those that ``predict`` has left in the cache."""
-    example = gallery()
-    made = () if example is None else tuple(each for each in example.forecasts if each.model_id == model_id)
-    return made or tuple({(each.method, each.policy): each for each in _stored_forecasts(model_id)}.values())
+    example = gallery(model_id)
+    return (() if example is None else example.forecasts) or tuple(
+        {(each.method, each.policy): each for each in _stored_forecasts(model_id)}.values()
+    )
 
 
 def _stored_forecasts(model_id: str) -> Iterator[ForecastReport]:
@@ -247,11 +279,21 @@ def recipe(model_id: str, method: str, policy: str, removed_fraction: float) -> 
     return Recipe(model_id, method, policy, float(removed_fraction))
 
 
-def unfinished_comparison(model_id: str, dense: PerplexityReport, runs: Sequence[ComparisonRun]) -> Comparison:
+def compare(model_id: str, recipes: tuple[Recipe, ...]) -> Generator[Progress, None, AnyComparison]:
+    """Measure recipes of a model: on the built-in text, or on the built-in recordings."""
+    if is_speech(model_id):
+        return workbench().compare_speech(recipes, EVALUATION_RECORDINGS)  # type: ignore[attr-defined,no-any-return]
+    return workbench().compare(recipes, EVALUATION_TEXT)
+
+
+def unfinished_comparison(model_id: str, dense: AnyReport, runs: Sequence[AnyRun]) -> AnyComparison:
     """What a running comparison has measured so far, to be shown; the finished one replaces it."""
-    calibration = CalibrationSettings(TextSource("", "", 0), 0, 0)
-    unknown = Environment("", "", "", "", "", 0, "", "", "", "")
-    return Comparison(model_id, title_and_note(model_id)[1], "", calibration, dense, tuple(runs), unknown)
+    note, unknown = title_and_note(model_id)[1], Environment("", "", "", "", "", 0, "", "", "", "")
+    if isinstance(dense, PerplexityReport):
+        texts = tuple(run for run in runs if isinstance(run, ComparisonRun))
+        return Comparison(model_id, note, "", CalibrationSettings(TextSource("", "", 0), 0, 0), dense, texts, unknown)
+    spoken = tuple(run for run in runs if isinstance(run, SpeechRun))
+    return SpeechComparison(model_id, note, "", SpeechCalibration(SpeechSource("", "", 0, 0.0)), dense, spoken, unknown)
 
 
 def relay(work: Generator[Progress, None, Result], show: Callable[[Progress], Any]) -> Generator[Any, None, Result]:
@@ -297,31 +339,40 @@ def guarded(
 
 
 def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float, task: str) -> float | None:
-    """The engine's estimate of a task, in seconds, from the example's measured runs; None without an example.
+    """The engine's estimate of a task, in seconds, from the measured runs of an example; None where none tells.
 
     Before the first heavy request nothing is in memory, and torch is not imported just to say so.
     """
-    example = gallery()
-    if example is None:
+    reference = _reference(model_id)
+    if reference is None:
         return None
     prepared = costs.Prepared()
     if "compression.workbench" in sys.modules:
         prepared = workbench().prepared(recipe(model_id, method, policy, removed_fraction))
-    return costs.estimate(example.comparison, task, method, prepared, removed_fraction, policy)
+    return costs.estimate(reference, task, method, prepared, removed_fraction, policy)
+
+
+def _reference(model_id: str) -> AnyComparison | None:
+    """The measured runs that tell how long work on a model takes: its own, else those of a model of its kind."""
+    own, speech = gallery(model_id), is_speech(model_id)
+    for example in (own, gallery(), *map(_read, _other_folders() if speech else ())):
+        if example is not None and example.analysis.model.is_speech == speech:
+            return example.comparison
+    return None
 
 
 def seconds_to_compare(
     model_id: str, methods: Sequence[str], policy: str, removed_fraction: float, seeds: int
 ) -> list[float | None]:
     """The engine's estimate of a live comparison, in seconds, if no statistics are in the cache; None without one."""
-    example = gallery()
-    if example is None:
+    reference = _reference(model_id)
+    if reference is None:
         return [None]
-    described = {method.name: method for method in example.methods}
+    described = {method.name: method for method in _methods()}
     chosen = [described[name] for name in methods if name in described]
     settings = [(method.name, method.own_policy if policy == OWN else policy) for method in chosen]
     blind = frozenset(method.name for method in chosen if not method.uses_calibration)
     prepared = costs.Prepared()
     if "compression.workbench" in sys.modules:
         prepared = workbench().prepared(Recipe(model_id))
-    return [costs.estimate_comparison(example.comparison, settings, blind, removed_fraction, seeds, prepared)]
+    return [costs.estimate_comparison(reference, settings, blind, removed_fraction, seeds, prepared)]

@@ -17,6 +17,7 @@ from compression.forecast import ForecastReport
 from compression.recipe import pin_text
 from compression.slider import SLIDER, MeasuredSetting, Position, SliderTable, SliderView, nearest
 from views.figures.common import short_projections
+from views.metrics import metric_of
 from views.scripts import OWN
 from views.texts import NARROW_SPACE, Words
 from views.theme import faded, style_of
@@ -39,13 +40,15 @@ KINDS = {
     **dict.fromkeys(("stored_bits", "original_bits", "removed_weights", "site_weights"), "compact"),
     **dict.fromkeys(("dense_flops", "low_rank_flops", "dictionary_flops"), "compact"),
     "effective": "number1",
-    "perplexity": "perplexity",
-    "uniform": "perplexity",
-    "dense_perplexity": "perplexity",
-    "low": "perplexity",
-    "high": "perplexity",
+    **dict.fromkeys(("perplexity", "dense_perplexity", "low", "high"), "perplexity"),
+    **dict.fromkeys(("quality", "dense_quality", "uniform"), "perplexity"),
 }
 """Field → how its number is written; the others are whole numbers."""
+SPEECH_KINDS = {
+    **dict.fromkeys(("perplexity", "dense_perplexity", "low", "high"), "number2"),
+    **dict.fromkeys(("quality", "dense_quality", "uniform"), metric_of(True).writer),
+}
+"""What differs for a speech model: its forecast is of transcripts, its measure the word error rate."""
 
 SENTENCES = (
     "heatmap.summary",
@@ -62,6 +65,7 @@ SENTENCES = (
     "explore.impossible",
     "measured.sentence",
     "measured.none",
+    "measured.beside",
     "difference.same",
     "difference.none",
     "difference.measured",
@@ -136,12 +140,14 @@ def slider_value(
         names: every ``method`` and ``policy`` that can be chosen.
         words: the language.
     """
+    speech = view.model.is_speech if view is not None else any(report.is_speech for report in forecasts)
+    words = words.about(speech)
     data: dict[str, Any] = {
         "language": words.language,
         "group": NARROW_SPACE,
         "none": words("card.none"),
         "model": model_id,
-        "kinds": KINDS,
+        "kinds": KINDS | SPEECH_KINDS if speech else KINDS,
         "slider": [f"{value:g}" for value in SLIDER],
         "methods": {name: words.name("method", name) for name in names["method"]},
         "policies": {name: words.name("policy", name) for name in names["policy"]},
@@ -157,6 +163,7 @@ def slider_value(
 
 def _view(view: SliderView, words: Words) -> dict[str, Any]:
     model, pins = view.model, view.tables[0].pins
+    decimals = metric_of(model.is_speech).decimals
     labels = short_projections(model.projections)
     first = next(p.budget for table in view.tables for p in table.positions if p is not None)
     heatmap_headers = ("site", "block", "projection", "shape", "removed", "rank", "atoms", "nonzeros")
@@ -179,8 +186,9 @@ def _view(view: SliderView, words: Words) -> dict[str, Any]:
             "count": len(model.sites),
         },
         "difference": [_difference_axis(value, words) for value in SLIDER],
-        "measured": {f"{m.method}|{m.policy}": _measured(m) for m in view.measured},
-        "dense_perplexity": None if view.dense_perplexity is None else _short(view.dense_perplexity),
+        "apart": model.is_speech,
+        "measured": {f"{m.method}|{m.policy}": _measured(m, decimals) for m in view.measured},
+        "dense_quality": None if view.dense_quality is None else _short(view.dense_quality, decimals),
         "cards": [[words(f"card.{key}{part}") for part in CARD_PARTS] for key in CARDS],
         "perplexity_cards": {
             key: [words(f"card.perplexity_{key}{part}") for part in CARD_PARTS] for key in PERPLEXITY_CARDS
@@ -241,11 +249,11 @@ def _difference_axis(share: float, words: Words) -> dict[str, Any]:
     }
 
 
-def _measured(setting: MeasuredSetting) -> dict[str, Any]:
+def _measured(setting: MeasuredSetting, decimals: int) -> dict[str, Any]:
     targets = [run.removed_fraction_target for run in setting.runs]
     return {
         "removed": targets,
-        "perplexity": [_short(run.perplexity) for run in setting.runs],
+        "quality": [_short(run.quality, decimals) for run in setting.runs],
         "nearest": [nearest(targets, position) for position in SLIDER],
     }
 
@@ -257,14 +265,15 @@ def forecast_key(report: ForecastReport) -> str:
 
 def _forecast(report: ForecastReport, words: Words) -> dict[str, Any]:
     """A forecast's sentences, finished but for the numbers, and its rows."""
+    words, decimals = words.about(report.is_speech), 2 if report.is_speech else 1
     named = {
         "method": words.name("method", report.method),
         "policy": words.name("policy", report.policy),
-        "dense": words.number(report.dense.perplexity),
+        "dense": words.number(report.dense.perplexity, decimals),
     }
     open_fields = {name: f"{{{name}}}" for name in ("removed", "perplexity", "low", "high")}
     source = {"text": report.text.name, "convention": words.sentence(report.convention)}
-    shared = {"dense": _short(report.dense.perplexity)}
+    shared = {"dense": _short(report.dense.perplexity, decimals)}
     if report.problem:
         return shared | {
             "sentence": words("forecast.problem", problem=words.sentence(report.problem), **named),
@@ -277,14 +286,16 @@ def _forecast(report: ForecastReport, words: Words) -> dict[str, Any]:
         "note": words("forecast.note", **source),
         "area": faded(style_of(report.method)[0]),
         "rows": {
-            f"{row.removed_fraction_target:g}": [_short(row.perplexity), _short(row.low), _short(row.high)]
+            f"{row.removed_fraction_target:g}": [
+                _short(value, decimals) for value in (row.perplexity, row.low, row.high)
+            ]
             for row in report.predictions
         },
     }
 
 
-def _short(value: float) -> float | None:
+def _short(value: float, decimals: int) -> float | None:
     """The digits that are shown, rounded once: with more of them the browser would round a second time."""
     if value == float("inf"):
         return None
-    return round(value, 1) if value < 1000 else round(value)
+    return round(value, decimals) if value < 1000 else round(value)

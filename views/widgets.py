@@ -40,11 +40,15 @@ class Table:
 
 @dataclass(frozen=True)
 class View:
-    """One picture with its sentence and its table: what every figure module returns."""
+    """One picture with its sentence and its table: what every figure module returns.
+
+    `title` is for a panel whose heading says what is measured, and so depends on the model.
+    """
 
     figure: go.Figure
     summary: str
     table: Table | None
+    title: str = ""
 
 
 def table_value(table: Table | None) -> str:
@@ -104,6 +108,7 @@ class ChartPanel:
         live_summary: name of the sentence under it that follows the slider in the page.
         live_table: name of its table that does so.
         keyboard: what it is for somebody who moves in it by keyboard; empty if nobody can.
+        titled: whether each view brings the heading.
     """
 
     words: Words
@@ -116,6 +121,8 @@ class ChartPanel:
     live_summary: str = ""
     live_table: str = ""
     keyboard: str = ""
+    titled: bool = False
+    heading: gr.Markdown = field(init=False)
     chart: gr.HTML = field(init=False)
     summary: gr.Markdown | gr.HTML = field(init=False)
     table: gr.HTML = field(init=False)
@@ -124,7 +131,8 @@ class ChartPanel:
         """Lay the panel out where it is made."""
         with gr.Column(elem_classes=[] if self.inside else ["sheet"], min_width=280):
             if not self.inside:
-                gr.Markdown(f"## {self.title}", elem_classes=["figure-title"])
+                title = self.view.title if self.view and self.titled else self.title
+                self.heading = gr.Markdown(f"## {title}", elem_classes=["figure-title"])
             self.chart = live_chart(
                 self.view.figure if self.view else None, self.height, self.words, self.elem_id, self.keyboard
             )
@@ -141,11 +149,13 @@ class ChartPanel:
     @property
     def outputs(self) -> list[Any]:
         """Components that `updates` feeds, in order."""
-        return self._chosen(self.chart, self.summary, self.table)
+        chosen = self._chosen(self.chart, self.summary, self.table)
+        return [self.heading, *chosen] if self.titled else chosen
 
     def updates(self, view: View) -> list[Any]:
         """New values for `outputs`."""
-        return self._chosen(figure_value(view.figure), view.summary, table_value(view.table))
+        chosen = self._chosen(figure_value(view.figure), view.summary, table_value(view.table))
+        return [f"## {view.title}", *chosen] if self.titled else chosen
 
     def _chosen(self, chart: Any, summary: Any, table: Any) -> list[Any]:
         """Of the three, those that the server fills."""
@@ -156,9 +166,10 @@ class ChartPanel:
             kept.append(table)
         return kept
 
-    def cleared(self) -> list[Any]:
-        """Empty `outputs`: what they showed belongs to another model."""
-        return self._chosen("", self.hint, "")
+    def cleared(self, title: str = "") -> list[Any]:
+        """Empty `outputs`: what they showed belongs to another model, and the new one may need another heading."""
+        chosen = self._chosen("", self.hint, "")
+        return [f"## {title or self.title}", *chosen] if self.titled else chosen
 
     def unchanged(self) -> list[Any]:
         """Leave `outputs` as they are."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from views.figures.common import finish
+from compression.analysis import ModelInfo
+from views.figures.common import finish, row_axis, rows_height, short_projections
 from views.texts import Words
 from views.theme import BLUE, VERMILLION
 
 HEIGHT = 360
+ROW, AROUND = 23, 100
+"""Pixels a bar, and the axis and the legend."""
 
 
-def figure(words: Words) -> go.Figure:
+def figure(model: ModelInfo, words: Words) -> go.Figure:
     """The axes, and a trace each for what is kept and what goes."""
+    labels = [*short_projections(model.projections), words("budget.rest")]
     drawn = go.Figure()
     for key, colour, pattern in (("kept", BLUE, ""), ("removed", VERMILLION, "/")):
         drawn.add_trace(
@@ -31,5 +35,7 @@ def figure(words: Words) -> go.Figure:
         barmode="stack", bargap=0.28, margin={"t": 40}, hovermode="closest", legend={"traceorder": "normal"}
     )
     drawn.update_xaxes(title_text=words("budget.x"), fixedrange=True)
-    drawn.update_yaxes(autorange="reversed", showgrid=False, fixedrange=True, title_text=words("heatmap.y"))
-    return finish(drawn, HEIGHT, words("budget.title"))
+    drawn.update_yaxes(
+        autorange="reversed", showgrid=False, fixedrange=True, title_text=words("heatmap.y"), **row_axis(labels)
+    )
+    return finish(drawn, rows_height(HEIGHT, len(labels), ROW, AROUND), words("budget.title"))

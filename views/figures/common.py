@@ -9,11 +9,31 @@ import plotly.graph_objects as go
 
 from views.texts import Words
 
+SHORTER = {"encoder": "enc", "decoder": "dec", "self_attn": "self", "encoder_attn": "cross"}
+"""Parts of a projection's name, as labels have room for them."""
+MAP_ROW, MAP_AROUND = 17, 118
+"""Pixels a row of a `block_map`, and its axis and colour bar."""
+FEW_BLOCKS = 12
+"""So many blocks have a tick each."""
+
 
 def short_projections(names: Sequence[str]) -> list[str]:
-    """The last part of each dotted name where that stays unambiguous: ``self_attn.q_proj`` → ``q_proj``."""
+    """The last part of each dotted name where that stays unambiguous: ``self_attn.q_proj`` → ``q_proj``.
+
+    Of a model with an encoder and a decoder all parts are needed, in short: ``decoder.encoder_attn.q_proj`` →
+    ``dec.cross.q_proj``.
+    """
     last = [name.rsplit(".", 1)[-1] for name in names]
-    return last if len(set(last)) == len(last) else list(names)
+    if len(set(last)) == len(last):
+        return last
+    if not any(name.startswith("decoder.") for name in names):
+        return list(names)
+    return [".".join(SHORTER.get(part, part) for part in name.split(".")) for name in names]
+
+
+def rows_height(least: int, rows: int, each: int, around: int) -> int:
+    """Pixels of a picture in which every row is to be read; `around` are those of axis and colour bar."""
+    return max(least, rows * each + around)
 
 
 def colour_bar(title: str, **extra: Any) -> dict[str, Any]:
@@ -70,8 +90,10 @@ def block_map(
             colorbar=bar,
         )
     )
-    figure.update_xaxes(title_text=words("heatmap.x"), showgrid=False, fixedrange=True, range=block_range(blocks))
-    figure.update_yaxes(title_text=words("heatmap.y"), autorange="reversed", showgrid=False, fixedrange=True)
+    figure.update_xaxes(title_text=words("heatmap.x"), showgrid=False, fixedrange=True, **block_axis(blocks))
+    figure.update_yaxes(
+        title_text=words("heatmap.y"), autorange="reversed", showgrid=False, fixedrange=True, **row_axis(labels)
+    )
     figure.update_layout(margin={"t": 12})  # the colour bar makes room for itself
     return figure
 
@@ -82,6 +104,12 @@ def finish(figure: go.Figure, height: int, label: str) -> go.Figure:
     return figure
 
 
-def block_range(blocks: Sequence[int]) -> list[float]:
-    """The x range that shows every block's cell whole and nothing beside them."""
-    return [min(blocks) - 0.5, max(blocks) + 0.5]
+def block_axis(blocks: Sequence[int]) -> dict[str, Any]:
+    """The x axis that shows every block's cell whole and nothing beside them; there is no tick between blocks."""
+    axis: dict[str, Any] = {"range": [min(blocks) - 0.5, max(blocks) + 0.5]}
+    return axis | {"dtick": 1} if len(blocks) <= FEW_BLOCKS else axis
+
+
+def row_axis(labels: Sequence[str]) -> dict[str, Any]:
+    """The y axis that names every row, also where there are many."""
+    return {"dtick": 1, "tickfont": {"size": 10.5}} if len(labels) > FEW_BLOCKS else {}

@@ -1,5 +1,7 @@
 """Predicted perplexity over the removed fraction: a line for each forecast, the measured points it rests on, a band.
 
+Of a speech model it is the perplexity of transcripts under teacher forcing.
+
 The picture is drawn for one chosen forecast and one slider position. Both move in the browser alone: `static/slider.js`
 finds the traces by their ``meta`` and the marks by their names, and fills in the rows of the table it holds.
 """
@@ -20,6 +22,8 @@ from views.widgets import Table, View
 HEIGHT = 430
 TICKS = [10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000]
 """Of the perplexity axis: fine where language models are, coarse where they are broken."""
+SPEECH_TICKS = [1, 1.2, 1.5, 2, 3, 5, *TICKS]
+"""Somebody who has heard what was said is seldom in doubt about the next word."""
 WIDTHS = (1.6, 3.6)
 """Pixels of a line, and of the chosen one."""
 
@@ -40,7 +44,14 @@ def view(reports: Sequence[ForecastReport], chosen: int, ratio: float, words: Wo
         ratio: the slider's position; the sentence speaks of it, as it was when the page was made.
         words: the language.
     """
-    return View(_figure(reports, chosen, ratio, words), _summary(reports, ratio, words), _table(reports, words))
+    words = words.about(reports[0].is_speech)
+    figure, summary = _figure(reports, chosen, ratio, words), _summary(reports, ratio, words)
+    return View(figure, summary, _table(reports, words), words("forecast.title"))
+
+
+def written(perplexity: float, words: Words) -> str:
+    """A perplexity; that of a transcript is so small that it needs another decimal."""
+    return words.number(perplexity, 2 if words.speech else 1)
 
 
 def _figure(reports: Sequence[ForecastReport], chosen: int, ratio: float, words: Words) -> go.Figure:
@@ -55,7 +66,7 @@ def _figure(reports: Sequence[ForecastReport], chosen: int, ratio: float, words:
             y=[shown.dense.perplexity] * 2,
             mode="lines",
             line={"color": dense_colour, "dash": dense_dash, "width": 2},
-            name=words("forecast.dense", value=words.number(shown.dense.perplexity)),
+            name=words("forecast.dense", value=written(shown.dense.perplexity, words)),
             hoverinfo="skip",
         )
     )
@@ -79,7 +90,8 @@ def _figure(reports: Sequence[ForecastReport], chosen: int, ratio: float, words:
             figure.add_trace(trace)
     _marks(figure, shown, ratio)
     figure.update_xaxes(title_text=words("forecast.x"), tickformat=".0%", range=[-0.01, end + 0.01], fixedrange=True)
-    figure.update_yaxes(title_text=words("forecast.y"), type="log", tickvals=TICKS, tickformat="~s")
+    figure.update_yaxes(title_text=words("forecast.y"), type="log", tickformat="~s")
+    figure.update_yaxes(tickvals=SPEECH_TICKS if words.speech else TICKS)
     # A legend that can be clicked would only hide samples; what is read is chosen above the chart.
     legend = {
         "font": {"size": 11.5},
@@ -204,10 +216,10 @@ def _summary(reports: Sequence[ForecastReport], ratio: float, words: Words) -> s
             count=len(rows),
             best=words.name("method", best.method),
             best_policy=words.name("policy", best.policy),
-            best_value=words.number(low.perplexity),
+            best_value=written(low.perplexity, words),
             worst=words.name("method", worst.method),
             worst_policy=words.name("policy", worst.policy),
-            worst_value=words.number(high.perplexity),
+            worst_value=written(high.perplexity, words),
         )
         parts = [text]
     without = [setting(report, words) for report in reports if report.problem]

@@ -6,16 +6,18 @@ import plotly.graph_objects as go
 
 from compression.analysis import ModelInfo
 from compression.types import MAX_REMOVED_FRACTION
-from views.figures.common import block_range, colour_bar, finish, short_projections
+from views.figures.common import block_axis, colour_bar, finish, row_axis, rows_height, short_projections
 from views.texts import Words
 from views.theme import DIVERGING, PINNED, SCALE, VERMILLION
 
 HEIGHT = 310
+ROW, AROUND = 21, 124
+"""Pixels a row, and the axis and the colour bar."""
 
 
 def figure(model: ModelInfo, words: Words) -> go.Figure:
     """The axes and the colour scale; a trace each for the cells, the chosen site and the pinned ones."""
-    labels = short_projections(model.projections)
+    words, labels = words.about(model.is_speech), short_projections(model.projections)
     drawn = go.Figure(
         go.Heatmap(
             x=list(model.blocks),
@@ -32,7 +34,7 @@ def figure(model: ModelInfo, words: Words) -> go.Figure:
     )
     drawn.add_trace(_marks("square-open", 15, VERMILLION, 3, words("heatmap.chosen")))
     drawn.add_trace(_marks("diamond", 7, PINNED, 1, words("heatmap.pinned")))
-    drawn.update_xaxes(title_text=words("heatmap.x"), showgrid=False, fixedrange=True, range=block_range(model.blocks))
+    drawn.update_xaxes(title_text=words("heatmap.x"), showgrid=False, fixedrange=True, **block_axis(model.blocks))
     drawn.update_yaxes(
         title_text=words("heatmap.y"),
         categoryorder="array",
@@ -40,9 +42,10 @@ def figure(model: ModelInfo, words: Words) -> go.Figure:
         autorange="reversed",
         showgrid=False,
         fixedrange=True,
+        **row_axis(labels),
     )
     drawn.update_layout(margin={"t": 52})
-    finish(drawn, HEIGHT, words("heatmap.title"))
+    finish(drawn, rows_height(HEIGHT, len(labels), ROW, AROUND), words("heatmap.title"))
     drawn.layout.meta |= {"diverging": DIVERGING, "difference": words("heatmap.scale_difference")}
     return drawn
 

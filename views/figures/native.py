@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from compression.analysis import NativeCell, NativeInfo
-from views.figures.common import block_map, colour_bar, finish, short_projections
+from views.figures.common import MAP_AROUND, MAP_ROW, block_map, colour_bar, finish, rows_height, short_projections
 from views.texts import Words
 from views.theme import NATIVE_SCALES, SCALE
 from views.widgets import Table, View
@@ -35,7 +35,11 @@ def _figure(info: NativeInfo, words: Words) -> go.Figure:
         colour_bar(words.name("native.scale", info.representation), tickvals=[0, 0.25, 0.5, 0.75, 1]),
         words,
     )
-    return finish(figure, HEIGHT, words("native.label", method=words.name("method", info.method)))
+    return finish(
+        figure,
+        rows_height(HEIGHT, len(labels), MAP_ROW, MAP_AROUND),
+        words("native.label", method=words.name("method", info.method)),
+    )
 
 
 def _hover(cell: NativeCell, block: int, label: str, words: Words) -> str:

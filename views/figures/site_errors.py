@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from compression.types import ComparisonRun, SiteReport
-from views.figures.common import block_map, colour_bar, finish, short_projections
+from compression.types import MeasuredRun, SiteReport
+from views.figures.common import MAP_AROUND, MAP_ROW, block_map, colour_bar, finish, rows_height, short_projections
 from views.texts import Words
 from views.theme import SCALE
 from views.widgets import Table, View
@@ -13,7 +13,7 @@ from views.widgets import Table, View
 HEIGHT = 260
 
 
-def view(run: ComparisonRun, words: Words) -> View:
+def view(run: MeasuredRun, words: Words) -> View:
     """The heatmap, its sentence and its table."""
     return View(_figure(run, words), _summary(run, words), _table(run, words))
 
@@ -22,7 +22,7 @@ def _error(site: SiteReport) -> float | None:
     return None if site.representation == "dense" else site.relative_output_error
 
 
-def _figure(run: ComparisonRun, words: Words) -> go.Figure:
+def _figure(run: MeasuredRun, words: Words) -> go.Figure:
     blocks = sorted({site.block for site in run.sites})
     projections = list(dict.fromkeys(site.projection for site in run.sites))
     labels = short_projections(projections)
@@ -40,7 +40,7 @@ def _figure(run: ComparisonRun, words: Words) -> go.Figure:
         colour_bar(words("errors.scale"), tickvals=[0, 0.25, 0.5, 0.75, 1]),
         words,
     )
-    return finish(figure, HEIGHT, words("errors.title"))
+    return finish(figure, rows_height(HEIGHT, len(labels), MAP_ROW, MAP_AROUND), words("errors.title"))
 
 
 def _hover(site: SiteReport, label: str, words: Words) -> str:
@@ -56,7 +56,7 @@ def _hover(site: SiteReport, label: str, words: Words) -> str:
     )
 
 
-def _summary(run: ComparisonRun, words: Words) -> str:
+def _summary(run: MeasuredRun, words: Words) -> str:
     names = {"method": words.name("method", run.method), "policy": words.name("policy", run.policy)}
     errors = [(error, site.name) for site in run.sites if (error := _error(site)) is not None]
     if not errors:
@@ -71,7 +71,7 @@ def _summary(run: ComparisonRun, words: Words) -> str:
     )
 
 
-def _table(run: ComparisonRun, words: Words) -> Table:
+def _table(run: MeasuredRun, words: Words) -> Table:
     headers = (
         *(words(f"word.{key}") for key in ("site", "block", "projection", "removed")),
         words("errors.column.error"),

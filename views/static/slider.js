@@ -93,7 +93,7 @@
     const runs = (explorer.data.measured || {})[key];
     if (!runs) return null;
     const at = runs.nearest[index()];
-    return {at: runs.removed[at], perplexity: runs.perplexity[at], dense_perplexity: explorer.data.dense_perplexity};
+    return {at: runs.removed[at], quality: runs.quality[at], dense_quality: explorer.data.dense_quality};
   }
   explorer.fillers['forecast-chart'] = (figure) => {
     const now = report(), at = row(), rows = now && now.rows || {};
@@ -118,8 +118,12 @@
     }
   };
   function forecastSentence() {
-    const now = report(), at = row(), point = measured(), fields = {...named(), ...band(at)};
-    if (now) return explorer.fill(at || !now.rows ? now.sentence : now.beyond, fields);
+    const now = report(), at = row(), point = measured(), {apart} = explorer.data;
+    const fields = {...named(), ...band(at)};
+    if (now) {
+      const told = explorer.fill(at || !now.rows ? now.sentence : now.beyond, fields);
+      return apart && point ? told + ' ' + explorer.sentence('measured.beside', {...fields, ...point}) : told;
+    }
     if (point) return explorer.sentence('measured.sentence', {...fields, ...point});
     return explorer.data.measured && Object.keys(explorer.data.measured).length
       ? explorer.sentence('measured.none', fields) : explorer.data.no_forecast;
@@ -129,24 +133,24 @@
     const here = measured(), there = measured(`${state.method}|uniform`);
     if (state.policy === 'uniform') return explorer.sentence('difference.same', {});
     if (!here || !there || here.at !== there.at) return explorer.sentence('difference.none', named());
-    return explorer.sentence('difference.measured', {...named(), ...here, uniform: there.perplexity});
+    return explorer.sentence('difference.measured', {...named(), ...here, uniform: there.quality});
   }
 
   // --- cards and sentences ---
   const known = () => ({...explorer.data.constants, ...position()});
-  function perplexityCard() {
-    const at = row(), point = measured();
-    if (at) return ['predicted', {...named(), ...band(at), dense_perplexity: report().dense}];
-    if (point) return ['measured', {...named(), ...point}];
-    return ['none', named()];
+  /** What is measured stands beside its forecast only where the two are of different quantities. */
+  function qualityCards() {
+    const at = row(), point = measured(), {apart} = explorer.data, shown = [];
+    if (at) shown.push(['predicted', {...named(), ...band(at), dense_perplexity: report().dense}]);
+    if (point && (apart || !at)) shown.push(['measured', {...named(), ...point}]);
+    return shown.length ? shown : [['none', named()]];
   }
   function cards() {
     const element = explorer.texts.cards;
     if (!element || !element.isConnected) return;
     const now = position() ? known() : {};
     const made = (explorer.data.cards || []).map((texts) => [texts, now]);
-    const [kind, values] = perplexityCard();
-    if (made.length) made.push([explorer.data.perplexity_cards[kind], values]);
+    if (made.length) for (const [kind, values] of qualityCards()) made.push([explorer.data.perplexity_cards[kind], values]);
     element.hidden = !made.length;
     element.replaceChildren(...made.map(([texts, fields]) => {
       const card = document.createElement('dl');

@@ -10,6 +10,8 @@ from typing import Any
 import gradio as gr
 
 from compression.analysis import (
+    AnyReport,
+    AnyRun,
     CompareInfo,
     best_of_methods,
     compare_info,
@@ -18,10 +20,11 @@ from compression.analysis import (
 )
 from compression.errors import UserError
 from compression.recipe import OWN, over_seeds
-from compression.types import ComparisonRun, PerplexityReport, Progress
+from compression.types import ComparisonRun, PerplexityReport, Progress, SpeechRun, TranscriptionReport
 from views import engine
 from views.context import Context
-from views.figures import native, perplexity, site_errors
+from views.figures import native, quality, site_errors
+from views.metrics import metric_of
 from views.storage import StoragePictures, first_with_pictures
 from views.texts import Words
 from views.widgets import (
@@ -68,6 +71,11 @@ def budgets_of(key: str) -> list[Budget]:
     return [Budget(key, target) for target in sorted({run.removed_fraction_target for run in comparison.runs})]
 
 
+def first_of(budgets: Sequence[Budget]) -> Budget | None:
+    """The budget that is shown at first."""
+    return min(budgets, key=lambda budget: abs(budget.removed_fraction - DEFAULT_BUDGET), default=None)
+
+
 def info_of(budget: Budget) -> CompareInfo | None:
     """The runs at a budget."""
     comparison = engine.comparison_of(budget.comparison)
@@ -82,7 +90,7 @@ class RunPanel:
 
     SHOWN, HIDDEN = ["run"], ["run", "without"]
 
-    def __init__(self, words: Words, place: int, run: ComparisonRun | None) -> None:
+    def __init__(self, words: Words, place: int, run: AnyRun | None) -> None:
         """Lay it out.
 
         Args:
@@ -98,7 +106,7 @@ class RunPanel:
                 words,
                 "",
                 native.HEIGHT,
-                None if run is None else native.view(native_info(run), words),
+                None if run is None else native.view(native_info(run), _words_of(run, words)),
                 f"native{suffix}",
                 inside=True,
             )
@@ -106,7 +114,7 @@ class RunPanel:
                 words,
                 "",
                 site_errors.HEIGHT,
-                None if run is None else site_errors.view(run, words),
+                None if run is None else site_errors.view(run, _words_of(run, words)),
                 f"errors{suffix}",
                 inside=True,
             )
@@ -116,22 +124,29 @@ class RunPanel:
         """Components that `updates` and `cleared` feed, in order."""
         return [self.column, self.heading, *self.stored.outputs, *self.errors.outputs]
 
-    def updates(self, run: ComparisonRun) -> list[Any]:
+    def updates(self, run: AnyRun) -> list[Any]:
         """New values for `outputs`."""
+        words = _words_of(run, self.words)
         return [
             gr.update(elem_classes=self.SHOWN),
             self._title(run),
-            *self.stored.updates(native.view(native_info(run), self.words)),
-            *self.errors.updates(site_errors.view(run, self.words)),
+            *self.stored.updates(native.view(native_info(run), words)),
+            *self.errors.updates(site_errors.view(run, words)),
         ]
 
     def cleared(self) -> list[Any]:
         """Hide it, empty."""
         return [gr.update(elem_classes=self.HIDDEN), "", *self.stored.cleared(), *self.errors.cleared()]
 
-    def _title(self, run: ComparisonRun) -> str:
-        label, value = perplexity.run_label(run, self.words), self.words.number(run.perplexity)
-        return self.words("compare.run_heading", run=label, perplexity=value)
+    def _title(self, run: AnyRun) -> str:
+        words = _words_of(run, self.words)
+        value = metric_of(words.speech).write(run.quality, words)
+        return words("compare.run_heading", run=quality.run_label(run, words), value=value)
+
+
+def _words_of(run: AnyRun, words: Words) -> Words:
+    """The words that speak of a run's kind of model."""
+    return words.about(isinstance(run, SpeechRun))
 
 
 def build(context: Context) -> None:
@@ -139,10 +154,10 @@ def build(context: Context) -> None:
     words = context.words
     model_id = engine.default_model_id()
     budgets = budgets_of(model_id)
-    start = min(budgets, key=lambda budget: abs(budget.removed_fraction - DEFAULT_BUDGET), default=None)
+    start = first_of(budgets)
     info = None if start is None else info_of(start)
     first_runs = () if info is None else best_of_methods(info, FIRST_SIDE_BY_SIDE)
-    methods = engine.method_names()
+    methods = engine.live_methods(model_id)
 
     context.model_line()
     with gr.Column(elem_classes=["sheet"]):
@@ -162,7 +177,7 @@ def build(context: Context) -> None:
         gr.Markdown(f"## {words('compare.live_title')}", elem_classes=["figure-title"])
         chosen_methods = gr.CheckboxGroup(
             _method_choices(methods, words),
-            value=[method for method in methods if method in engine.fast_methods()],
+            value=list(engine.fast_methods(model_id)),
             label=words("compare.live_methods"),
             info=words("compare.live_methods_info"),
             elem_id="compare-methods",
@@ -178,7 +193,7 @@ def build(context: Context) -> None:
                 min_width=260,
             )
             policy = gr.Dropdown(
-                [(words.name("policy_choice", name), name) for name in (*engine.every_policy(), OWN)],
+                _policy_choices(model_id, words),
                 value=OWN,
                 label=words("compare.live_policy"),
                 elem_id="compare-policy",
@@ -205,14 +220,15 @@ def build(context: Context) -> None:
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('compare.runs')}", elem_classes=["figure-title"])
         with gr.Column(elem_id="runs"):
-            runs = data_table(None if info is None else perplexity.table(info, words), words)
-        gr.Markdown(words("compare.measures"), elem_classes=["hint"])
+            runs = data_table(None if info is None else quality.table(info, words), words)
+        measures = gr.Markdown(words("compare.measures"), elem_classes=["hint"])
     points = ChartPanel(
         words,
-        words("perplexity.title"),
-        perplexity.HEIGHT,
-        perplexity.view(info, words) if info else None,
+        words("quality.title"),
+        quality.HEIGHT,
+        quality.view(info, words) if info else None,
         "perplexity",
+        titled=True,
     )
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('compare.side_by_side')}", elem_classes=["figure-title"])
@@ -243,21 +259,22 @@ def build(context: Context) -> None:
             for value in (panel.cleared() if run is None else panel.updates(run))
         ]
 
-    def nothing(text: str) -> list[Any]:
+    def nothing(text: str, title: str) -> list[Any]:
         """Values for `filtered` where there is no run to show."""
-        return [text, "", *points.cleared(), gr.update(choices=[], value=[]), *side_by_side(None, [])]
+        return [text, "", *points.cleared(title), gr.update(choices=[], value=[]), *side_by_side(None, [])]
 
     def show_methods(info: CompareInfo, methods: Sequence[str]) -> list[Any]:
         """Values for `filtered`: the runs of some methods; the indices of runs are those among all of them."""
         kept = only_methods(info, methods)
         if kept is None:
-            return nothing(words("compare.none_shown", label=words("compare.shown_methods")))
+            title = words.about(info.is_speech)("quality.title")
+            return nothing(words("compare.none_shown", label=words("compare.shown_methods")), title)
         best = [info.rows.index(kept.rows[index]) for index in best_of_methods(kept, FIRST_SIDE_BY_SIDE)]
         choices = [choice for choice in _run_choices(info, words) if info.rows[choice[1]].method in methods]
         return [
             _intro(info, words),
-            table_value(perplexity.table(kept, words)),
-            *points.updates(perplexity.view(kept, words)),
+            table_value(quality.table(kept, words)),
+            *points.updates(quality.view(kept, words)),
             gr.update(choices=choices, value=best),
             *side_by_side(info, best),
         ]
@@ -288,13 +305,13 @@ def build(context: Context) -> None:
         key = f"{name} live {ratio} {policy} {seeds} {' '.join(methods)}"
         target = Budget(key, ratio)
         known = [_choice(each, None, words) for each in budgets_of(name)]
-        rows: list[ComparisonRun] = []
-        dense: list[PerplexityReport] = []
+        rows: list[AnyRun] = []
+        dense: list[AnyReport] = []
 
         def show(progress: Progress) -> list[Any]:
-            if isinstance(progress.partial, PerplexityReport):
+            if isinstance(progress.partial, PerplexityReport | TranscriptionReport):
                 dense.append(progress.partial)
-            if not isinstance(progress.partial, ComparisonRun) or not dense:
+            if not isinstance(progress.partial, ComparisonRun | SpeechRun) or not dense:
                 return [progress_html(progress, words), *(gr.skip() for _ in [budget, *compared])]
             rows.append(progress.partial)
             engine.keep_comparison(key, engine.unfinished_comparison(name, dense[-1], rows))
@@ -307,24 +324,37 @@ def build(context: Context) -> None:
             return [gr.update(choices=choices, value=target.value()), *show_info(info)]
 
         recipes = tuple(engine.recipe(name, method, policy, ratio) for method in methods)
-        work = engine.workbench().compare(over_seeds(recipes, seeds), engine.EVALUATION_TEXT)
+        work = engine.compare(name, over_seeds(recipes, seeds))
         engine.keep_comparison(key, (yield from engine.relay(work, show)))
         yield [status_html(words("compare.finished")), *shown("compare.budget_live")]
 
-    def other_model(name: str) -> list[Any]:
+    def other_model(name: str, chosen: list[str], policy: str) -> list[Any]:
+        speech, policies = engine.is_speech(name), _policy_choices(name, words)
+        spoken, ready = words.about(speech), engine.fast_methods(name)
+        live = [
+            spoken("compare.measures"),
+            gr.update(
+                choices=_method_choices(engine.live_methods(name), words),
+                value=[method for method in chosen if method in ready] if speech else chosen,
+                info=spoken("compare.live_methods_info"),
+            ),
+            gr.update(choices=policies, value=policy if policy in dict(policies).values() else OWN),
+        ]
         known = budgets_of(name)
-        info = info_of(known[0]) if known else None
-        if info is None:
-            empty = nothing(_intro(None, words))
-            return [gr.update(choices=[], value=None), gr.update(choices=[], value=[]), *empty]
+        first = first_of(known)
+        info = None if first is None else info_of(first)
+        if first is None or info is None:
+            empty = nothing(_intro(None, words), spoken("quality.title"))
+            return [*live, gr.update(choices=[], value=None), gr.update(choices=[], value=[]), *empty]
         choices = [_choice(each, None, words) for each in known]
-        return [gr.update(choices=choices, value=known[0].value()), *show_info(info)]
+        return [*live, gr.update(choices=choices, value=first.value()), *show_info(info)]
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
     budget.input(switch, [budget, shown_methods], compared, **quiet)
     shown_methods.input(choose_methods, [budget, shown_methods], filtered, **quiet)
     chooser.input(choose_runs, [budget, chooser], drawn, **quiet)
-    context.model_id.change(other_model, context.model_id, [budget, *compared], **quiet)
+    of_model = [measures, chosen_methods, policy, budget, *compared]
+    context.model_id.change(other_model, [context.model_id, chosen_methods, policy], of_model, **quiet)
     live = [context.model_id, chosen_methods, policy, ratio, seeds]
     context.heavy(button, cancel, status, measure, live, [budget, *compared])
     _storage_picture(context, ratio, policy)
@@ -371,12 +401,16 @@ def _method_choices(methods: Sequence[str], words: Words) -> list[tuple[str, str
     return [(words.name("method", method), method) for method in methods]
 
 
+def _policy_choices(model_id: str, words: Words) -> list[tuple[str, str]]:
+    return [(words.name("policy_choice", name), name) for name in (*engine.live_policies(model_id), OWN)]
+
+
 def _run_choices(info: CompareInfo, words: Words) -> list[tuple[str, int]]:
-    return [(perplexity.run_label(row, words), index) for index, row in enumerate(info.rows)]
+    return [(quality.run_label(row, words), index) for index, row in enumerate(info.rows)]
 
 
 def _intro(info: CompareInfo | None, words: Words) -> str:
     if info is None:
         return words("compare.none", button=words("compare.button"))
-    text = f"{info.text}, {words.sentence(info.convention)}"
-    return words("compare.intro", model=info.model_id, text=text)
+    text = f"{info.evaluated_on}, {words.sentence(info.dense.convention)}"
+    return words.about(info.is_speech)("compare.intro", model=info.model_id, text=text)

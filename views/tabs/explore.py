@@ -89,7 +89,7 @@ def views_of(model_id: str, site: str | None, words: Words) -> tuple[View | None
     if analysis is None:
         return None, None, None, foretold
     heat = View(heatmap.figure(analysis.model, words), "", None)
-    return heat, site_view(model_id, site, words), View(budget.figure(words), "", None), foretold
+    return heat, site_view(model_id, site, words), View(budget.figure(analysis.model, words), "", None), foretold
 
 
 def build(context: Context) -> None:
@@ -161,7 +161,7 @@ def build(context: Context) -> None:
             live_summary="budget",
             live_table="budget",
         )
-    foretold = ChartPanel(words, words("forecast.title"), forecast.HEIGHT, forecast_view, "forecast-chart")
+    foretold = ChartPanel(words, words("forecast.title"), forecast.HEIGHT, forecast_view, "forecast-chart", titled=True)
     pictures = Pictures(tables, heat, spec, bars, foretold)
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('explore.storage')}", elem_classes=["figure-title"])
@@ -304,7 +304,7 @@ class _Pins:
                         raise UserError(words("pins.no_site"))
                     if value is None:
                         raise UserError(words("pins.no_value"))
-                    pattern = site.name.removesuffix(site.projection) + "*" if whole_block else site.name
+                    pattern = f"{site.block_path}.*" if whole_block else site.name
                     others: Pins = tuple(each for each in history.pins if each[0] != pattern)
                     check_pin(analysis.model, others, (pattern, float(value)), ratio)
                     return history.with_pins((*others, (pattern, float(value))))
@@ -353,9 +353,10 @@ def _wire_sites(context: Context, controls: Controls, pictures: Pictures) -> Non
 
 def _shown(model_id: str, site: str | None, pictures: Pictures, words: Words) -> list[Any]:
     """New values for all pictures of a model, without pins."""
+    words = words.about(engine.is_speech(model_id))
     values: list[Any] = [data_of(model_id, engine.view_of(model_id), words)]
     for panel, new in zip(pictures.panels, views_of(model_id, site, words), strict=True):
-        values += panel.updates(new) if new is not None else panel.cleared()
+        values += panel.updates(new) if new is not None else panel.cleared(words("forecast.title"))
     return values
 
 

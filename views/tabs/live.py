@@ -69,14 +69,14 @@ def build(context: Context) -> None:
     context.model_line()
     with gr.Column(elem_classes=["sheet"]), gr.Row(elem_classes=["controls"]):
         method = gr.Dropdown(
-            [(words.name("method", name), name) for name in engine.method_names()],
+            _choices("method", engine.live_methods(engine.default_model_id()), words),
             value=DEFAULT[0],
             label=words("live.method"),
             elem_id="live-method",
             min_width=160,
         )
         policy = gr.Dropdown(
-            [(words.name("policy_choice", name), name) for name in engine.every_policy()],
+            _choices("policy_choice", engine.live_policies(engine.default_model_id()), words),
             value=DEFAULT[1],
             label=words("live.policy"),
             elem_id="live-policy",
@@ -91,13 +91,28 @@ def build(context: Context) -> None:
         _latency(context, setting)
     with gr.Column(elem_classes=speech_now, elem_id="live-speech-half") as speech_half:
         live_speech.build(context, setting)
+
+    def other_model(model: str, method: str, policy: str) -> list[Any]:
+        methods, policies = engine.live_methods(model), engine.live_policies(model)
+        return [
+            *(gr.update(elem_classes=classes) for classes in _halves(model)),
+            gr.update(choices=_choices("method", methods, words), value=method if method in methods else DEFAULT[0]),
+            gr.update(
+                choices=_choices("policy_choice", policies, words), value=policy if policy in policies else DEFAULT[1]
+            ),
+        ]
+
     context.model_id.change(
-        lambda model: [gr.update(elem_classes=classes) for classes in _halves(model)],
-        context.model_id,
-        [text_half, speech_half],
+        other_model,
+        [context.model_id, method, policy],
+        [text_half, speech_half, method, policy],
         show_progress="hidden",
         api_visibility="private",
     )
+
+
+def _choices(kind: str, names: Sequence[str], words: Words) -> list[tuple[str, str]]:
+    return [(words.name(kind, name), name) for name in names]
 
 
 def _halves(model_id: str) -> tuple[list[str], list[str]]:

@@ -6,7 +6,7 @@ Callers ask for a key and never see the language.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from views.texts.engine_russian import ENGINE
 from views.texts.english import ENGLISH
@@ -17,6 +17,9 @@ TABLES: Mapping[str, Mapping[str, str]] = {"en": ENGLISH, "ru": RUSSIAN}
 
 LANGUAGES: Mapping[str, str] = {"en": "English", "ru": "Русский"}
 """Each language's name for itself."""
+
+SPEECH = "@speech"
+"""Ends the key of a text that says of a speech model what the key without it says of a language model."""
 
 NARROW_SPACE = "\u202f"
 """Thin and without a line break: between thousands in every language, and before a Russian per cent sign."""
@@ -44,14 +47,21 @@ class Words:
 
     Attributes:
         language: key into `TABLES`.
+        speech: whether a speech model is spoken of.
     """
 
     language: str = "en"
+    speech: bool = False
 
     def __call__(self, key: str, **values: object) -> str:
         """The text under `key` with `values` filled in."""
-        text = TABLES[self.language][key]
+        table = TABLES[self.language]
+        text = table[key + SPEECH] if self.speech and key + SPEECH in table else table[key]
         return text.format(**values) if values else text
+
+    def about(self, speech: bool) -> Words:
+        """The same words, to speak of a speech model, or of a language model."""
+        return replace(self, speech=speech)
 
     def sentence(self, text: str) -> str:
         """A sentence that came from the engine, which speaks English, in this language."""

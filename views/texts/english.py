@@ -194,7 +194,7 @@ ENGLISH: Mapping[str, str] = {
         "Each run is shown in the terms of what it stores; every colour scale runs from 0 to 1, and blank cells stay "
         "dense."
     ),
-    "compare.run_heading": "**{run}**  \nperplexity {perplexity}",
+    "compare.run_heading": "**{run}**  \nperplexity {value}",
     "compare.button": "Compare",
     "compare.run": "Runs side by side (at most {most})",
     "compare.site": "Site of the storage picture",
@@ -222,20 +222,20 @@ ENGLISH: Mapping[str, str] = {
     "runs.column.remark": "Remark",
     "runs.no_forecast": "no forecast: {problem}",
     "runs.remarks": "{first}; {second}",
-    "perplexity.title": "Perplexity at this budget",
-    "perplexity.x": "perplexity (log axis)",
-    "perplexity.lesson": "terrible: the lesson",
-    "perplexity.hover": "<b>{run}</b><br>perplexity {value} ± {stderr}<br>removed {removed}",
-    "perplexity.hover_predicted": "<b>{run}</b><br>predicted perplexity {value}<br>95% band {low} to {high}",
-    "perplexity.hover_seeds": "<b>{run}</b><br>perplexity {low} to {high}<br>over {count} calibration seeds",
-    "perplexity.legend_seeds": "calibration seeds (a tick each)",
-    "perplexity.legend_measured": "measured (± standard error)",
-    "perplexity.legend_predicted": "predicted (95% band)",
-    "perplexity.summary": (
+    "quality.title": "Perplexity at this budget",
+    "quality.x": "perplexity (log axis)",
+    "quality.lesson": "terrible: the lesson",
+    "quality.hover": "<b>{run}</b><br>perplexity {value} ± {spread}<br>removed {removed}",
+    "quality.hover_predicted": "<b>{run}</b><br>predicted perplexity {value}<br>95% band {low} to {high}",
+    "quality.hover_seeds": "<b>{run}</b><br>perplexity {low} to {high}<br>over {count} calibration seeds",
+    "quality.legend_seeds": "calibration seeds (a tick each)",
+    "quality.legend_measured": "measured (± standard error)",
+    "quality.legend_predicted": "predicted (95% band)",
+    "quality.summary": (
         "At {removed} removed, {best} ({best_policy}) is best at perplexity {best_value} against {dense} dense; "
         "{worst} ({worst_policy}) is worst at {worst_value}."
     ),
-    "perplexity.summary_one": "{best} ({best_policy}) measures perplexity {best_value} against {dense} dense.",
+    "quality.summary_one": "{best} ({best_policy}) measures perplexity {best_value} against {dense} dense.",
     "native.label": "What {method} stores, site by site",
     "native.scale.low-rank": "rank ÷ min(out, in)",
     "native.scale.low-rank, 8 and 16 bits": "rank ÷ min(out, in)",
@@ -487,14 +487,14 @@ ENGLISH: Mapping[str, str] = {
     "card.perplexity_predicted_value": "{perplexity}",
     "card.perplexity_predicted_detail": "{low} to {high} · dense {dense_perplexity}",
     "card.perplexity_measured": "Measured perplexity",
-    "card.perplexity_measured_value": "{perplexity}",
-    "card.perplexity_measured_detail": "at {at} removed · dense {dense_perplexity}",
+    "card.perplexity_measured_value": "{quality}",
+    "card.perplexity_measured_detail": "at {at} removed · dense {dense_quality}",
     "card.perplexity_none": "Perplexity",
     "card.perplexity_none_value": "—",
     "card.perplexity_none_detail": "neither forecast nor measurement",
     "measured.sentence": (
         "No forecast for {method} with policy {policy}. Measured at {at} removed: perplexity "
-        "{perplexity}, dense {dense_perplexity}."
+        "{quality}, dense {dense_quality}."
     ),
     "measured.none": (
         "Neither a forecast nor a measurement for {method} with policy {policy}: measure it on the Compare tab."
@@ -502,8 +502,7 @@ ENGLISH: Mapping[str, str] = {
     "difference.same": "This is the uniform policy: there is no difference.",
     "difference.none": ("{method} was not measured under both policies, so the gain over uniform is not known."),
     "difference.measured": (
-        "Measured at {at} removed with {method}: perplexity {perplexity} under policy {policy}, "
-        "{uniform} under uniform."
+        "Measured at {at} removed with {method}: perplexity {quality} under policy {policy}, {uniform} under uniform."
     ),
     "heatmap.show": "Show",
     "heatmap.scale_difference": "difference from uniform",
@@ -566,6 +565,88 @@ ENGLISH: Mapping[str, str] = {
         "Those not ticked take minutes each on two cores. What they measured before is in the table "
         "below at 20% removed."
     ),
+    # of a speech model, instead of the texts without the ending
+    "forecast.title@speech": "Forecast: the perplexity of the transcript",
+    "forecast.sentence@speech": (
+        "At {removed} removed, {method} with policy {policy}: predicted perplexity of the transcript {perplexity} "
+        "({low} to {high}), dense {dense}."
+    ),
+    "forecast.note@speech": (
+        "How well the words are foreseen, given the speech and the right words so far (teacher forcing), on the part of "
+        "{text} kept apart from calibration ({convention}); in brackets the 95% band. It is not a word error rate."
+    ),
+    "forecast.note_measured@speech": (
+        "Perplexity of the transcript under teacher forcing, on the part of {text} kept apart from calibration "
+        "({convention}). It is not a word error rate."
+    ),
+    "forecast.y@speech": "perplexity of the transcript (log axis)",
+    "forecast.hover@speech": (
+        "<b>{setting}</b><br>%{{x:.0%}} removed<br>predicted perplexity of the transcript %{{y:,.4~g}}"
+    ),
+    "forecast.hover_measured@speech": (
+        "<b>{setting}</b><br>%{{x:.0%}} removed<br>measured perplexity of the transcript %{{y:,.4~g}}"
+    ),
+    "forecast.summary@speech": (
+        "At {removed} removed the lowest of {count} forecasts is {best} ({best_policy}) with perplexity {best_value} "
+        "of the transcript under teacher forcing, the highest {worst} ({worst_policy}) with {worst_value}."
+    ),
+    "forecast.summary_one@speech": (
+        "At {removed} removed the forecast for {best} ({best_policy}) is perplexity {best_value} of the transcript "
+        "under teacher forcing."
+    ),
+    "forecast.column.perplexity@speech": "Perplexity of the transcript",
+    "heatmap.x@speech": "block (index within its stack)",
+    "card.perplexity_predicted@speech": "Predicted perplexity of the transcript",
+    "card.perplexity_measured@speech": "Measured word error rate",
+    "card.perplexity_none@speech": "Word error rate",
+    "card.perplexity_none_detail@speech": "not measured, and nothing forecast",
+    "card.flops@speech": "FLOPs a position, low rank",
+    "unit.flops_sentence@speech": (
+        "For one position each (a piece of sound in the encoder, a token in the decoder) the compressible layers need "
+        "{low_rank_flops} FLOPs as low-rank layers, {dictionary_flops} as dictionaries with their zeros skipped, "
+        "{dense_flops} dense."
+    ),
+    "measured.sentence@speech": (
+        "No forecast for {method} with policy {policy}. Measured at {at} removed: word error rate {quality}, dense "
+        "{dense_quality}."
+    ),
+    "measured.beside": "Measured at {at} removed: word error rate {quality}, dense {dense_quality}.",
+    "difference.measured@speech": (
+        "Measured at {at} removed with {method}: word error rate {quality} under policy {policy}, "
+        "{uniform} under uniform."
+    ),
+    "compare.intro@speech": (
+        "Any methods at one budget and one set of calibration recordings, on {model}. Judged on {text}."
+    ),
+    "compare.measures@speech": (
+        "Word error rate: words substituted, left out or added, as a share of the words that were said, after the "
+        "normaliser; raw without it; character error rate likewise, letter by letter. Real-time factor: time spent on "
+        "a second of speech, in seconds."
+    ),
+    "compare.live_methods_info@speech": "Those not ticked take minutes each on two cores.",
+    "compare.run_heading@speech": "**{run}**  \nword error rate {value}",
+    "quality.title@speech": "Word error rate at this budget",
+    "quality.x@speech": "word error rate",
+    "quality.hover@speech": "<b>{run}</b><br>word error rate {value}<br>{spread}<br>removed {removed}",
+    "quality.interval": "95% interval {low} to {high}",
+    "quality.hover_seeds@speech": "<b>{run}</b><br>word error rate {low} to {high}<br>over {count} calibration seeds",
+    "quality.legend_measured@speech": "measured (95% interval)",
+    "quality.summary@speech": (
+        "At {removed} removed, {best} ({best_policy}) is best at {best_value} word error rate, dense {dense}; "
+        "{worst} ({worst_policy}) is worst at {worst_value}."
+    ),
+    "quality.summary_one@speech": "{best} ({best_policy}) measures {best_value} word error rate, dense {dense}.",
+    "runs.column.wer": "Word error rate",
+    "runs.column.wer_low": "95% interval, low",
+    "runs.column.wer_high": "95% interval, high",
+    "runs.column.wer_raw": "Raw word error rate",
+    "runs.column.cer": "Character error rate",
+    "runs.column.substitutions": "Substitutions",
+    "runs.column.deletions": "Deletions",
+    "runs.column.insertions": "Insertions",
+    "runs.column.real_time_factor": "Real-time factor",
+    "runs.column.removed@speech": "Removed (sites)",
+    "runs.column.whole@speech": "Removed (whole model)",
     # Test live, for speech models
     "speech.title": "Your recording, written down",
     "speech.audio": "Recording",

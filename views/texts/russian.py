@@ -26,6 +26,9 @@ from views.texts.english import ENGLISH
 #   setting                 вариант (method and policy together)
 #   run                     запуск; live: на этой машине, измерено здесь
 #   perplexity              перплексия; log axis: лог. шкала
+#   word error rate         доля ошибок в словах (WER), short: WER; character error rate: доля ошибок в буквах (CER)
+#   transcript              расшифровка; recording: запись; teacher forcing: с подсказкой верных слов
+#   encoder, decoder        кодировщик, декодер; stack (of blocks): стопка; real-time factor: фактор реального времени
 #   forecast, predicted     прогноз; measured: измерено, измерение
 #   95% band                полоса 95 %; interval: интервал; low, high: нижняя, верхняя граница
 #   rank, break-even        ранг, «окупается до»; factor (of a product): множитель; low-rank: низкоранговый
@@ -241,18 +244,18 @@ RUSSIAN: Mapping[str, str] = {
     "runs.column.remark": "Примечание",
     "runs.no_forecast": "прогноза нет: {problem}",
     "runs.remarks": "{first}; {second}",
-    "perplexity.title": "Перплексия при этом бюджете",
-    "perplexity.x": "перплексия (лог. шкала)",
-    "perplexity.lesson": "провал: вот и урок",
-    "perplexity.hover": "<b>{run}</b><br>перплексия {value} ± {stderr}<br>удалено {removed}",
-    "perplexity.hover_predicted": "<b>{run}</b><br>прогноз перплексии {value}<br>полоса 95\u202f%: от {low} до {high}",
-    "perplexity.legend_measured": "измерено (± станд. ошибка)",
-    "perplexity.legend_predicted": "прогноз (полоса 95\u202f%)",
-    "perplexity.summary": (
+    "quality.title": "Перплексия при этом бюджете",
+    "quality.x": "перплексия (лог. шкала)",
+    "quality.lesson": "провал: вот и урок",
+    "quality.hover": "<b>{run}</b><br>перплексия {value} ± {spread}<br>удалено {removed}",
+    "quality.hover_predicted": "<b>{run}</b><br>прогноз перплексии {value}<br>полоса 95\u202f%: от {low} до {high}",
+    "quality.legend_measured": "измерено (± станд. ошибка)",
+    "quality.legend_predicted": "прогноз (полоса 95\u202f%)",
+    "quality.summary": (
         "При удалении {removed} весов лучшая перплексия — у метода {best} ({best_policy}): {best_value} "
         "против {dense} без сжатия; худшая — у метода {worst} ({worst_policy}): {worst_value}."
     ),
-    "perplexity.summary_one": "Метод {best} ({best_policy}): перплексия {best_value} против {dense} без сжатия.",
+    "quality.summary_one": "Метод {best} ({best_policy}): перплексия {best_value} против {dense} без сжатия.",
     "errors.title": "Относительная ошибка выхода по слоям",
     "errors.hover": ("<b>блок {block} · {projection}</b><br>относительная ошибка выхода {error}<br>удалено {removed}"),
     "errors.hover_dense": "<b>блок {block} · {projection}</b><br>остаётся без сжатия",
@@ -374,14 +377,14 @@ RUSSIAN: Mapping[str, str] = {
     "card.perplexity_predicted_value": "{perplexity}",
     "card.perplexity_predicted_detail": "от {low} до {high} · без сжатия {dense_perplexity}",
     "card.perplexity_measured": "Измеренная перплексия",
-    "card.perplexity_measured_value": "{perplexity}",
-    "card.perplexity_measured_detail": "при удалении {at} · без сжатия {dense_perplexity}",
+    "card.perplexity_measured_value": "{quality}",
+    "card.perplexity_measured_detail": "при удалении {at} · без сжатия {dense_quality}",
     "card.perplexity_none": "Перплексия",
     "card.perplexity_none_value": "—",
     "card.perplexity_none_detail": "нет ни прогноза, ни измерения",
     "measured.sentence": (
         "Для метода {method} с политикой «{policy}» прогноза нет. Измерено при удалении {at} весов: "
-        "перплексия {perplexity}, без сжатия {dense_perplexity}."
+        "перплексия {quality}, без сжатия {dense_quality}."
     ),
     "measured.none": (
         "Для метода {method} с политикой «{policy}» нет ни прогноза, ни измерения: измерьте на вкладке «Сравнение»."
@@ -389,7 +392,7 @@ RUSSIAN: Mapping[str, str] = {
     "difference.same": "Это и есть равномерная политика: разницы нет.",
     "difference.none": ("Метод {method} не измерен с обеими политиками, поэтому выигрыш над равномерной неизвестен."),
     "difference.measured": (
-        "Измерено при удалении {at} весов, метод {method}: перплексия {perplexity} с политикой "
+        "Измерено при удалении {at} весов, метод {method}: перплексия {quality} с политикой "
         "«{policy}», {uniform} с равномерной."
     ),
     "heatmap.show": "Показать",
@@ -502,15 +505,15 @@ RUSSIAN: Mapping[str, str] = {
         "Каждый запуск показан в своих единицах хранения; все цветовые шкалы идут от 0 до 1, пустые "
         "ячейки — слои без сжатия."
     ),
-    "compare.run_heading": "**{run}**  \nперплексия {perplexity}",
+    "compare.run_heading": "**{run}**  \nперплексия {value}",
     "runs.column.seeds": "Число калибровок (seed)",
     "runs.column.seeds_low": "По разным seed, от",
     "runs.column.seeds_high": "По разным seed, до",
     "runs.column.mean_kl": "Средняя KL (нат)",
     "runs.column.p99_kl": "99-й процентиль KL (нат)",
     "runs.column.top1": "Совпадение top-1",
-    "perplexity.hover_seeds": ("<b>{run}</b><br>перплексия от {low} до {high}<br>калибровок с разными seed: {count}"),
-    "perplexity.legend_seeds": "калибровки с разными seed (по штриху)",
+    "quality.hover_seeds": ("<b>{run}</b><br>перплексия от {low} до {high}<br>калибровок с разными seed: {count}"),
+    "quality.legend_seeds": "калибровки с разными seed (по штриху)",
     "native.label": "Что хранит метод {method}, по слоям",
     "native.scale.low-rank": "ранг ÷ меньшая сторона",
     "native.scale.low-rank, 8 and 16 bits": "ранг ÷ меньшая сторона",
@@ -595,6 +598,92 @@ RUSSIAN: Mapping[str, str] = {
         "Неотмеченные методы занимают на двух ядрах минуты каждый. Что они показали заранее, стоит в "
         "таблице ниже при 20\u202f% удалённых весов."
     ),
+    # of a speech model, instead of the texts without the ending
+    "forecast.title@speech": "Прогноз: перплексия расшифровки",
+    "forecast.sentence@speech": (
+        "При удалении {removed} весов (метод {method}, политика «{policy}») прогноз перплексии расшифровки — "
+        "{perplexity} (от {low} до {high}); без сжатия — {dense}."
+    ),
+    "forecast.note@speech": (
+        "Насколько предсказуемы слова, когда слышна речь и известны верные предыдущие слова, на той части записей "
+        "{text}, которая не участвует в калибровке ({convention}); в скобках — полоса 95\u202f%. Это не доля ошибок в "
+        "словах."
+    ),
+    "forecast.note_measured@speech": (
+        "Перплексия расшифровки при известных верных предыдущих словах, на той части записей {text}, которая не "
+        "участвует в калибровке ({convention}). Это не доля ошибок в словах."
+    ),
+    "forecast.y@speech": "перплексия расшифровки (лог. шкала)",
+    "forecast.hover@speech": "<b>{setting}</b><br>удалено %{{x:.0%}}<br>прогноз перплексии расшифровки %{{y:,.4~g}}",
+    "forecast.hover_measured@speech": (
+        "<b>{setting}</b><br>удалено %{{x:.0%}}<br>измеренная перплексия расшифровки %{{y:,.4~g}}"
+    ),
+    "forecast.summary@speech": (
+        "При удалении {removed} весов (прогнозов: {count}) самый низкий прогноз — {best} ({best_policy}), "
+        "перплексия расшифровки {best_value}; самый высокий — {worst} ({worst_policy}), {worst_value}."
+    ),
+    "forecast.summary_one@speech": (
+        "При удалении {removed} весов прогноз для метода {best} ({best_policy}) — перплексия расшифровки {best_value}."
+    ),
+    "forecast.column.perplexity@speech": "Перплексия расшифровки",
+    "heatmap.x@speech": "блок (номер внутри своей стопки)",
+    "card.perplexity_predicted@speech": "Прогноз перплексии расшифровки",
+    "card.perplexity_measured@speech": "Измеренная доля ошибок в словах",
+    "card.perplexity_none@speech": "Доля ошибок в словах",
+    "card.perplexity_none_detail@speech": "нет ни измерения, ни прогноза",
+    "card.flops@speech": "FLOPs на позицию, низкий ранг",
+    "unit.flops_sentence@speech": (
+        "На одну позицию в каждом слое (отрезок звука в кодировщике, токен в декодере) сжимаемым слоям нужно FLOPs: "
+        "{low_rank_flops} в низкоранговом виде, {dictionary_flops} в виде словарей с пропуском нулей, {dense_flops} "
+        "без сжатия."
+    ),
+    "measured.sentence@speech": (
+        "Для метода {method} с политикой «{policy}» прогноза нет. Измерено при удалении {at} весов: "
+        "доля ошибок в словах {quality}, без сжатия {dense_quality}."
+    ),
+    "measured.beside": (
+        "Измерено при удалении {at} весов: доля ошибок в словах {quality}, без сжатия {dense_quality}."
+    ),
+    "difference.measured@speech": (
+        "Измерено при удалении {at} весов, метод {method}: доля ошибок в словах {quality} с политикой "
+        "«{policy}», {uniform} с равномерной."
+    ),
+    "compare.intro@speech": (
+        "Любые методы при одном бюджете и одном наборе записей для калибровки, модель {model}. Проверено на: {text}."
+    ),
+    "compare.measures@speech": (
+        "Доля ошибок в словах (WER): слова, которые заменены, пропущены или добавлены, относительно сказанных, после "
+        "нормализации; исходная — без неё; доля ошибок в буквах (CER) — то же по буквам. Фактор реального времени: "
+        "сколько секунд уходит на секунду речи."
+    ),
+    "compare.live_methods_info@speech": "Неотмеченные методы занимают на двух ядрах минуты каждый.",
+    "compare.run_heading@speech": "**{run}**  \nдоля ошибок в словах {value}",
+    "quality.title@speech": "Доля ошибок в словах (WER) при этом бюджете",
+    "quality.x@speech": "доля ошибок в словах (WER)",
+    "quality.hover@speech": "<b>{run}</b><br>доля ошибок в словах {value}<br>{spread}<br>удалено {removed}",
+    "quality.interval": "интервал 95\u202f%: от {low} до {high}",
+    "quality.hover_seeds@speech": (
+        "<b>{run}</b><br>доля ошибок в словах от {low} до {high}<br>калибровок с разными seed: {count}"
+    ),
+    "quality.legend_measured@speech": "измерено (интервал 95\u202f%)",
+    "quality.summary@speech": (
+        "При удалении {removed} весов меньше всего ошибок в словах — у метода {best} ({best_policy}): {best_value} "
+        "против {dense} без сжатия; больше всего — у метода {worst} ({worst_policy}): {worst_value}."
+    ),
+    "quality.summary_one@speech": (
+        "Метод {best} ({best_policy}): доля ошибок в словах {best_value} против {dense} без сжатия."
+    ),
+    "runs.column.wer": "Доля ошибок в словах (WER)",
+    "runs.column.wer_low": "Интервал 95\u202f%, от",
+    "runs.column.wer_high": "Интервал 95\u202f%, до",
+    "runs.column.wer_raw": "WER без нормализации",
+    "runs.column.cer": "Доля ошибок в буквах (CER)",
+    "runs.column.substitutions": "Замены",
+    "runs.column.deletions": "Пропуски",
+    "runs.column.insertions": "Вставки",
+    "runs.column.real_time_factor": "Фактор реального времени",
+    "runs.column.removed@speech": "Удалено (сжимаемые слои)",
+    "runs.column.whole@speech": "Удалено (вся модель)",
     # Проверка, для моделей распознавания речи
     "speech.title": "Ваша запись, расшифрованная моделями",
     "speech.audio": "Запись",

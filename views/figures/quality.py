@@ -1,4 +1,6 @@
-"""Measured perplexity of the runs at one budget, on a log axis, with dense as the reference line.
+"""Measured quality of the runs at one budget, with dense as the reference line.
+
+Perplexity stands on a log axis with its standard error, word error rate on one from zero with its interval.
 
 Where a forecast was made before the measurement, it stands just under it as an open marker with its band. Where other
 calibration seeds were measured, a thin line with a tick for each seed stands between the two.
@@ -6,11 +8,14 @@ calibration seeds were measured, a thin line with a tick for each seed stands be
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import plotly.graph_objects as go
 
-from compression.analysis import CompareInfo, SeedSpread
-from compression.types import ComparisonRun
+from compression.analysis import AnyReport, AnyRun, CompareInfo, SeedSpread
+from compression.types import ComparisonRun, MeasuredRun
 from views.figures.common import finish
+from views.metrics import metric_of
 from views.texts import Words
 from views.theme import GREEN, NEUTRAL, style_of
 from views.widgets import Table, View
@@ -22,18 +27,44 @@ LOWERED = 0.4
 """How far under its run a forecast is drawn, in rows."""
 SEEDS_LOWERED = 0.21
 """The same for its seeds."""
-OPTIONAL = frozenset({"seeds", "seeds_low", "seeds_high", "predicted", "low", "high", "mean_kl", "p99_kl", "top1"})
-"""Columns of the table that are left out where no run has them."""
+SEEDS = ("seeds", "seeds_low", "seeds_high")
+QUALITY = ("perplexity", "stderr")
+SPEECH_QUALITY = (
+    *("wer", "wer_low", "wer_high", "wer_raw", "cer", "substitutions", "deletions", "insertions"),
+    "real_time_factor",
+)
+"""Columns that the dense model has, too."""
+COLUMNS = (
+    *("removed", "whole", "stored", *QUALITY, *SEEDS, "predicted", "low", "high", "mean_kl", "p99_kl", "top1"),
+    *("seconds", "tokens", "remark"),
+)
+SPEECH_COLUMNS = (*SPEECH_QUALITY, *SEEDS, "removed", "whole", "seconds", "remark")
+"""Columns of the table, after method and policy."""
+ATTRIBUTES = {
+    "removed": "removed_fraction",
+    "whole": "whole_model_removed_fraction",
+    "stored": "stored_bits",
+    "stderr": "perplexity_stderr",
+    "predicted": "predicted_perplexity",
+    "low": "predicted_low",
+    "high": "predicted_high",
+    "top1": "top1_agreement",
+    "seconds": "compress_seconds",
+}
+"""Column → attribute of a run, where they are called differently."""
+OPTIONAL = frozenset({*SEEDS, "predicted", "low", "high", "mean_kl", "p99_kl", "top1"})
+"""Columns that are left out where no run has them."""
 SHARES = frozenset({"removed", "whole", "top1"})
-"""Columns of the table that hold shares."""
+SPEECH_SHARES = frozenset({"removed", "whole", *SPEECH_QUALITY[:5], "seeds_low", "seeds_high"})
+"""Columns that hold shares."""
 
 
-def run_label(run: ComparisonRun, words: Words) -> str:
+def run_label(run: MeasuredRun, words: Words) -> str:
     """Method and policy in words."""
     return f"{words.name('method', run.method)} · {words.name('policy', run.policy)}"
 
 
-def _two_lines(run: ComparisonRun, words: Words) -> str:
+def _two_lines(run: MeasuredRun, words: Words) -> str:
     """The same as narrow as it goes in two lines: the phone's width is for the picture."""
     method, policy = words.name("method", run.method), words.name("policy", run.policy)
     first, space, rest = method.partition(" ")
@@ -42,46 +73,36 @@ def _two_lines(run: ComparisonRun, words: Words) -> str:
 
 def view(info: CompareInfo, words: Words) -> View:
     """The points, their sentence and their table."""
-    return View(_figure(info, words), _summary(info, words), table(info, words))
+    words = words.about(info.is_speech)
+    return View(_figure(info, words), _summary(info, words), table(info, words), words("quality.title"))
 
 
 def _figure(info: CompareInfo, words: Words) -> go.Figure:
-    figure = go.Figure()
-    dense = words("method.dense")
-    figure.add_trace(
-        _point(
-            0,
-            info.dense_perplexity,
-            info.dense_range,
-            dense,
-            "dense",
-            words.number(info.dense_perplexity),
-            dense,
-        )
-    )
+    figure, metric = go.Figure(), metric_of(info.is_speech)
+    dense, reference = words("method.dense"), info.dense.quality
+    figure.add_trace(_point(0, reference, info.dense_range, dense, "dense", metric.write(reference, words), dense))
     labels = [dense, *(_two_lines(run, words) for run in info.rows)]
     for place, (run, around, spread) in enumerate(zip(info.rows, info.ranges, info.spreads, strict=True), 1):
         label = labels[place]
-        stderr = run.perplexity_stderr
-        text = words.number(run.perplexity)
+        text = metric.write(run.quality, words)
         if run.warning:
-            text = f"<i>{words('perplexity.lesson')}</i><br>{text}"
+            text = f"<i>{words('quality.lesson')}</i><br>{text}"
         hover = words(
-            "perplexity.hover",
+            "quality.hover",
             run=label,
-            value=words.number(run.perplexity),
-            stderr=words("card.none") if stderr is None else words.number(stderr, 2),
+            value=metric.write(run.quality, words),
+            spread=_spread(run, around, words),
             removed=words.percent(run.removed_fraction),
         )
-        figure.add_trace(_point(place, run.perplexity, around, label, run.method, text, hover))
+        figure.add_trace(_point(place, run.quality, around, label, run.method, text, hover))
         if spread is not None:
             figure.add_trace(_seeds(place + SEEDS_LOWERED, spread, run, label, words))
-        if run.predicted_perplexity is not None:
+        if isinstance(run, ComparisonRun) and run.predicted_perplexity is not None:
             figure.add_trace(_predicted(place + LOWERED, run, label, words))
     figure.add_shape(
         type="line",
-        x0=info.dense_perplexity,
-        x1=info.dense_perplexity,
+        x0=reference,
+        x1=reference,
         y0=0,
         y1=1,
         xref="x",
@@ -90,18 +111,31 @@ def _figure(info: CompareInfo, words: Words) -> go.Figure:
         line={"color": GREEN, "dash": "dash", "width": 2},
     )
     explained = [
-        ("circle-open", "predicted", any(run.predicted_perplexity is not None for run in info.rows)),
+        ("circle-open", "predicted", any(_is_predicted(run) for run in info.rows)),
         (SEED_SYMBOL, "seeds", any(spread is not None for spread in info.spreads)),
     ]
     legend = [_legend(symbol, key, words) for symbol, key, present in explained if present]
     if legend:
         figure.add_traces([_legend("circle", "measured", words), *legend])
-    figure.update_xaxes(type="log", title_text=words("perplexity.x"))
+    figure.update_xaxes(title_text=words("quality.x"), **metric.axis)
     figure.update_yaxes(
         tickvals=list(range(len(labels))), ticktext=labels, range=[len(labels) - 0.5, -0.75], showgrid=False
     )
     figure.update_layout(margin={"t": 22 + 22 * len(legend) if legend else 16}, hovermode="closest")
-    return finish(figure, max(HEIGHT, ROW_HEIGHT * len(labels) + AROUND), words("perplexity.title"))
+    return finish(figure, max(HEIGHT, ROW_HEIGHT * len(labels) + AROUND), words("quality.title"))
+
+
+def _is_predicted(run: AnyRun) -> bool:
+    return isinstance(run, ComparisonRun) and run.predicted_perplexity is not None
+
+
+def _spread(run: AnyRun, around: tuple[float, float] | None, words: Words) -> str:
+    """What stands behind a value: the standard error of a perplexity, the interval of a word error rate."""
+    if isinstance(run, ComparisonRun):
+        return words("card.none") if run.perplexity_stderr is None else words.number(run.perplexity_stderr, 2)
+    if around is None:
+        return words("card.none")
+    return words("quality.interval", low=words.percent(around[0]), high=words.percent(around[1]))
 
 
 def _point(
@@ -129,14 +163,15 @@ def _point(
 SEED_SYMBOL = "line-ns-open"
 
 
-def _seeds(place: float, spread: SeedSpread, run: ComparisonRun, label: str, words: Words) -> go.Scatter:
-    """The perplexities over calibration seeds: a thin line from the lowest to the highest, a tick for each."""
+def _seeds(place: float, spread: SeedSpread, run: AnyRun, label: str, words: Words) -> go.Scatter:
+    """The values over calibration seeds: a thin line from the lowest to the highest, a tick for each."""
     colour, _, _ = style_of(run.method)
+    metric = metric_of(words.speech)
     hover = words(
-        "perplexity.hover_seeds",
+        "quality.hover_seeds",
         run=label,
-        low=words.number(spread.low),
-        high=words.number(spread.high),
+        low=metric.write(spread.low, words),
+        high=metric.write(spread.high, words),
         count=spread.count,
     )
     return go.Scatter(
@@ -159,7 +194,7 @@ def _predicted(place: float, run: ComparisonRun, label: str, words: Words) -> go
     high = value if run.predicted_high is None else run.predicted_high
     colour, symbol, _ = style_of(run.method)
     hover = words(
-        "perplexity.hover_predicted",
+        "quality.hover_predicted",
         run=label,
         value=words.number(value),
         low=words.number(low),
@@ -180,26 +215,27 @@ def _predicted(place: float, run: ComparisonRun, label: str, words: Words) -> go
 
 def _legend(symbol: str, key: str, words: Words) -> go.Scatter:
     marker = {"color": NEUTRAL, "symbol": symbol, "size": 10, "line": {"width": 2, "color": NEUTRAL}}
-    return go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=words(f"perplexity.legend_{key}"))
+    return go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=words(f"quality.legend_{key}"))
 
 
 def _summary(info: CompareInfo, words: Words) -> str:
+    metric = metric_of(info.is_speech)
     best, worst = info.rows[info.best], info.rows[info.worst]
     values = {
         "removed": words.percent(info.removed_fraction),
         "best": words.name("method", best.method),
         "best_policy": words.name("policy", best.policy),
-        "best_value": words.number(best.perplexity),
-        "dense": words.number(info.dense_perplexity),
+        "best_value": metric.write(best.quality, words),
+        "dense": metric.write(info.dense.quality, words),
     }
     if info.best == info.worst:
-        return words("perplexity.summary_one", **values)
+        return words("quality.summary_one", **values)
     return words(
-        "perplexity.summary",
+        "quality.summary",
         **values,
         worst=words.name("method", worst.method),
         worst_policy=words.name("policy", worst.policy),
-        worst_value=words.number(worst.perplexity),
+        worst_value=metric.write(worst.quality, words),
     )
 
 
@@ -211,39 +247,33 @@ def table(info: CompareInfo, words: Words) -> Table:
 
     The remark carries the run's own warning.
     """
-    columns: dict[str, tuple[_Cell, list[_Cell]]] = {
-        "removed": (0.0, [run.removed_fraction for run in info.rows]),
-        "whole": (0.0, [run.whole_model_removed_fraction for run in info.rows]),
-        "stored": (None, [run.stored_bits for run in info.rows]),
-        "perplexity": (info.dense_perplexity, [run.perplexity for run in info.rows]),
-        "stderr": (info.dense_perplexity_stderr, [run.perplexity_stderr for run in info.rows]),
-        "seeds": (None, [None if each is None else each.count for each in info.spreads]),
-        "seeds_low": (None, [None if each is None else each.low for each in info.spreads]),
-        "seeds_high": (None, [None if each is None else each.high for each in info.spreads]),
-        "predicted": (None, [run.predicted_perplexity for run in info.rows]),
-        "low": (None, [run.predicted_low for run in info.rows]),
-        "high": (None, [run.predicted_high for run in info.rows]),
-        "mean_kl": (None, [run.mean_kl for run in info.rows]),
-        "p99_kl": (None, [run.p99_kl for run in info.rows]),
-        "top1": (None, [run.top1_agreement for run in info.rows]),
-        "seconds": (None, [run.compress_seconds for run in info.rows]),
-        "tokens": (None, [run.tokens for run in info.rows]),
-        "remark": ("", [_remark(run, words) for run in info.rows]),
-    }
-    kept = {key: cells for key, cells in columns.items() if key not in OPTIONAL or any(c is not None for c in cells[1])}
+    words = words.about(info.is_speech)
+    columns, quality = (SPEECH_COLUMNS, SPEECH_QUALITY) if info.is_speech else (COLUMNS, QUALITY)
+    runs = [_cells(run, columns) for run in info.rows]
+    for cells, run, spread in zip(runs, info.rows, info.spreads, strict=True):
+        cells["remark"] = _remark(run, words)
+        if spread is not None:
+            cells |= {"seeds": spread.count, "seeds_low": spread.low, "seeds_high": spread.high}
+    dense = {"removed": 0.0, "whole": 0.0, **_cells(info.dense, quality), "remark": ""}
+    kept = [key for key in columns if key not in OPTIONAL or any(cells[key] is not None for cells in runs)]
     headers = (words("word.method"), words("word.policy"), *(words(f"runs.column.{key}") for key in kept))
-    dense = (words("method.dense"), "", *(reference for reference, _ in kept.values()))
-    rows = tuple(
-        (words.name("method", run.method), words.name("policy", run.policy), *(cells[i] for _, cells in kept.values()))
-        for i, run in enumerate(info.rows)
-    )
-    shares = frozenset(2 + place for place, key in enumerate(kept) if key in SHARES)
-    return Table("runs", headers, (dense, *rows), wide=len(headers) - 1, shares=shares)
+    names = [(words("method.dense"), "")]
+    names += [(words.name("method", run.method), words.name("policy", run.policy)) for run in info.rows]
+    rows = tuple((*name, *map(cells.get, kept)) for name, cells in zip(names, [dense, *runs], strict=True))
+    in_per_cent = SPEECH_SHARES if info.is_speech else SHARES
+    shares = frozenset(2 + place for place, key in enumerate(kept) if key in in_per_cent)
+    return Table("runs", headers, rows, wide=len(headers) - 1, shares=shares)
 
 
-def _remark(run: ComparisonRun, words: Words) -> str:
+def _cells(measured: AnyReport | AnyRun, columns: Sequence[str]) -> dict[str, _Cell]:
+    """Column → what a report or a run says there; None where it says nothing."""
+    return {key: getattr(measured, ATTRIBUTES.get(key, key), None) for key in columns}
+
+
+def _remark(run: AnyRun, words: Words) -> str:
     warning = words.sentence(run.warning or "")
-    problem = run.forecast_problem and words("runs.no_forecast", problem=words.sentence(run.forecast_problem))
+    problem = run.forecast_problem if isinstance(run, ComparisonRun) else ""
+    problem = problem and words("runs.no_forecast", problem=words.sentence(problem))
     if warning and problem:
         return words("runs.remarks", first=warning, second=problem)
     return warning or problem
