@@ -62,16 +62,6 @@ class Pair:
         return "reference" if self.against_reference else "dense"
 
 
-def error_count(alignment: WordAlignment) -> int:
-    """Words that are wrong, missing or too many."""
-    return alignment.substitutions + alignment.deletions + alignment.insertions
-
-
-def word_count(alignment: WordAlignment) -> int:
-    """Words of what is aligned with."""
-    return sum(word.kind != "insert" for word in alignment.words)
-
-
 def real_time_factor(transcript: Transcript) -> float:
     """Seconds of work for a second of speech."""
     return transcript.seconds / transcript.audio_seconds if transcript.audio_seconds else 0.0
@@ -90,21 +80,21 @@ def summary(pair: Pair, words: Words) -> str:
     """One sentence about two finished transcripts."""
     dense, compressed = pair.dense.alignment, pair.compressed.alignment
     if pair.against_reference and dense is not None and compressed is not None:
-        more = error_count(compressed) - error_count(dense)
+        more = compressed.errors - dense.errors
         return words(
             "speech.summary_reference",
             dense=_rate(dense, words),
-            dense_errors=error_count(dense),
+            dense_errors=dense.errors,
             compressed=_rate(compressed, words),
-            compressed_errors=error_count(compressed),
-            words=word_count(compressed),
+            compressed_errors=compressed.errors,
+            words=compressed.reference_words,
             verdict=words(f"speech.verdict_{'worse' if more > 0 else 'better' if more else 'same'}", count=abs(more)),
         )
     if compressed is None:
         return words("speech.summary_nothing")
-    if not error_count(compressed):
+    if not compressed.errors:
         return words("speech.summary_same")
-    return words("speech.summary_differ", count=error_count(compressed), words=word_count(compressed))
+    return words("speech.summary_differ", count=compressed.errors, words=compressed.reference_words)
 
 
 def table(pair: Pair, words: Words) -> Table | None:
@@ -122,7 +112,7 @@ def _row(side: TranscriptSide, against_reference: bool, words: Words) -> tuple[s
     assert transcript is not None
     counts: tuple[float | int | None, ...] = (None,) * 5
     if found is not None:
-        counts = (found.wer, found.substitutions, found.deletions, found.insertions, word_count(found))
+        counts = (found.wer, found.substitutions, found.deletions, found.insertions, found.reference_words)
     return (side.heading, *counts, transcript.audio_seconds, transcript.seconds, real_time_factor(transcript))
 
 
@@ -146,7 +136,8 @@ def _text_html(side: TranscriptSide, pair: Pair, words: Words) -> str:
     if side.alignment is None or not side.alignment.words:
         return f"<p>{plain}</p>"
     marked = " ".join(_word_html(word, pair.base, words) for word in side.alignment.words)
-    written = f"<details><summary>{escape(words('speech.written'))}</summary><p>{plain}</p></details>"
+    note = f'<p class="note">{escape(words("speech.normalised"))}</p>'
+    written = f"<details><summary>{escape(words('speech.written'))}</summary><p>{plain}</p>{note}</details>"
     return f'<p class="aligned">{marked}</p>{written}'
 
 
@@ -194,7 +185,7 @@ def _score(alignment: WordAlignment, words: Words) -> str:
         substitutions=alignment.substitutions,
         deletions=alignment.deletions,
         insertions=alignment.insertions,
-        words=word_count(alignment),
+        words=alignment.reference_words,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,21 +19,11 @@ from views.figures import speech_latency
 from views.tabs.live_parts import recipe_label, start_row
 from views.texts import Words
 from views.transcripts import Pair, transcripts_html
-from views.widgets import (
-    ChartPanel,
-    alert_html,
-    data_table,
-    progress_html,
-    status_html,
-    table_value,
-)
+from views.widgets import ChartPanel, alert_html, data_table, progress_html, status_html, table_value
 
 if TYPE_CHECKING:
     from compression.evaluation.wer import WordAlignment
-
     from compression.speech.clips import Clip
-
-log = logging.getLogger(__name__)
 
 MAX_SECONDS = 600.0
 """Longest recording that is written down live: two models need about two minutes for it on two cores."""
@@ -79,30 +68,51 @@ def _transcribe(context: Context, setting: list[Any]) -> None:
         with gr.Accordion(words("table.open"), open=False):
             table = data_table(None, words)
 
-    def run(
-        model: str, method: str, policy: str, ratio: float, audio: str | None, reference: str
-    ) -> Generator[list[Any], None, None]:
-        headings = (words("word.dense"), recipe_label(method, policy, ratio, words))
-        samples = heard(audio, words)
-        made: list[Transcript | None] = [None, None]
-        recipes = (engine.recipe(model, "dense", "uniform", 0.0), engine.recipe(model, method, policy, ratio))
-        for side, wanted in enumerate(recipes):
-
-            def show(progress: Progress, side: int = side) -> list[Any]:
-                if not isinstance(progress.partial, Transcript):
-                    return [progress_html(progress, words), gr.skip(), gr.skip()]
-                made[side] = progress.partial
-                shown = transcripts_html(transcripts.join(headings, made), words)
-                return [progress_html(progress, words), shown, gr.skip()]
-
-            made[side] = yield from engine.relay(engine.workbench().transcribe(wanted, samples), show)
-            yield [gr.skip(), transcripts_html(transcripts.join(headings, made), words), gr.skip()]
-        pair, problem = yield from compared(transcripts.join(headings, made), reference or "", words)
-        said = alert_html(words.sentence(problem)) if problem else status_html(words("speech.finished"))
-        yield [said, transcripts_html(pair, words), table_value(transcripts.table(pair, words))]
+    def run(*values: Any) -> Generator[list[Any], None, None]:
+        yield from transcribe(words, *values)
 
     context.heavy(button, cancel, status, run, [*setting, source.audio, source.reference], [output, table])
     context.on_other_model(lambda: [empty, ""], [output, table])
+
+
+def transcribe(
+    words: Words, model: str, method: str, policy: str, ratio: float, audio: str | None, reference: str
+) -> Generator[list[Any], None, None]:
+    """Let both models write a recording down, and compare what they wrote.
+
+    Args:
+        words: the language.
+        model: its id.
+        method: of compression.
+        policy: of allocation.
+        ratio: removed fraction.
+        audio: the file; None where nothing has been recorded.
+        reference: what was said; may be empty.
+
+    Yields:
+        Values of the status, the transcripts and the table.
+
+    Raises:
+        UserError: if there is nothing to hear.
+    """
+    headings = (words("word.dense"), recipe_label(method, policy, ratio, words))
+    samples = heard(audio, words)
+    made: list[Transcript | None] = [None, None]
+    recipes = (engine.recipe(model, "dense", "uniform", 0.0), engine.recipe(model, method, policy, ratio))
+    for side, wanted in enumerate(recipes):
+
+        def show(progress: Progress, side: int = side) -> list[Any]:
+            if not isinstance(progress.partial, Transcript):
+                return [progress_html(progress, words), gr.skip(), gr.skip()]
+            made[side] = progress.partial
+            shown = transcripts_html(transcripts.join(headings, made), words)
+            return [progress_html(progress, words), shown, gr.skip()]
+
+        made[side] = yield from engine.relay(engine.workbench().transcribe(wanted, samples), show)
+        yield [gr.skip(), transcripts_html(transcripts.join(headings, made), words), gr.skip()]
+    pair, problem = yield from compared(transcripts.join(headings, made), reference or "", words)
+    said = alert_html(words.sentence(problem)) if problem else status_html(words("speech.finished"))
+    yield [said, transcripts_html(pair, words), table_value(transcripts.table(pair, words))]
 
 
 def heard(audio: str | None, words: Words) -> np.ndarray:
@@ -143,7 +153,7 @@ def compared(pair: Pair, reference: str, words: Words) -> Generator[list[Any], N
         except UserError as error:
             problem = str(error)
         else:
-            if transcripts.word_count(first):
+            if first.reference_words:
                 sides = replace(dense, alignment=first), replace(compressed, alignment=second)
                 return Pair(*sides, against_reference=True, finished=True), ""
             problem = words("speech.no_words")
@@ -202,7 +212,7 @@ def _source(words: Words) -> _Source:
 
 
 def _label(number: int, clip: Clip, words: Words) -> str:
-    start = " ".join((clip.text or clip.id).split()[:5])
+    start = " ".join((clip.text or clip.id).split()[:3])
     return words("speech.example_label", number=number, start=start, seconds=words.number(clip.seconds))
 
 

@@ -651,8 +651,8 @@ ENGLISH: Mapping[str, str] = {
     "speech.title": "Your recording, written down",
     "speech.audio": "Recording",
     "speech.audio_info": (
-        "Upload wav, flac, mp3 or ogg, or choose the microphone below the box; up to {minutes} minutes. The recording "
-        "goes only to the machine that serves this page, and is deleted there after about an hour."
+        "Upload `wav`, `flac`, `mp3` or `ogg`, or choose the microphone below the box; up to {minutes} minutes. The "
+        "recording goes only to the machine that serves this page, and is deleted there after about an hour."
     ),
     "speech.example": "Example",
     "speech.example_info": "Sense and Sensibility, read for LibriVox; fills in the recording and what was said.",
@@ -668,6 +668,9 @@ ENGLISH: Mapping[str, str] = {
     "speech.empty": "Its transcript appears here.",
     "speech.nothing": "The model wrote nothing.",
     "speech.written": "As the model wrote it",
+    "speech.normalised": (
+        "Words are compared in one spelling, without case and punctuation, and are shown above as they are compared."
+    ),
     "speech.score": (
         "Word error rate {wer} of {words} words: {substitutions} wrong, {deletions} missing, {insertions} too many"
     ),
