@@ -20,7 +20,7 @@ from compression.errors import UserError
 from compression.modules import LAYER_TYPES
 from compression.pipeline import CompressedModel, tensors_to_save
 from compression.sites import empty_model, site_bias
-from compression.types import CompressionReport, LinearSite
+from compression.types import SPEECH_MODEL_TYPES, CompressionReport, LinearSite
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -70,6 +70,9 @@ def save(compressed: CompressedModel, directory: Path) -> None:
         tensors = tensors_to_save(compressed.model, source.storage_dtype)
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary / WEIGHTS_FILE)
         compressed.model.config.save_pretrained(temporary)
+        if source.feature_extractor:
+            source.feature_extractor.save_pretrained(temporary)
+            compressed.model.generation_config.save_pretrained(temporary)
         source.tokenizer.save_pretrained(temporary)
         store.write_json(temporary / REPORT_FILE, manifest)
 
@@ -80,7 +83,7 @@ def load(directory: Path) -> CompressedModel:
     Raises:
         UserError: if the directory is incomplete or damaged.
     """
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig, WhisperFeatureExtractor
 
     from compression.models import LoadedModel
 
@@ -94,9 +97,15 @@ def load(directory: Path) -> CompressedModel:
         config = AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
         tensors = load_file(directory / WEIGHTS_FILE)
         tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+        feature_extractor, generation_config = None, None
+        if config.model_type in SPEECH_MODEL_TYPES:
+            feature_extractor = WhisperFeatureExtractor.from_pretrained(directory, local_files_only=True)
+            generation_config = GenerationConfig.from_pretrained(directory, local_files_only=True)
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"{directory} is not a complete compressed model ({error}): compress it again.") from error
     model = _assemble(empty_model(config), report, tensors, directory)
+    if generation_config:
+        model.generation_config = generation_config
     plan = report.plan
     source = LoadedModel(
         id=plan.model_id,
@@ -106,6 +115,7 @@ def load(directory: Path) -> CompressedModel:
         tokenizer=tokenizer,
         weights_hash=plan.weights_hash,
         storage_dtype=manifest.storage_dtype,
+        feature_extractor=feature_extractor,
     )
     return CompressedModel(source, model, report)
 

