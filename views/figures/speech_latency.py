@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from compression.types import SpeechLatencyReport
 from views.figures.common import finish
 from views.figures.latency import add_timings, milliseconds, model_name
 from views.texts import Words
 from views.widgets import Table, View
-
-if TYPE_CHECKING:
-    from compression.types import SpeechLatencyReport
 
 HEIGHT = 390
 
@@ -54,6 +50,7 @@ def _summary(report: SpeechLatencyReport, words: Words) -> str:
         encoder_dense=milliseconds(report.encoder["dense"].median_ms, words),
         decode=milliseconds(report.decode["compressed"].median_ms, words),
         decode_dense=milliseconds(report.decode["dense"].median_ms, words),
+        audio=words.number(report.audio_seconds),
         factor=words.significant(report.real_time_factor["compressed"], 2),
         factor_dense=words.significant(report.real_time_factor["dense"], 2),
         threads=report.threads,

@@ -716,8 +716,8 @@ ENGLISH: Mapping[str, str] = {
     "speech.latency_faster_decode": "Smaller, and faster here in decoding, but not in the encoder",
     "speech.latency_summary": (
         "{verdict}: the encoder takes {encoder} ms for a window of 30 s against {encoder_dense} ms dense, decoding "
-        "{decode} ms a token against {decode_dense} ms; together a real-time factor of {factor} against {factor_dense} "
-        "(threads: {threads}, {device})."
+        "{decode} ms a token against {decode_dense} ms; on {audio} s of speech the real-time factor is {factor} "
+        "against {factor_dense} (threads: {threads}, {device})."
     ),
     "speech.builtin_upload": "Upload file",
     "speech.builtin_record": "Record audio",

@@ -754,8 +754,8 @@ RUSSIAN: Mapping[str, str] = {
     "speech.latency_faster_decode": "Меньше; здесь быстрее генерация, но не кодировщик",
     "speech.latency_summary": (
         "{verdict}: кодировщику на окно в 30\u00a0с нужно {encoder}\u00a0мс против {encoder_dense}\u00a0мс без сжатия, "
-        "генерации — {decode}\u00a0мс на токен против {decode_dense}\u00a0мс; вместе коэффициент реального времени "
-        "{factor} против {factor_dense} (потоков: {threads}, {device})."
+        "генерации — {decode}\u00a0мс на токен против {decode_dense}\u00a0мс; на {audio}\u00a0с речи коэффициент "
+        "реального времени {factor} против {factor_dense} (потоков: {threads}, {device})."
     ),
     "speech.builtin_upload": "Загрузить файл",
     "speech.builtin_record": "Записать звук",
