@@ -70,11 +70,15 @@ def open_speech(listening_browser: Browser, speech_url: str) -> Iterator[Callabl
 
 def upload(page: Page, path: Path) -> None:
     """Give the page a file, in place of what it has, and wait until the player has it."""
-    clear = page.locator("#speech-audio").get_by_role("button", name="Clear")
+    from playwright.sync_api import expect
+
+    audio = page.locator("#speech-audio")
+    clear = audio.get_by_role("button", name="Clear")
     if clear.count():
         clear.click()
-    page.locator("#speech-audio input[type=file]").set_input_files(path)
-    page.locator("#speech-audio audio").wait_for(state="attached")
+        expect(audio.locator("audio[controls]")).to_have_count(0)
+    audio.locator("input[type=file]").set_input_files(path)
+    expect(audio.locator("audio[controls]")).to_have_attribute("src", re.compile(re.escape(path.name)))
 
 
 def finished(page: Page) -> Locator:
@@ -86,15 +90,16 @@ def finished(page: Page) -> Locator:
     return page.locator("#transcripts")
 
 
-def refusal(page: Page) -> str:
-    """Press the button and wait for the sentence."""
+def refused(page: Page, said: str) -> None:
+    """Press the button and wait for one sentence with `said` in it."""
     from playwright.sync_api import expect
 
     page.get_by_role("button", name="Transcribe").click()
     alert = page.locator("#transcribe-status").get_by_role("alert")
-    alert.wait_for()
+    expect(alert).to_contain_text(said)
     expect(page.get_by_role("button", name="Transcribe")).to_be_enabled()
-    return alert.inner_text()
+    sentence = alert.inner_text()
+    assert sentence.endswith(".") and "\n" not in sentence and "Traceback" not in sentence, sentence
 
 
 @pytest.mark.parametrize(
@@ -104,6 +109,7 @@ def refusal(page: Page) -> str:
 def test_an_example_fills_recording_and_reference_and_errors_are_marked(
     open_speech: Callable[..., Page], screenshots: Path, width: int, theme: str, locale: str
 ) -> None:
+    from axe_playwright_python.sync_playwright import Axe
     from playwright.sync_api import expect
 
     page = open_speech(width, theme, locale)
@@ -111,7 +117,7 @@ def test_an_example_fills_recording_and_reference_and_errors_are_marked(
     page.locator("#speech-example input").click()
     page.get_by_role("option").first.click()
     expect(page.locator("#speech-reference textarea")).to_have_value(example_clips()[0].text or "")
-    page.locator("#speech-audio audio").wait_for(state="attached")
+    page.locator("#speech-audio audio[controls]").wait_for()
     page.get_by_role("button", name="Расшифровать" if locale.startswith("ru") else "Transcribe").click()
     result = page.locator("#transcripts")
     expect(result.locator(".completions-summary")).to_contain_text(re.compile(r"\d+[.,]\d\s?%"))
@@ -121,6 +127,9 @@ def test_an_example_fills_recording_and_reference_and_errors_are_marked(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for low, (text, ground) in _colours(page).items():
         assert _contrast(text, ground) >= 4.5, (low, text, ground)
+    found = Axe().run(page).response["violations"]
+    serious = [each["id"] for each in found if each["impact"] in ("serious", "critical")]
+    assert serious == []
     page.screenshot(path=screenshots / f"speech-{locale[:2]}-{theme}-{width}.png", full_page=True)
 
 
@@ -148,7 +157,7 @@ def test_what_the_microphone_records_is_written_down(open_speech: Callable[..., 
     audio.get_by_role("button", name="Record", exact=True).click()
     page.wait_for_timeout(3000)  # three seconds of speech
     audio.get_by_role("button", name="Stop").click()
-    audio.locator("audio").wait_for(state="attached")
+    audio.locator("audio[controls]").wait_for()
     result = finished(page)
     said = result.locator(".figures").first.inner_text()
     heard = re.search(r"for ([\d.]+) s of speech", said)
@@ -162,24 +171,23 @@ def test_what_cannot_be_heard_gets_one_sentence_and_nothing_is_lost(
     from playwright.sync_api import expect
 
     page = open_speech()
-    assert "record one, upload a file or choose an example" in refusal(page)
+    refused(page, "record one, upload a file or choose an example")
     upload(page, example_path(example_clips()[0].id))
     reference = page.locator("#speech-reference textarea")
     reference.fill("my own words")
     before = finished(page).inner_text()
     for name, (path, said) in _bad(tmp_path).items():
         upload(page, path)
-        sentence = refusal(page)
-        assert said in sentence and sentence.endswith(".") and "Traceback" not in sentence, (name, sentence)
+        refused(page, said)
         assert page.locator("#transcripts").inner_text() == before, name
         expect(reference).to_have_value("my own words")
-        expect(page.locator("#speech-audio audio")).to_have_attribute("src", re.compile(re.escape(path.name)))
+        expect(page.locator("#speech-audio audio[controls]")).to_have_count(1)
     phone = tmp_path / "phone.wav"
     soundfile.write(phone, example_clips()[0].samples[::2], RATE // 2)
     upload(page, phone)
     finished(page)
     reference.fill("?!")
-    assert "holds no words" in refusal(page)
+    refused(page, "holds no words")
     expect(page.locator("#transcripts")).to_contain_text("Words that differ from the dense transcript")
 
 
@@ -209,8 +217,8 @@ def _bad(folder: Path) -> dict[str, tuple[Path, str]]:
         file.truncate(44 + size)
     return {
         "text": (folder / "text.wav", "cannot be read as audio"),
-        "empty": (folder / "empty.wav", "no sound"),
-        "zero": (folder / "zero.wav", "no sound"),
+        "empty": (folder / "empty.wav", "empty.wav holds no sound"),
+        "zero": (folder / "zero.wav", "zero.wav holds no sound"),
         "silence": (folder / "silence.wav", "Nothing can be heard"),
         "long": (folder / "long.wav", "2 h"),
     }
