@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from pydantic import TypeAdapter
+from samples import SPOKEN, speech_comparison, speech_run
 
 from compression import analysis
 from compression.allocation import Evidence, allocate
@@ -203,7 +204,7 @@ def test_methods_are_chosen_together_with_all_that_belongs_to_their_rows():
     chosen = analysis.only_methods(info, ["compot"])
     assert [row.perplexity for row in chosen.rows] == [30.0, 33.0]
     assert (chosen.ranges, chosen.spreads, chosen.series) == (info.ranges[1:], info.spreads[1:], info.series[1:])
-    assert (chosen.best, chosen.worst) == (0, 1) and chosen.dense_perplexity == info.dense_perplexity
+    assert (chosen.best, chosen.worst) == (0, 1) and chosen.dense == info.dense
     assert analysis.only_methods(info, []) is None and analysis.only_methods(info, {"svd", "compot"}) == info
 
 
@@ -245,3 +246,37 @@ def test_what_a_run_stores_is_told_in_its_own_terms():
     assert [[cell is None for cell in row] for row in lacking.cells] == [[False, True], [True, False]]
     untouched = analysis.native_info(measured("svd", 20.0, sites=(dictionary[2],)))
     assert (untouched.representation, untouched.shares) == ("dense", None)
+
+
+def test_runs_of_a_speech_model_go_by_word_error_rate():
+    info = analysis.compare_info(SPOKEN, 0.21)
+    assert info.is_speech and info.evaluated_on == "some speech" and info.dense.quality == 0.074
+    assert [(row.method, row.wer) for row in info.rows] == [
+        ("svd-llm", 0.333),
+        ("compot", 0.126),
+        ("compot-fisher", 0.083),
+    ]
+    assert (info.best, info.worst, analysis.best_of_methods(info, 2)) == (2, 0, (2, 1))
+    assert info.dense_range == pytest.approx((0.054, 0.104))
+    assert info.ranges[1] == pytest.approx((0.106, 0.156)), "the bootstrap's interval, not a standard error"
+    chosen = analysis.only_methods(info, ["svd-llm", "compot"])
+    assert (chosen.best, chosen.worst, chosen.is_speech) == (1, 0, True)
+    unknown = speech_run("compot", "uniform", 0.2, 0.1, wer_low=None, wer_high=None)
+    assert analysis.quality_range(unknown) is None
+    assert analysis.quality_range(measured("svd", 20.0, perplexity_stderr=2.0)) == analysis.standard_error_range(20, 2)
+    text = info_of(measured("svd", 90.0))
+    assert not text.is_speech and text.evaluated_on == "t"
+
+
+def test_seeds_of_a_speech_model_are_gathered_likewise():
+    runs = [speech_run("compot", "uniform", 0.2, wer, seed) for wer, seed in ((0.14, 1), (0.12, 0), (0.13, 2))]
+    info = analysis.compare_info(speech_comparison(*runs), 0.2)
+    assert [row.wer for row in info.rows] == [0.12]
+    assert info.spreads == (analysis.SeedSpread(0.12, 0.14, 3, (0.12, 0.14, 0.13)),)
+
+
+def test_what_a_speech_run_stores_is_laid_out_by_stack():
+    info = analysis.native_info(SPOKEN.runs[0])
+    assert (info.blocks, len(info.projections), info.num_sites, info.dense_sites) == ((0, 1), 16, 32, 1)
+    assert info.projections[:2] == ("encoder.self_attn.q_proj", "encoder.self_attn.k_proj")
+    assert info.cells[0][0].representation == "dense" and info.cells[0][1].share == 5 / 16

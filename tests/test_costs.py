@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from samples import speech_comparison, speech_run
 
-from compression.costs import LOADING_SECONDS, Prepared, estimate, estimate_comparison
+from compression.costs import CLIP_SECONDS, LOADING_SECONDS, Prepared, estimate, estimate_comparison
 from compression.types import (
     CalibrationSettings,
     Comparison,
@@ -105,3 +106,20 @@ def test_a_policy_that_measures_or_learns_costs_what_that_took():
     assert estimate(reference, "generate", "asvd", READY, 0.2, "search") - estimate(
         reference, "generate", "asvd", READY
     ) == pytest.approx(100)
+
+
+def test_speech_costs_what_its_real_time_factor_says():
+    spoken = speech_comparison(speech_run("compot", "uniform", 0.2, 0.1, compress_seconds=12.0))
+    dense = CLIP_SECONDS * spoken.dense.real_time_factor
+    assert estimate(spoken, "transcribe", "dense", READY) == pytest.approx(dense)
+    assert estimate(spoken, "transcribe", "compot", READY) == pytest.approx(20 + 12 + dense)
+    assert estimate(spoken, "analyze", "dense", READY) == pytest.approx(20 + 12)
+    weights = sum(site.shape[0] * site.shape[1] for site in spoken.runs[0].sites)
+    larger = Prepared(dense=True, site_weights=4 * weights)
+    assert estimate(spoken, "transcribe", "dense", larger) == pytest.approx(4 * dense)
+    assert estimate_comparison(spoken, [("compot", "uniform")], frozenset(), 0.2, 1, READY) == pytest.approx(
+        spoken.dense.seconds + 20 + 12 + 6
+    )
+    for task in ("perplexity", "generate", "latency"):
+        assert estimate(spoken, task, "dense", READY) is None, "a speech model does no such thing"
+    assert estimate(REFERENCE, "transcribe", "dense", READY) is None

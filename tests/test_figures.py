@@ -35,6 +35,7 @@ from compression.types import (
     LinearSite,
     Machine,
     MethodInfo,
+    PerplexityReport,
     Progress,
     SiteReport,
     TextSource,
@@ -50,7 +51,7 @@ from views.figures import (
     live_perplexity,
     native,
     pattern,
-    perplexity,
+    quality,
     site_errors,
     spectrum,
 )
@@ -121,10 +122,7 @@ def run(method: str, value: float, warning: str | None = None) -> ComparisonRun:
 COMPARE = CompareInfo(
     "tiny",
     0.2,
-    "text",
-    "convention",
-    23.2,
-    1.1,
+    PerplexityReport(23.2, 1.1, 3.1, 9, 1, 10, 10, "convention", TextSource("text", "00", 9), 16, 1.0),
     (22.1, 24.4),
     (run("compot", 45.0), run("svd", 9000.0, "as the lesson")),
     ((44.0, 46.0), None),
@@ -221,7 +219,7 @@ def test_a_spectrum_brings_what_the_page_needs_for_its_sentence() -> None:
 
 
 def test_budget_stacks_kept_and_removed_with_a_pattern() -> None:
-    view = View(budget.figure(WORDS), "", None)
+    view = View(budget.figure(MODEL, WORDS), "", None)
     kept, removed = data(view)
     assert layout(view)["barmode"] == "stack"
     assert (kept["name"], removed["name"]) == ("kept", "removed")
@@ -230,7 +228,7 @@ def test_budget_stacks_kept_and_removed_with_a_pattern() -> None:
 
 
 def test_perplexity_is_on_a_log_axis_with_error_bars_and_the_lesson() -> None:
-    view = perplexity.view(COMPARE, WORDS)
+    view = quality.view(COMPARE, WORDS)
     dense, best, worst = data(view)
     assert (dense["x"], best["x"], worst["x"]) == ([23.2], [45.0], [9000.0])
     assert (best["error_x"]["array"], best["error_x"]["arrayminus"]) == ([1.0], [1.0])
@@ -247,7 +245,7 @@ def test_a_prediction_stands_under_its_run_as_an_open_marker_with_its_band() -> 
         COMPARE.rows[0], predicted_perplexity=44.0, predicted_low=40.0, predicted_high=50.0, method="compot-fisher"
     )
     untold = replace(COMPARE.rows[1], forecast_problem="it drifts")
-    view = perplexity.view(replace(COMPARE, rows=(told, untold)), WORDS)
+    view = quality.view(replace(COMPARE, rows=(told, untold)), WORDS)
     _, measured, predicted, worst, *legend = data(view)
     assert (predicted["x"], predicted["error_x"]["array"], predicted["error_x"]["arrayminus"]) == ([44.0], [6.0], [4.0])
     assert predicted["marker"]["symbol"] == measured["marker"]["symbol"] + "-open"
@@ -259,14 +257,14 @@ def test_a_prediction_stands_under_its_run_as_an_open_marker_with_its_band() -> 
     assert view.table.headers[7:10] == ("Predicted", "Band, low", "Band, high")
     assert [row[7:10] for row in view.table.rows] == [(None, None, None), (44.0, 40.0, 50.0), (None, None, None)]
     assert view.table.rows[-1][-1] == "as the lesson; no forecast: it drifts"
-    plain = perplexity.view(COMPARE, WORDS)
+    plain = quality.view(COMPARE, WORDS)
     assert "Predicted" not in plain.table.headers and len(data(plain)) == 3
 
 
 def test_seeds_stand_between_a_run_and_its_forecast_with_a_tick_each() -> None:
     told = replace(COMPARE.rows[0], predicted_perplexity=44.0, predicted_low=40.0, predicted_high=50.0)
     spread = SeedSpread(43.0, 47.0, 3, (45.0, 47.0, 43.0))
-    view = perplexity.view(replace(COMPARE, rows=(told, COMPARE.rows[1]), spreads=(spread, None)), WORDS)
+    view = quality.view(replace(COMPARE, rows=(told, COMPARE.rows[1]), spreads=(spread, None)), WORDS)
     _, measured, seeds, predicted, _, *legend = data(view)
     assert seeds["x"] == [43.0, 45.0, 47.0] and len(set(seeds["y"])) == 1
     assert measured["y"][0] < seeds["y"][0] < predicted["y"][0]
@@ -274,14 +272,14 @@ def test_seeds_stand_between_a_run_and_its_forecast_with_a_tick_each() -> None:
     assert seeds["marker"]["color"] == measured["marker"]["color"]
     assert "perplexity 43.0 to 47.0<br>over 3 calibration seeds" in seeds["hovertemplate"]
     assert [trace["name"] for trace in legend][-1] == "calibration seeds (a tick each)"
-    without = perplexity.view(COMPARE, WORDS)
+    without = quality.view(COMPARE, WORDS)
     assert "calibration seeds (a tick each)" not in [trace.get("name") for trace in data(without)]
 
 
 def test_the_table_has_divergences_and_seeds_where_a_run_has_them() -> None:
     run_ = replace(COMPARE.rows[0], mean_kl=0.25, p99_kl=2.5, top1_agreement=0.75)
     spread = SeedSpread(43.0, 47.0, 3, (45.0, 47.0, 43.0))
-    table = perplexity.table(replace(COMPARE, rows=(run_, COMPARE.rows[1]), spreads=(spread, None)), WORDS)
+    table = quality.table(replace(COMPARE, rows=(run_, COMPARE.rows[1]), spreads=(spread, None)), WORDS)
     columns = {header: [row[i] for row in table.rows] for i, header in enumerate(table.headers)}
     assert columns["Mean KL (nats)"] == [None, 0.25, None]
     assert columns["99th percentile KL (nats)"] == [None, 2.5, None]
@@ -291,7 +289,7 @@ def test_the_table_has_divergences_and_seeds_where_a_run_has_them() -> None:
     assert {table.headers[i] for i in table.shares} == {"Removed (actual)", "Of whole model", "Same top-1"}
     assert {table.headers[i] for i in json.loads(table_value(table))["shares"]} > {"Same top-1"}
     assert table.headers[table.wide] == "Remark"
-    plain = perplexity.table(COMPARE, WORDS)
+    plain = quality.table(COMPARE, WORDS)
     assert not {"Mean KL (nats)", "Same top-1", "Calibration seeds", "Predicted"} & set(plain.headers)
     assert {len(row) for row in plain.rows} == {len(plain.headers)}
 
@@ -299,7 +297,7 @@ def test_the_table_has_divergences_and_seeds_where_a_run_has_them() -> None:
 def test_what_the_engine_says_is_said_in_the_language_of_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(WORDS), "sentence", lambda self, text: text.upper())
     row = replace(COMPARE.rows[1], forecast_problem="it drifts")
-    table = perplexity.table(replace(COMPARE, rows=(row,), ranges=(None,), spreads=(None,)), WORDS)
+    table = quality.table(replace(COMPARE, rows=(row,), ranges=(None,), spreads=(None,)), WORDS)
     assert table.rows[-1][-1] == "AS THE LESSON; no forecast: IT DRIFTS"
     assert "CALIBRATING" in progress_html(Progress("calibrate", 1, 2, "calibrating"), WORDS)
     assert "text, CONVENTION" in compare._intro(COMPARE, WORDS)
@@ -307,7 +305,7 @@ def test_what_the_engine_says_is_said_in_the_language_of_the_page(monkeypatch: p
 
 def test_the_picture_grows_with_the_number_of_runs() -> None:
     many = replace(COMPARE, rows=COMPARE.rows * 8, ranges=COMPARE.ranges * 8, spreads=(None,) * 16)
-    assert layout(perplexity.view(many, WORDS))["height"] > layout(perplexity.view(COMPARE, WORDS))["height"]
+    assert layout(quality.view(many, WORDS))["height"] > layout(quality.view(COMPARE, WORDS))["height"]
 
 
 def test_the_forecast_draws_a_line_where_there_is_one_and_points_where_there_is_none() -> None:
@@ -413,16 +411,12 @@ def test_methods_can_be_told_apart_without_colour() -> None:
 def test_a_gallery_that_does_not_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "analysis.json").write_text("{}")
     monkeypatch.setattr(engine, "ASSETS", tmp_path)
-    engine.gallery.cache_clear()
-    try:
-        assert engine.gallery() is None
-    finally:
-        engine.gallery.cache_clear()
+    assert engine.gallery() is None
 
 
 def test_forecasts_of_another_model_are_those_the_command_left(monkeypatch: pytest.MonkeyPatch) -> None:
     example = Gallery(*[None] * 3, (), (), tuple(FORECASTS), None)  # type: ignore[arg-type]
-    monkeypatch.setattr(engine, "gallery", lambda: example)
+    monkeypatch.setattr(engine, "gallery", {"tiny": example}.get)
     monkeypatch.setattr(engine, "method_names", lambda: ("svd", "compot"))
     monkeypatch.setattr(engine, "policy_names", lambda: ("uniform", "pooled"))
     assert list(engine.forecasts_of("tiny")) == FORECASTS
@@ -493,14 +487,15 @@ def test_a_live_comparison_costs_what_was_chosen(monkeypatch: pytest.MonkeyPatch
         MethodInfo("svd", "", "", "", False, "uniform", None, ()),
         MethodInfo("compot", "", "", "", True, "pooled", None, ()),
     )
-    example = SimpleNamespace(comparison="measured", methods=methods)
-    monkeypatch.setattr(engine, "gallery", lambda: example)
+    model = SimpleNamespace(is_speech=False)
+    example = SimpleNamespace(comparison="measured", methods=methods, analysis=SimpleNamespace(model=model))
+    monkeypatch.setattr(engine, "gallery", lambda name=None: example)
     monkeypatch.setattr(engine.costs, "estimate_comparison", lambda *arguments: asked.append(arguments) or 7.0)
     assert engine.seconds_to_compare("tiny", ["compot", "svd"], "own", 0.3, 2) == [7.0]
     assert asked[0][:5] == ("measured", [("compot", "pooled"), ("svd", "uniform")], frozenset({"svd"}), 0.3, 2)
     engine.seconds_to_compare("tiny", ["compot"], "fisher", 0.3, 1)
     assert asked[1][1:3] == ([("compot", "fisher")], frozenset())
-    monkeypatch.setattr(engine, "gallery", lambda: None)
+    monkeypatch.setattr(engine, "gallery", lambda name=None: None)
     assert engine.seconds_to_compare("tiny", ["compot"], "own", 0.3, 2) == [None], "said to be unknown"
 
 
@@ -707,7 +702,7 @@ def test_a_panel_updates_only_what_the_server_fills() -> None:
 def test_every_figure_speaks_and_brings_its_table() -> None:
     views = [
         spectrum.view(SPECTRUM, LOSSES, WORDS),
-        perplexity.view(COMPARE, WORDS),
+        quality.view(COMPARE, WORDS),
         native.view(DICTIONARY, WORDS),
         site_errors.view(run("compot", 45.0), WORDS),
         pattern.mask_view(PATTERN, WORDS),
@@ -720,7 +715,7 @@ def test_every_figure_speaks_and_brings_its_table() -> None:
         assert {len(row) for row in view.table.rows} == {len(view.table.headers)}
         sent = json.loads(table_value(view.table))
         assert (sent["headers"], len(sent["rows"])) == (list(view.table.headers), len(view.table.rows))
-    of_the_page = [View(figure, "", None) for figure in (heatmap.figure(MODEL, WORDS), budget.figure(WORDS))]
+    of_the_page = [View(figure, "", None) for figure in (heatmap.figure(MODEL, WORDS), budget.figure(MODEL, WORDS))]
     for view in views + of_the_page:
         assert view is not None
         assert layout(view)["meta"]["label"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import samples
+from samples import ANALYSIS, EVIDENCE, SPOKEN, WHISPER, WHISPER_EVIDENCE, comparison, transcript_forecast
 from tiny import finish
 
 from compression import models, store
@@ -23,6 +26,8 @@ from compression.gallery import (
     load_gallery,
     registered_methods,
     registered_policies,
+    save_gallery,
+    speech_gallery_recipes,
 )
 from compression.recipe import Recipe
 from compression.workbench import CURVE_METHOD, Workbench
@@ -117,3 +122,39 @@ def test_it_tells_how_far_predictions_move_and_how_much_the_calibration_matters(
         assert own is None or own.count == 1 + len(OTHER_SEEDS)
         others = {spread[method.name, policy] for policy in gallery_policies(method)} - {own}
         assert others <= {None}, "only the own policy has other seeds"
+
+
+def test_a_gallery_of_a_speech_model_is_read_back_and_has_no_comparators(tmp_path):
+    forecasts = (transcript_forecast("compot", "fisher", 0.01),)
+    spoken = Gallery(WHISPER, SPOKEN, replace(SPOKEN, runs=()), (), (), forecasts, WHISPER_EVIDENCE)
+    save_gallery(tmp_path, spoken)
+    assert not (tmp_path / "comparators.json").exists()
+    read = load_gallery(tmp_path)
+    assert (read.analysis, read.headline, read.comparators, read.forecasts) == (
+        WHISPER,
+        SPOKEN,
+        replace(SPOKEN, runs=()),
+        forecasts,
+    )
+    assert read.comparison == SPOKEN and read.comparison.runs[0].utterances[0].words == 10
+
+
+def test_comparators_that_were_measured_are_kept_and_those_of_another_gallery_are_not(tmp_path):
+    first = comparison(samples.run("svd", "uniform", 0.2, 90.0))
+    second = comparison(samples.run("asvd", "uniform", 0.2, 80.0))
+    measured = Gallery(ANALYSIS, first, second, (), (), (), EVIDENCE)
+    save_gallery(tmp_path, measured)
+    assert [each.method for each in load_gallery(tmp_path).comparison.runs] == ["svd", "asvd"]
+    save_gallery(tmp_path, replace(measured, comparators=replace(second, runs=())))
+    assert [each.method for each in load_gallery(tmp_path).comparison.runs] == ["svd"]
+
+
+def test_a_speech_model_is_measured_under_every_policy_without_other_seeds():
+    recipes = speech_gallery_recipes("whisper", (0.2, 0.3))
+    assert len(recipes) == len(set(recipes)) == 2 * 4 * 3 and not any(recipe.seed for recipe in recipes)
+    assert {(r.method, r.policy) for r in recipes} == {
+        (method, policy)
+        for method in ("svd-llm", "compot", "compot-fisher", "svd-fisher")
+        for policy in ("uniform", "pooled", "fisher")
+    }
+    assert {method.name for method in registered_methods()} >= {r.method for r in recipes}

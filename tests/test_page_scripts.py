@@ -29,10 +29,13 @@ from samples import (
     Q1,
     SITES,
     SMALL,
+    SPOKEN,
+    WHISPER,
     Q,
     comparison,
     forecast_report,
     run,
+    transcript_forecast,
 )
 
 from compression.slider import SLIDER, SliderView, lost_energies, pinned_view, slider_view
@@ -116,7 +119,7 @@ def figures(site: Any = DOWN) -> dict[str, Any]:
     return {
         "heatmap": drawn(heatmap.figure(MODEL, WORDS)),
         "spectrum": drawn(seen),
-        "budget": drawn(budget.figure(WORDS)),
+        "budget": drawn(budget.figure(MODEL, WORDS)),
         "forecast-chart": drawn(forecast.view(REPORTS, 0, 0.2, WORDS).figure),
     }
 
@@ -173,7 +176,7 @@ NAMED = {"method", "policy", "removed"}
 CELL = {"block", "projection", "shape", "site", "removed", "rank", "atoms", "nonzeros"}
 OF_SITE = {"site", "full", "break_even", "effective", "rank", "removed", "lost"}
 BAND = {"perplexity", "low", "high"}
-POINT = {"at", "perplexity", "dense_perplexity"}
+POINT = {"at", "quality", "dense_quality"}
 PROVIDED: dict[str, set[str]] = {
     "heatmap.summary": KNOWN | NAMED | {"site"},
     "heatmap.summary_even": KNOWN | NAMED | {"site"},
@@ -189,6 +192,7 @@ PROVIDED: dict[str, set[str]] = {
     "explore.impossible": {"smallest", "largest", "removed"},
     "measured.sentence": NAMED | POINT,
     "measured.none": NAMED,
+    "measured.beside": NAMED | POINT,
     "difference.same": set(),
     "difference.none": NAMED,
     "difference.measured": NAMED | POINT | {"uniform"},
@@ -390,6 +394,46 @@ def test_without_a_forecast_the_nearest_measurement_is_said_with_its_own_budget(
     assert "python -m compression predict tiny" in blank.said["forecast"]
 
 
+def spoken(*steps: tuple[str, Any], language: str = "en") -> Any:
+    """What there is of a speech model after the last step; one setting has a forecast."""
+    reports = [transcript_forecast("compot-fisher", "fisher", 0.01)]
+    value = value_of(slider_view(WHISPER, SPOKEN), language, reports)
+    return SimpleNamespace(**job([("start", value), *steps]).answers[-1])
+
+
+def test_of_a_speech_model_the_measured_word_error_rate_stands_beside_the_forecast_of_its_transcripts() -> None:
+    chosen = ("set", {"method": "compot-fisher", "policy": "fisher"})
+    told = spoken(chosen)
+    assert told.said["forecast"] == (
+        "At 20% removed, Fisher-weighted COMPOT with policy Fisher: predicted perplexity of the transcript 1.45 "
+        "(1.35 to 1.65), dense 1.25. Measured at 20% removed: word error rate 8.3%, dense 7.4%."
+    )
+    assert told.said["forecast-note"].endswith("in brackets the 95% band. It is not a word error rate.")
+    assert told.cards[-2:] == [
+        ["Predicted perplexity of the transcript", "1.45", "1.35 to 1.65 · dense 1.25"],
+        ["Measured word error rate", "8.3%", "at 20% removed · dense 7.4%"],
+    ]
+    farther = spoken(chosen, ("set", {"ratio": "0.29"}))
+    assert farther.said["forecast"].endswith("Measured at 30% removed: word error rate 10.5%, dense 7.4%.")
+    plain = spoken(("set", {"method": "compot", "policy": "uniform"}))
+    assert plain.said["forecast"] == (
+        "No forecast for COMPOT with policy uniform. Measured at 20% removed: word error rate 12.6%, dense 7.4%."
+    )
+    assert plain.cards[-1] == ["Measured word error rate", "12.6%", "at 20% removed · dense 7.4%"]
+    nothing = spoken(("set", {"method": "svd", "policy": "uniform"}))
+    assert nothing.cards[-1] == ["Word error rate", "—", "not measured, and nothing forecast"]
+    russian = spoken(chosen, language="ru")
+    assert "доля ошибок в словах 8,3\u202f%, без сжатия 7,4\u202f%" in russian.said["forecast"]
+
+
+def test_sites_of_two_stacks_are_told_apart_by_keyboard() -> None:
+    here = ("set", {"site": "model.encoder.layers.0.fc2", "policy": "uniform"})
+    down = spoken(here, ("press", "ArrowDown"))
+    assert down.said["heatmap-cell"] == "Block 0, dec.self.q: 20% removed."
+    right = spoken(here, ("press", "ArrowDown"), ("press", "ArrowRight"))
+    assert right.said["heatmap-cell"] == "Block 1, dec.self.q: 20% removed."
+
+
 def test_the_gain_over_uniform_is_said_only_where_both_were_measured_at_one_budget() -> None:
     difference = ("set", {"difference": True})
     assert after().said["uniform"] == ""
@@ -441,7 +485,7 @@ def test_nothing_is_missing_in_any_state(language: str) -> None:
     value = json.loads(value_of(VIEW, language))
     value["none"] = "MISSING"
     for report in value["measured"].values():
-        report["perplexity"] = [each or 1.0 for each in report["perplexity"]]
+        report["quality"] = [each or 1.0 for each in report["quality"]]
     steps: list[tuple[str, Any]] = [
         ("set", {"policy": policy, "method": method, "ratio": ratio, "difference": difference, "unit": unit})
         for policy in POLICIES

@@ -151,8 +151,8 @@ def test_measured_runs_are_found_by_method_and_policy_and_other_seeds_left_out()
     view = slider_view(ANALYSIS, comparison(*runs))
     found = {(m.method, m.policy): [(r.removed_fraction_target, r.perplexity) for r in m.runs] for m in view.measured}
     assert found == {("svd", "uniform"): [(0.1, 30.0), (0.4, 90.0)], ("compot", "pooled"): [(0.2, 25.0)]}
-    assert view.dense_perplexity == 23.26
-    assert (VIEW.measured, VIEW.dense_perplexity) == ((), None) and measured_settings(None) == ()
+    assert view.dense_quality == 23.26
+    assert (VIEW.measured, VIEW.dense_quality) == ((), None) and measured_settings(None) == ()
 
 
 @pytest.mark.parametrize(("position", "index"), [(0.0, 0), (0.24, 0), (0.25, 0), (0.26, 1), (0.9, 1)])
@@ -187,7 +187,7 @@ def test_pinned_sites_stay_and_the_rest_meets_the_budget_wherever_that_is_possib
     least = removed([held.get(each.name, 0.0) for each in SITES])
     most = removed([held.get(each.name, 0.95) for each in SITES])
     view = pinned_view(ANALYSIS, EVIDENCE, pins, "pooled", math.ceil(100 * least) / 100, comparison())
-    assert view.pinned_sites == tuple(pinned) and view.dense_perplexity == 23.26
+    assert view.pinned_sites == tuple(pinned) and view.dense_quality == 23.26
     assert [each.policy for each in view.tables] == list(SLIDER_POLICIES)
     for each in view.tables:
         assert each.pins == pins

@@ -21,14 +21,14 @@ def short_projections(names: Sequence[str]) -> list[str]:
     """The last part of each dotted name where that stays unambiguous: ``self_attn.q_proj`` → ``q_proj``.
 
     Of a model with an encoder and a decoder all parts are needed, in short: ``decoder.encoder_attn.q_proj`` →
-    ``dec.cross.q_proj``.
+    ``dec.cross.q``.
     """
     last = [name.rsplit(".", 1)[-1] for name in names]
     if len(set(last)) == len(last):
         return last
     if not any(name.startswith("decoder.") for name in names):
         return list(names)
-    return [".".join(SHORTER.get(part, part) for part in name.split(".")) for name in names]
+    return [".".join(SHORTER.get(part, part) for part in name.removesuffix("_proj").split(".")) for name in names]
 
 
 def rows_height(least: int, rows: int, each: int, around: int) -> int:
@@ -107,7 +107,9 @@ def finish(figure: go.Figure, height: int, label: str) -> go.Figure:
 def block_axis(blocks: Sequence[int]) -> dict[str, Any]:
     """The x axis that shows every block's cell whole and nothing beside them; there is no tick between blocks."""
     axis: dict[str, Any] = {"range": [min(blocks) - 0.5, max(blocks) + 0.5]}
-    return axis | {"dtick": 1} if len(blocks) <= FEW_BLOCKS else axis
+    if len(blocks) > FEW_BLOCKS:
+        return axis
+    return axis | {"dtick": 1, "title_standoff": 22}  # else the title might stand between two ticks
 
 
 def row_axis(labels: Sequence[str]) -> dict[str, Any]:

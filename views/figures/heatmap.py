@@ -39,7 +39,7 @@ def figure(model: ModelInfo, words: Words) -> go.Figure:
         title_text=words("heatmap.y"),
         categoryorder="array",
         categoryarray=labels,
-        autorange="reversed",
+        range=[len(labels) - 0.5, -0.5],  # whatever stands in the first row
         showgrid=False,
         fixedrange=True,
         **row_axis(labels),

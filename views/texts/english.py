@@ -572,8 +572,8 @@ ENGLISH: Mapping[str, str] = {
         "({low} to {high}), dense {dense}."
     ),
     "forecast.note@speech": (
-        "How well the words are foreseen, given the speech and the right words so far (teacher forcing), on the part of "
-        "{text} kept apart from calibration ({convention}); in brackets the 95% band. It is not a word error rate."
+        "How well the words are foreseen, given the speech and the right words so far (teacher forcing), on the part "
+        "of {text} kept apart from calibration ({convention}); in brackets the 95% band. It is not a word error rate."
     ),
     "forecast.note_measured@speech": (
         "Perplexity of the transcript under teacher forcing, on the part of {text} kept apart from calibration "
@@ -595,7 +595,7 @@ ENGLISH: Mapping[str, str] = {
         "under teacher forcing."
     ),
     "forecast.column.perplexity@speech": "Perplexity of the transcript",
-    "heatmap.x@speech": "block (index within its stack)",
+    "heatmap.x@speech": "block (index in its stack)",
     "card.perplexity_predicted@speech": "Predicted perplexity of the transcript",
     "card.perplexity_measured@speech": "Measured word error rate",
     "card.perplexity_none@speech": "Word error rate",

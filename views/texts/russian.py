@@ -626,7 +626,7 @@ RUSSIAN: Mapping[str, str] = {
         "При удалении {removed} весов прогноз для метода {best} ({best_policy}) — перплексия расшифровки {best_value}."
     ),
     "forecast.column.perplexity@speech": "Перплексия расшифровки",
-    "heatmap.x@speech": "блок (номер внутри своей стопки)",
+    "heatmap.x@speech": "блок (номер в стопке)",
     "card.perplexity_predicted@speech": "Прогноз перплексии расшифровки",
     "card.perplexity_measured@speech": "Измеренная доля ошибок в словах",
     "card.perplexity_none@speech": "Доля ошибок в словах",
