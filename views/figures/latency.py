@@ -35,8 +35,8 @@ def _phases(report: LatencyReport) -> tuple[Phase, Phase]:
 def _figure(report: LatencyReport, words: Words) -> go.Figure:
     figure = make_subplots(rows=2, cols=1, vertical_spacing=0.34)
     for row, (_, timings, predicted, _) in enumerate(_phases(report), start=1):
-        add_timings(figure, row, timings, words)
-        for model in timings:
+        for model, timing in timings.items():
+            figure.add_trace(measured(timing, model, words), row=row, col=1)
             if model in predicted:
                 figure.add_trace(_predicted(predicted[model], model, words), row=row, col=1)
     if report.machine is not None:
@@ -49,31 +49,18 @@ def _figure(report: LatencyReport, words: Words) -> go.Figure:
     return finish(figure, HEIGHT, words("live.latency_title"))
 
 
-def add_timings(figure: go.Figure, row: int, timings: dict[str, LatencyFigure], words: Words) -> None:
-    """Draw the timings of some models in a row of `figure`: medians with the interquartile range.
-
-    Args:
-        figure: with subplots in one column.
-        row: counted from 1.
-        timings: model label → what was measured.
-        words: the language.
-    """
-    for model, timing in timings.items():
-        colour, symbol = _STYLES.get(model, (BLUE, "square"))
-        spread = {"type": "data", "array": [timing.iqr_ms / 2], "color": colour, "thickness": 1.6, "width": 6}
-        figure.add_trace(
-            go.Scatter(
-                x=[timing.median_ms],
-                y=[model_name(model, words)],
-                error_x=spread,
-                mode="markers",
-                marker={"color": colour, "symbol": symbol, "size": 13},
-                showlegend=False,
-                hovertemplate="%{x:.1f} ms<extra>%{y}</extra>",
-            ),
-            row=row,
-            col=1,
-        )
+def measured(timing: LatencyFigure, model: str, words: Words) -> go.Scatter:
+    """A model's median with its interquartile range."""
+    colour, symbol = _STYLES.get(model, (BLUE, "square"))
+    return go.Scatter(
+        x=[timing.median_ms],
+        y=[model_name(model, words)],
+        error_x={"type": "data", "array": [timing.iqr_ms / 2], "color": colour, "thickness": 1.6, "width": 6},
+        mode="markers",
+        marker={"color": colour, "symbol": symbol, "size": 13},
+        showlegend=False,
+        hovertemplate="%{x:.1f} ms<extra>%{y}</extra>",
+    )
 
 
 def _predicted(milliseconds: float, model: str, words: Words) -> go.Scatter:

@@ -7,7 +7,7 @@ from plotly.subplots import make_subplots
 
 from compression.types import SpeechLatencyReport
 from views.figures.common import finish
-from views.figures.latency import add_timings, milliseconds, model_name
+from views.figures.latency import measured, milliseconds, model_name
 from views.texts import Words
 from views.widgets import Table, View
 
@@ -21,8 +21,9 @@ def view(report: SpeechLatencyReport, words: Words) -> View:
 
 def _figure(report: SpeechLatencyReport, words: Words) -> go.Figure:
     figure = make_subplots(rows=2, cols=1, vertical_spacing=0.34)
-    add_timings(figure, 1, report.encoder, words)
-    add_timings(figure, 2, report.decode, words)
+    for row, timings in enumerate((report.encoder, report.decode), start=1):
+        for model, timing in timings.items():
+            figure.add_trace(measured(timing, model, words), row=row, col=1)
     figure.update_xaxes(rangemode="tozero")
     figure.update_xaxes(title_text=words("speech.latency_x_encoder"), row=1, col=1)
     figure.update_xaxes(title_text=words("live.latency_x_decode"), row=2, col=1)
