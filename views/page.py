@@ -36,11 +36,16 @@ PAPERS = (
 )
 """What the engine implements and compares: name and arXiv number."""
 
+UPLOADS_KEPT = (600, 3600)
+"""Every ten minutes, recordings that came more than an hour ago are deleted."""
+
 
 def build() -> gr.Blocks:
     """The page in every language, on the example in assets; no model is loaded."""
     register_static_files()
-    with gr.Blocks(title=words(DEFAULT)("page.title"), analytics_enabled=False, fill_width=False) as page:
+    with gr.Blocks(
+        title=words(DEFAULT)("page.title"), analytics_enabled=False, fill_width=False, delete_cache=UPLOADS_KEPT
+    ) as page:
         _fill(page, DEFAULT)
     for language, name in LANGUAGES.items():
         if language != DEFAULT:
@@ -95,7 +100,8 @@ def launch_options() -> dict[str, Any]:
         "head": PRELOAD,
         "ssr_mode": False,
         "show_error": False,
-        "max_file_size": "4mb",
+        # About two hours of mp3, so that the engine can say itself what is too long; Gradio refuses what is larger.
+        "max_file_size": "200mb",
         "footer_links": [],
         "allowed_paths": [],
         # The tables travel as text of some hundred kilobytes, which shrink to a fifth. Streams are left alone.

@@ -79,6 +79,11 @@ BUILTIN = {
     "builtin.range": "range slider for",
     "builtin.clear": "Clear",
     "builtin.remove": "Remove",
+    "speech.builtin_upload": "Upload file",
+    "speech.builtin_record": "Record audio",
+    "speech.builtin_drop": "Drop an audio file here to upload",
+    "speech.builtin_device": "Select input device",
+    "speech.builtin_pause": "pause",
 }
 """Labels that Gradio writes in English whatever the language: the beginnings of its ``aria-label`` and ``title``."""
 

@@ -100,7 +100,12 @@ def _app(command: list[str], log: Path) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
+    settings = {
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(ROOT),
+    }
     with log.open("wb") as output:
         app = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings}, stdout=output, stderr=output)
         try:
@@ -136,6 +141,14 @@ def open_made_up_page(browser: Browser, made_up_url: str) -> Iterator[Callable[.
     """The same on the gallery with made-up forecasts."""
     with _pages(browser, made_up_url) as make:
         yield make
+
+
+@pytest.fixture(scope="session")
+def speech_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the app in front of a made-up workbench whose models write down speech."""
+    log = tmp_path_factory.mktemp("made-up-speech") / "app.log"
+    with _app([sys.executable, str(Path(__file__).parent / "made_up_speech.py")], log) as address:
+        yield address
 
 
 @contextmanager

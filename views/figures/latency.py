@@ -36,26 +36,7 @@ def _figure(report: LatencyReport, words: Words) -> go.Figure:
     figure = make_subplots(rows=2, cols=1, vertical_spacing=0.34)
     for row, (_, timings, predicted, _) in enumerate(_phases(report), start=1):
         for model, timing in timings.items():
-            colour, symbol = _STYLES.get(model, (BLUE, "square"))
-            figure.add_trace(
-                go.Scatter(
-                    x=[timing.median_ms],
-                    y=[_name(model, words)],
-                    error_x={
-                        "type": "data",
-                        "array": [timing.iqr_ms / 2],
-                        "color": colour,
-                        "thickness": 1.6,
-                        "width": 6,
-                    },
-                    mode="markers",
-                    marker={"color": colour, "symbol": symbol, "size": 13},
-                    showlegend=False,
-                    hovertemplate="%{x:.1f} ms<extra>%{y}</extra>",
-                ),
-                row=row,
-                col=1,
-            )
+            figure.add_trace(measured(timing, model, words), row=row, col=1)
             if model in predicted:
                 figure.add_trace(_predicted(predicted[model], model, words), row=row, col=1)
     if report.machine is not None:
@@ -68,10 +49,24 @@ def _figure(report: LatencyReport, words: Words) -> go.Figure:
     return finish(figure, HEIGHT, words("live.latency_title"))
 
 
+def measured(timing: LatencyFigure, model: str, words: Words) -> go.Scatter:
+    """A model's median with its interquartile range."""
+    colour, symbol = _STYLES.get(model, (BLUE, "square"))
+    return go.Scatter(
+        x=[timing.median_ms],
+        y=[model_name(model, words)],
+        error_x={"type": "data", "array": [timing.iqr_ms / 2], "color": colour, "thickness": 1.6, "width": 6},
+        mode="markers",
+        marker={"color": colour, "symbol": symbol, "size": 13},
+        showlegend=False,
+        hovertemplate="%{x:.1f} ms<extra>%{y}</extra>",
+    )
+
+
 def _predicted(milliseconds: float, model: str, words: Words) -> go.Scatter:
     """A lower bound on the same line as its measurement, open."""
     colour, symbol = _STYLES.get(model, (BLUE, "square"))
-    name = _name(model, words)
+    name = model_name(model, words)
     return go.Scatter(
         x=[milliseconds],
         y=[name],
@@ -88,7 +83,8 @@ def _legend(symbol: str, key: str, words: Words) -> go.Scatter:
     return go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=words(f"live.latency_legend_{key}"))
 
 
-def _name(model: str, words: Words) -> str:
+def model_name(model: str, words: Words) -> str:
+    """A model label for people."""
     return words(f"word.{model}") if model in _STYLES else model
 
 
@@ -98,10 +94,10 @@ def _summary(report: LatencyReport, words: Words) -> str:
             "live.latency_summary",
             verdict=words(f"live.latency_{_verdict(report)}"),
             tokens=report.prompt_tokens,
-            prefill=_milliseconds(report.prefill["compressed"].median_ms, words),
-            prefill_dense=_milliseconds(report.prefill["dense"].median_ms, words),
-            decode=_milliseconds(report.decode["compressed"].median_ms, words),
-            decode_dense=_milliseconds(report.decode["dense"].median_ms, words),
+            prefill=milliseconds(report.prefill["compressed"].median_ms, words),
+            prefill_dense=milliseconds(report.prefill["dense"].median_ms, words),
+            decode=milliseconds(report.decode["compressed"].median_ms, words),
+            decode_dense=milliseconds(report.decode["dense"].median_ms, words),
             threads=report.threads,
             device=report.device,
         )
@@ -124,7 +120,8 @@ def _verdict(report: LatencyReport) -> str:
     return "faster_decode" if report.faster_decode else "slower"
 
 
-def _milliseconds(value: float, words: Words) -> str:
+def milliseconds(value: float, words: Words) -> str:
+    """A duration in milliseconds, without the unit."""
     return words.number(value) if value >= 1 else words.significant(value, 2)
 
 
@@ -135,10 +132,10 @@ def _comparison(report: LatencyReport, machine: Machine, words: Words) -> str:
         "live.latency_roofline",
         gflops=words.number(machine.flops_per_second / 1e9, 0),
         bandwidth=words.number(machine.bytes_per_second / 1e9, 0),
-        decode=_milliseconds(report.predicted_decode["compressed"], words),
-        decode_dense=_milliseconds(report.predicted_decode["dense"], words),
-        prefill=_milliseconds(report.predicted_prefill["compressed"], words),
-        prefill_dense=_milliseconds(report.predicted_prefill["dense"], words),
+        decode=milliseconds(report.predicted_decode["compressed"], words),
+        decode_dense=milliseconds(report.predicted_decode["dense"], words),
+        prefill=milliseconds(report.predicted_prefill["compressed"], words),
+        prefill_dense=milliseconds(report.predicted_prefill["dense"], words),
         decode_ratio=words.number(decode["compressed"]),
         decode_dense_ratio=words.number(decode["dense"]),
         prefill_ratio=words.number(prefill["compressed"]),
@@ -156,7 +153,7 @@ def _table(report: LatencyReport, words: Words) -> Table:
     headers = (words("live.column.model"), *(words(f"live.latency_column.{key}") for key in keys))
     rows = tuple(
         (
-            _name(model, words),
+            model_name(model, words),
             words(f"live.latency_{phase}"),
             timing.median_ms,
             timing.iqr_ms,

@@ -1,4 +1,4 @@
-"""Test live: the visitor's own text and prompt through the dense and the compressed model."""
+"""Test live: the visitor's own text and prompt, or speech, through the dense and the compressed model."""
 
 from __future__ import annotations
 
@@ -15,22 +15,14 @@ from views.context import Context
 from views.figures import latency, live_perplexity
 from views.figures.forecast import DEFAULT
 from views.figures.live_perplexity import LiveTrace, Reading
+from views.tabs import live_speech
+from views.tabs.live_parts import recipe_label, start_row
 from views.texts import Words
-from views.widgets import ChartPanel, CompletionSide, completions_html, progress_html, status_area, status_html
+from views.widgets import ChartPanel, CompletionSide, completions_html, progress_html, status_html
 
 WINDOW = 128
 MAX_WINDOWS = 16
 """Short windows: a few paragraphs then give enough of them for an interval that says something."""
-
-
-def recipe_label(method: str, policy: str, ratio: float, words: Words) -> str:
-    """The compressed model in words."""
-    return words(
-        "live.recipe",
-        method=words.name("method", method),
-        policy=words.name("policy", policy),
-        removed=words.percent(ratio),
-    )
 
 
 def cached_text(cached: Sequence[bool], words: Words) -> str:
@@ -77,14 +69,14 @@ def build(context: Context) -> None:
     context.model_line()
     with gr.Column(elem_classes=["sheet"]), gr.Row(elem_classes=["controls"]):
         method = gr.Dropdown(
-            [(words.name("method", name), name) for name in engine.method_names()],
+            _choices("method", engine.live_methods(engine.default_model_id()), words),
             value=DEFAULT[0],
             label=words("live.method"),
             elem_id="live-method",
             min_width=160,
         )
         policy = gr.Dropdown(
-            [(words.name("policy_choice", name), name) for name in engine.every_policy()],
+            _choices("policy_choice", engine.live_policies(engine.default_model_id()), words),
             value=DEFAULT[1],
             label=words("live.policy"),
             elem_id="live-policy",
@@ -92,36 +84,44 @@ def build(context: Context) -> None:
         )
         ratio = gr.Slider(0, 0.95, value=0.2, step=0.01, label=words("live.ratio"), elem_id="live-ratio", min_width=240)
     setting = [context.model_id, method, policy, ratio]
-    _perplexity(context, setting)
-    _generate(context, setting)
-    _latency(context, setting)
+    text_now, speech_now = _halves(engine.default_model_id())
+    with gr.Column(elem_classes=text_now, elem_id="live-text-half") as text_half:
+        _perplexity(context, setting)
+        _generate(context, setting)
+        _latency(context, setting)
+    with gr.Column(elem_classes=speech_now, elem_id="live-speech-half") as speech_half:
+        live_speech.build(context, setting)
+
+    def other_model(model: str, method: str, policy: str) -> list[Any]:
+        methods, policies = engine.live_methods(model), engine.live_policies(model)
+        return [
+            *(gr.update(elem_classes=classes) for classes in _halves(model)),
+            gr.update(choices=_choices("method", methods, words), value=method if method in methods else DEFAULT[0]),
+            gr.update(
+                choices=_choices("policy_choice", policies, words), value=policy if policy in policies else DEFAULT[1]
+            ),
+        ]
+
+    context.model_id.change(
+        other_model,
+        [context.model_id, method, policy],
+        [text_half, speech_half, method, policy],
+        show_progress="hidden",
+        api_visibility="private",
+    )
 
 
-def _start(
-    context: Context, setting: list[Any], key: str, task: str, twice: bool
-) -> tuple[gr.Button, gr.Button, gr.HTML]:
-    """A button, its cancel button, its cost and its status in one row.
+def _choices(kind: str, names: Sequence[str], words: Words) -> list[tuple[str, str]]:
+    return [(words.name(kind, name), name) for name in names]
 
-    Args:
-        context: the context.
-        setting: model, method, policy, ratio.
-        key: text key of the button, without ``live.``.
-        task: the engine's name for the task.
-        twice: whether the dense model is measured by itself as well.
+
+def _halves(model_id: str) -> tuple[list[str], list[str]]:
+    """CSS classes of the half for language models and of the half for speech models: one of them is hidden.
+
+    It hides by a class: a chart in a column that was made invisible comes back without its templates.
     """
-    words = context.words
-
-    def estimate(model: str, method: str, policy: str, ratio: float) -> list[float | None]:
-        seconds = [engine.seconds_for(model, method, policy, ratio, task)]
-        return [*seconds, engine.seconds_for(model, "dense", "uniform", 0.0, task)] if twice else seconds
-
-    with gr.Row(elem_classes=["controls"]):
-        button = gr.Button(words(f"live.{key}"), variant="primary", size="md", min_width=170, scale=0)
-        cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
-        with gr.Column(min_width=240, elem_classes=["tight"]):
-            context.cost_line(setting, estimate)
-            status = status_area(f"{key}-status")
-    return button, cancel, status
+    shown, hidden = ["half"], ["half", "without"]
+    return (hidden, shown) if engine.is_speech(model_id) else (shown, hidden)
 
 
 def _perplexity(context: Context, setting: list[Any]) -> None:
@@ -136,7 +136,7 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
             info=words("live.text_info"),
             elem_id="live-text",
         )
-        button, cancel, status = _start(context, setting, "perplexity", "perplexity", twice=True)
+        button, cancel, status = start_row(context, setting, words("live.perplexity"), "perplexity", twice=True)
         hint = words("live.perplexity_hint", button=words("live.perplexity"))
         panel = ChartPanel(
             words, words("live.perplexity_title"), live_perplexity.HEIGHT, None, "live-perplexity", hint, inside=True
@@ -182,7 +182,7 @@ def _generate(context: Context, setting: list[Any]) -> None:
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('live.generate_title')}", elem_classes=["figure-title"])
         prompt = gr.Textbox(words("live.prompt_value"), lines=2, label=words("live.prompt"), elem_id="live-prompt")
-        button, cancel, status = _start(context, setting, "generate", "generate", twice=True)
+        button, cancel, status = start_row(context, setting, words("live.generate"), "generate", twice=True)
         empty = side_by_side((words("word.dense"), words("word.compressed")), (None, None), False, words)
         output = gr.HTML(empty, elem_id="completions", js_on_load=None, apply_default_css=False)
 
@@ -211,7 +211,7 @@ def _latency(context: Context, setting: list[Any]) -> None:
     words = context.words
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('live.latency_title')}", elem_classes=["figure-title"])
-        button, cancel, status = _start(context, setting, "latency", "latency", twice=False)
+        button, cancel, status = start_row(context, setting, words("live.latency"), "latency", twice=False)
         hint = words("live.latency_hint", button=words("live.latency"))
         panel = ChartPanel(words, words("live.latency_title"), latency.HEIGHT, None, "latency", hint, inside=True)
 

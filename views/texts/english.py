@@ -647,4 +647,81 @@ ENGLISH: Mapping[str, str] = {
     "runs.column.real_time_factor": "Real-time factor",
     "runs.column.removed@speech": "Removed (sites)",
     "runs.column.whole@speech": "Removed (whole model)",
+    # Test live, for speech models
+    "speech.title": "Your recording, written down",
+    "speech.audio": "Recording",
+    "speech.audio_info": (
+        "Upload `wav`, `flac`, `mp3` or `ogg`, or choose the microphone below the box; up to {minutes} minutes. The "
+        "recording goes only to the machine that serves this page, and is deleted there after about an hour."
+    ),
+    "speech.example": "Example",
+    "speech.example_info": "Sense and Sensibility, read for LibriVox; fills in the recording and what was said.",
+    "speech.example_label": "{number}. {start}… ({seconds} s)",
+    "speech.reference": "What was said (optional)",
+    "speech.reference_info": "With it, the errors of both models are marked and counted.",
+    "speech.transcribe": "Transcribe",
+    "speech.no_audio": "There is no recording yet: record one, upload a file or choose an example.",
+    "speech.no_words": (
+        "What was said holds no words, only signs: type what can be heard in the recording, or leave the field empty."
+    ),
+    "speech.finished": "Both models have written it down.",
+    "speech.empty": "Its transcript appears here.",
+    "speech.nothing": "The model wrote nothing.",
+    "speech.written": "As the model wrote it",
+    "speech.normalised": (
+        "Words are compared in one spelling, without case and punctuation, and are shown above as they are compared."
+    ),
+    "speech.score": (
+        "Word error rate {wer} of {words} words: {substitutions} wrong, {deletions} missing, {insertions} too many"
+    ),
+    "speech.speed": "Real-time factor {factor}: {seconds} s for {audio} s of speech",
+    "speech.summary_reference": (
+        "Against what was said ({words} words), the dense model has a word error rate of {dense} (errors: "
+        "{dense_errors}) and the compressed one {compressed} (errors: {compressed_errors}): {verdict}."
+    ),
+    "speech.verdict_worse": "compression costs {count} more here",
+    "speech.verdict_better": "here the compressed model makes {count} fewer, which one recording does not prove",
+    "speech.verdict_same": "compression adds no error here",
+    "speech.summary_same": "Both models write the same words.",
+    "speech.summary_differ": (
+        "Words that differ from the dense transcript: {count}, of {words}. Who is right can only be told with what was "
+        "said."
+    ),
+    "speech.summary_nothing": "The dense model wrote nothing, so there is nothing to compare with.",
+    "speech.mark_substitute": "instead of “{word}”",
+    "speech.mark_delete_reference": "missing",
+    "speech.mark_insert_reference": "too many",
+    "speech.mark_delete_dense": "only in the dense transcript",
+    "speech.mark_insert_dense": "only in the compressed transcript",
+    "speech.legend_word": "word",
+    "speech.legend_other": "other",
+    "speech.legend_substitute_reference": "wrong word; above it, what was said",
+    "speech.legend_delete_reference": "missing: said, but not written",
+    "speech.legend_insert_reference": "too many: written, but not said",
+    "speech.legend_substitute_dense": "another word; above it, the dense model's",
+    "speech.legend_delete_dense": "only the dense model wrote it",
+    "speech.legend_insert_dense": "only the compressed model wrote it",
+    "speech.column.model": "Model",
+    "speech.column.wer": "Word error rate",
+    "speech.column.substitutions": "Wrong words",
+    "speech.column.deletions": "Missing words",
+    "speech.column.insertions": "Words too many",
+    "speech.column.words": "Words said",
+    "speech.column.audio": "Speech (s)",
+    "speech.column.seconds": "Time spent (s)",
+    "speech.column.factor": "Real-time factor",
+    "speech.latency_x_encoder": "encoder, a window of 30 s (ms)",
+    "speech.latency_encoder": "encoder, a window of 30 s",
+    "speech.latency_faster_encoder": "Smaller, and faster here in the encoder, but not in decoding",
+    "speech.latency_faster_decode": "Smaller, and faster here in decoding, but not in the encoder",
+    "speech.latency_summary": (
+        "{verdict}: the encoder takes {encoder} ms for a window of 30 s against {encoder_dense} ms dense, decoding "
+        "{decode} ms a token against {decode_dense} ms; on {audio} s of speech the real-time factor is {factor} "
+        "against {factor_dense} (threads: {threads}, {device})."
+    ),
+    "speech.builtin_upload": "Upload file",
+    "speech.builtin_record": "Record audio",
+    "speech.builtin_drop": "Drop an audio file here to upload",
+    "speech.builtin_device": "Select input device",
+    "speech.builtin_pause": "pause",
 }

@@ -684,4 +684,82 @@ RUSSIAN: Mapping[str, str] = {
     "runs.column.real_time_factor": "Фактор реального времени",
     "runs.column.removed@speech": "Удалено (сжимаемые слои)",
     "runs.column.whole@speech": "Удалено (вся модель)",
+    # Проверка, для моделей распознавания речи
+    "speech.title": "Ваша запись, расшифрованная моделями",
+    "speech.audio": "Запись",
+    "speech.audio_info": (
+        "Загрузите `wav`, `flac`, `mp3` или `ogg` или выберите микрофон под окном; не дольше {minutes} минут. Запись "
+        "попадает только на компьютер, где работает эта страница, и примерно через час удаляется оттуда."
+    ),
+    "speech.example": "Пример",
+    "speech.example_info": "«Чувство и чувствительность» из LibriVox; заполняет запись и произнесённый текст.",
+    "speech.example_label": "{number}. {start}… ({seconds}\u00a0с)",
+    "speech.reference": "Что было сказано (необязательно)",
+    "speech.reference_info": "С этим текстом ошибки обеих моделей будут отмечены и сосчитаны.",
+    "speech.transcribe": "Расшифровать",
+    "speech.no_audio": "Записи ещё нет: запишите её, загрузите файл или выберите пример.",
+    "speech.no_words": (
+        "В поле «Что было сказано» нет слов, только знаки: введите то, что слышно в записи, или оставьте поле пустым."
+    ),
+    "speech.finished": "Обе модели расшифровали запись.",
+    "speech.empty": "Здесь появится расшифровка.",
+    "speech.nothing": "Модель ничего не написала.",
+    "speech.written": "Как написала модель",
+    "speech.normalised": (
+        "Слова сравниваются в едином написании, без учёта регистра и пунктуации, и показаны выше так, как сравниваются."
+    ),
+    "speech.score": (
+        "Доля ошибочных слов {wer}, слов: {words}; неверных: {substitutions}, пропущенных: {deletions}, лишних: "
+        "{insertions}"
+    ),
+    "speech.speed": "Коэффициент реального времени {factor}: {seconds}\u00a0с на {audio}\u00a0с речи",
+    "speech.summary_reference": (
+        "По сравнению с произнесённым (слов: {words}) доля ошибочных слов у модели без сжатия — {dense} (ошибок: "
+        "{dense_errors}), у сжатой — {compressed} (ошибок: {compressed_errors}): {verdict}."
+    ),
+    "speech.verdict_worse": "из-за сжатия здесь ошибок больше на {count}",
+    "speech.verdict_better": "у сжатой модели здесь ошибок меньше на {count}, но одна запись этого не доказывает",
+    "speech.verdict_same": "сжатие здесь не добавило ошибок",
+    "speech.summary_same": "Обе модели написали одни и те же слова.",
+    "speech.summary_differ": (
+        "Слов, отличающихся от расшифровки модели без сжатия: {count} из {words}. Кто прав, можно узнать, только если "
+        "указать, что было сказано."
+    ),
+    "speech.summary_nothing": "Модель без сжатия ничего не написала, поэтому сравнивать не с чем.",
+    "speech.mark_substitute": "вместо «{word}»",
+    "speech.mark_delete_reference": "пропущено",
+    "speech.mark_insert_reference": "лишнее",
+    "speech.mark_delete_dense": "только в расшифровке модели без сжатия",
+    "speech.mark_insert_dense": "только в расшифровке сжатой модели",
+    "speech.legend_word": "слово",
+    "speech.legend_other": "другое",
+    "speech.legend_substitute_reference": "неверное слово; над ним — то, что было сказано",
+    "speech.legend_delete_reference": "пропущено: сказано, но не написано",
+    "speech.legend_insert_reference": "лишнее: написано, но не сказано",
+    "speech.legend_substitute_dense": "другое слово; над ним — слово модели без сжатия",
+    "speech.legend_delete_dense": "написала только модель без сжатия",
+    "speech.legend_insert_dense": "написала только сжатая модель",
+    "speech.column.model": "Модель",
+    "speech.column.wer": "Доля ошибочных слов",
+    "speech.column.substitutions": "Неверные слова",
+    "speech.column.deletions": "Пропущенные слова",
+    "speech.column.insertions": "Лишние слова",
+    "speech.column.words": "Слов сказано",
+    "speech.column.audio": "Речь (с)",
+    "speech.column.seconds": "Затрачено (с)",
+    "speech.column.factor": "Коэффициент реального времени",
+    "speech.latency_x_encoder": "кодировщик, окно в 30\u00a0с (мс)",
+    "speech.latency_encoder": "кодировщик, окно в 30\u00a0с",
+    "speech.latency_faster_encoder": "Меньше; здесь быстрее кодировщик, но не генерация",
+    "speech.latency_faster_decode": "Меньше; здесь быстрее генерация, но не кодировщик",
+    "speech.latency_summary": (
+        "{verdict}: кодировщику на окно в 30\u00a0с нужно {encoder}\u00a0мс против {encoder_dense}\u00a0мс без сжатия, "
+        "генерации — {decode}\u00a0мс на токен против {decode_dense}\u00a0мс; на {audio}\u00a0с речи коэффициент "
+        "реального времени {factor} против {factor_dense} (потоков: {threads}, {device})."
+    ),
+    "speech.builtin_upload": "Загрузить файл",
+    "speech.builtin_record": "Записать звук",
+    "speech.builtin_drop": "Перетащите сюда звуковой файл",
+    "speech.builtin_device": "Выбрать микрофон",
+    "speech.builtin_pause": "Приостановить",
 }
