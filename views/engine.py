@@ -41,7 +41,7 @@ from views.eta import Eta
 
 if TYPE_CHECKING:
     from compression.gallery import Gallery
-    from compression.workbench import Workbench
+    from compression.speech.workbench import SpeechWorkbench
 
 log = logging.getLogger(__name__)
 
@@ -267,7 +267,7 @@ def title_and_note(model_id: str) -> tuple[str, str]:
     return catalogue().get(model_id, (model_id, ""))
 
 
-def workbench() -> Workbench:
+def workbench() -> SpeechWorkbench:
     """The process's one workbench (imports torch at the first call)."""
     from compression.workbench import get_workbench
 
@@ -282,7 +282,7 @@ def recipe(model_id: str, method: str, policy: str, removed_fraction: float) -> 
 def compare(model_id: str, recipes: tuple[Recipe, ...]) -> Generator[Progress, None, AnyComparison]:
     """Measure recipes of a model: on the built-in text, or on the built-in recordings."""
     if is_speech(model_id):
-        return workbench().compare_speech(recipes, EVALUATION_RECORDINGS)  # type: ignore[attr-defined,no-any-return]
+        return workbench().compare_speech(recipes, EVALUATION_RECORDINGS)
     return workbench().compare(recipes, EVALUATION_TEXT)
 
 
