@@ -155,6 +155,15 @@ def test_a_measured_cell_is_not_measured_again(recipe: Recipe, folder: Path) -> 
     assert other.runs[0].utterances[2].reference == "the model"
 
 
+def test_what_is_left_out_is_that_of_this_comparison(recipe: Recipe, folder: Path) -> None:
+    """The same recordings remain in both: what is remembered of the first may not speak for the second."""
+    bench = SpeechWorkbench()
+    finish(bench.compare_speech((recipe,), str(folder / "test")))
+    write_folder(folder / "rest", dataclasses.replace(made_up(5), clips=made_up(5).clips[1:]))
+    rest = finish(bench.compare_speech((recipe,), str(folder / "rest"))).dense
+    assert (rest.left_out, rest.source.name) == ((), "rest")
+
+
 def test_recordings_that_are_all_known_are_no_test(recipe: Recipe, folder: Path) -> None:
     message = sentence(SpeechWorkbench().compare_speech((recipe,), str(folder / "calibration")))
     assert message.startswith("All recordings of calibration are among those for calibration, calibration: name others")

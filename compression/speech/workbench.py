@@ -117,9 +117,9 @@ class SpeechWorkbench(Workbench):
 
     def _dense_transcription(self, dense: DenseModel, recipe: Recipe, spoken: Recordings) -> Steps[TranscriptionReport]:
         """Of the dense model; the answer is remembered."""
-        key = store.content_key(
-            "dense speech", code_version(), dense.identity, spoken.source.fingerprint, recipe.language
-        )
+        # What the report says of the recordings is a part of it: their name, and which are left out.
+        heard = spoken.source, spoken.left_out
+        key = store.content_key("dense speech", code_version(), dense.identity, heard, recipe.language)
         known: TranscriptionReport | None = self._results.get(key)
         if known is not None:
             return known
