@@ -338,6 +338,20 @@ def test_a_speech_model_has_no_perplexity_of_a_text(recipe: Recipe, folder: Path
         assert "writes down speech, and has no perplexity of a text and no completions" in sentence(steps)
 
 
+def test_a_language_model_cannot_hear(recipe: Recipe, folder: Path) -> None:
+    write_tiny_llama(folder / "llama")
+    bench, dense = SpeechWorkbench(), Recipe(str(folder / "llama"))
+    compressed = dataclasses.replace(recipe, model_id=dense.model_id, calibration_text="")
+    for steps in (
+        bench.evaluate_speech(dense, str(folder / "test")),
+        bench.transcribe(dense, HEARD[0]),
+        bench.speech_latency(dense),
+        bench.compare_speech((compressed,), str(folder / "test")),
+    ):
+        assert "is a language model, which cannot hear: choose a speech model" in sentence(steps)
+    assert not finish(bench.is_speech(dense.model_id))
+
+
 def test_a_language_it_does_not_know(recipe: Recipe, folder: Path) -> None:
     for steps in (
         SpeechWorkbench().evaluate_speech(Recipe(recipe.model_id, language="ru"), str(folder / "test")),

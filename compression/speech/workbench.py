@@ -14,6 +14,7 @@ from compression.errors import UserError
 from compression.evaluation.speech_latency import measure_speech_latency
 from compression.evaluation.transcription import measure_wer, transcribe
 from compression.evaluation.wer import WordAlignment, align_words
+from compression.models import LoadedModel
 from compression.pipeline import CompressedModel
 from compression.recipe import Recipe
 from compression.speech.clips import Recordings
@@ -49,12 +50,7 @@ class SpeechWorkbench(Workbench):
     def _listener(self, recipe: Recipe) -> Steps[tuple[CompressedModel | DenseModel, Any, Any]]:
         """The opened speech model of a recipe, its torch module and its source."""
         opened = yield from self._open(recipe)
-        source = opened.source if isinstance(opened, CompressedModel) else opened.loaded
-        if not source.is_speech:
-            raise UserError(
-                f"{source.id} is a language model, which cannot hear: choose a speech model such as whisper-tiny.en."
-            )
-        return opened, opened_model(opened), source
+        return opened, opened_model(opened), check_speech_model(opened)
 
     def _transcription(self, recipe: Recipe, spoken: Recordings) -> Steps[TranscriptionReport]:
         opened, model, source = yield from self._listener(recipe)
@@ -88,6 +84,7 @@ class SpeechWorkbench(Workbench):
         recipes = tuple(dict.fromkeys(recipe.resolved() for recipe in recipes))
         first = recipes[0]
         dense = yield from self._load(first.model_id)
+        check_speech_model(dense)
         for recipe in recipes:
             self._check_for(dense, recipe)
         settings = yield from self._settings(dense, first)
@@ -190,3 +187,17 @@ class SpeechWorkbench(Workbench):
         clip = max(example_clips(), key=lambda clip: clip.seconds)
         report = yield from measure_speech_latency(subjects, source.tokenizer, source.feature_extractor, clip.samples)
         return dataclasses.replace(report, stored_bits=stored, **provenance(source))
+
+
+def check_speech_model(opened: CompressedModel | DenseModel) -> LoadedModel:
+    """The loaded model of either, unless it is a language model.
+
+    Raises:
+        UserError: if it is one.
+    """
+    source = opened.source if isinstance(opened, CompressedModel) else opened.loaded
+    if not source.is_speech:
+        raise UserError(
+            f"{source.id} is a language model, which cannot hear: choose a speech model such as whisper-tiny.en."
+        )
+    return source
