@@ -596,6 +596,7 @@ class Workbench:
         recipe.check()
         recipe = recipe.resolved()
         dense = yield from self._load(recipe.model_id)
+        self._check_for(dense, recipe)
         return (yield from self._forecast_table(dense, recipe))
 
     def _forecast_table(self, dense: DenseModel, recipe: Recipe) -> Steps[ForecastReport]:
@@ -924,6 +925,7 @@ class Workbench:
         if site is None:
             raise UserError(f"{recipe.model_id} has no site {site_name!r}: choose one from the list.")
         recipe = recipe.resolved()
+        self._check_for(dense, recipe)
         inputs, _ = yield from self._calibrate(dense, recipe)
         allocation = yield from self._allocate(dense, recipe)
         fraction = allocation.removed_fractions[site_name]

@@ -263,6 +263,34 @@ def test_the_decoder_blocks_share_one_gram_of_what_they_hear(recipe: Recipe, fol
     assert inputs.num_positions[groups["model.decoder.layers.0.fc1"]] < heard
 
 
+@pytest.mark.parametrize(
+    ("method", "policy", "named"),
+    [
+        ("asvd", "own", "sensitivity"),
+        ("dobi-svd", "own", "learned"),
+        ("compot", "sensitivity", "sensitivity"),
+        ("dobi-svd", "learned", "learned"),
+    ],
+)
+def test_what_measures_or_learns_on_text_is_refused_before_any_statistics(
+    method: str, policy: str, named: str, recipe: Recipe, folder: Path, cache: Path
+) -> None:
+    asked = dataclasses.replace(recipe, method=method, policy=policy, iterations=None)
+    bench = SpeechWorkbench()
+    for steps in (
+        bench.compress(asked),
+        bench.compress_to(asked, folder / "out"),
+        bench.allocation(asked),
+        bench.forecast(asked),
+        bench.pattern(asked, "model.encoder.layers.0.fc1"),
+        bench.compare_speech((recipe, asked), str(folder / "test")),
+    ):
+        message = sentence(steps)
+        assert message.startswith(f"The policy {named} measures on text, and ") and "is a speech model" in message
+    left = {path.name for path in cache.iterdir()} - {"speech", "locks"}
+    assert not left and not (folder / "out").exists()
+
+
 @pytest.mark.parametrize(("method", "policy"), [("svd-llm-v2", "own"), ("rocket", "own"), ("compot", "knapsack")])
 def test_policies_that_look_at_statistics_alone_work(method: str, policy: str, recipe: Recipe) -> None:
     asked = dataclasses.replace(recipe, method=method, policy=policy, iterations=None)
