@@ -249,7 +249,8 @@ class Workbench:
     def _too_short(self, what: str, dense: DenseModel, recipe: Recipe) -> Steps[UserError]:
         settings = yield from self._settings(dense, recipe)
         if isinstance(settings, SpeechCalibration):
-            return too_few(settings)
+            spoken = yield from self._recordings(recipe.calibration_text or DEFAULT_RECORDINGS)
+            return too_few(spoken, settings, dense.loaded)
         text = yield from self._text(recipe.calibration_text or texts.DEFAULT_CALIBRATION)
         count = len(tokenize(dense.loaded.tokenizer, text.content))
         return calibration.too_short(what, count, settings, dense.context)

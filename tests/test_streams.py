@@ -188,7 +188,9 @@ def test_the_probe_is_apart_from_the_statistics_where_there_are_clips_enough(sou
     assert len(kept) == PROBE_CLIPS and not used & kept
     few = split_recordings(made_up(PROBE_CLIPS + 5), settings(num_sequences=6, gradient_sequences=4), source)
     assert few.probes is None and len(few.inputs) == 6
-    assert str(PROBE_CLIPS + 6) in str(too_few(settings(num_sequences=6, gradient_sequences=4)))
+    asked = settings(num_sequences=6, gradient_sequences=4)
+    message = str(too_few(made_up(PROBE_CLIPS + 5), asked, source))
+    assert f"calibration can use {PROBE_CLIPS + 5}, too few" in message and f"at least {PROBE_CLIPS + 6}" in message
 
 
 def test_another_seed_takes_other_clips_and_the_same_seed_the_same(source):

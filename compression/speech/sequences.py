@@ -51,14 +51,7 @@ def split_recordings(recordings: Recordings, settings: SpeechCalibration, source
     Raises:
         UserError: if no recording is short enough, or the model does not know the language.
     """
-    assert source.feature_extractor is not None
-    window = source.feature_extractor.chunk_length
-    clips = [clip for clip in recordings.clips if clip.seconds <= window and clip.text]
-    if not clips:
-        raise UserError(
-            f"The recordings {recordings.source.name} hold none of at most {window} seconds with a transcript, which "
-            "calibration needs: give others."
-        )
+    clips = usable_clips(recordings, source)
     wanted = max(settings.num_sequences, settings.gradient_sequences)
     probes: set[int] = set()
     if len(clips) >= wanted + PROBE_CLIPS:
@@ -79,12 +72,30 @@ def split_recordings(recordings: Recordings, settings: SpeechCalibration, source
     )
 
 
-def too_few(settings: SpeechCalibration) -> UserError:
+def usable_clips(recordings: Recordings, source: LoadedModel) -> list[Clip]:
+    """The clips that calibration can use: as long as what the model hears at a time at most, with a transcript.
+
+    Raises:
+        UserError: if there is none.
+    """
+    assert source.feature_extractor is not None
+    window = source.feature_extractor.chunk_length
+    clips = [clip for clip in recordings.clips if clip.seconds <= window and clip.text]
+    if not clips:
+        raise UserError(
+            f"The recordings {recordings.source.name} hold none of at most {window} seconds with a transcript, which "
+            "calibration needs: give others."
+        )
+    return clips
+
+
+def too_few(recordings: Recordings, settings: SpeechCalibration, source: LoadedModel) -> UserError:
     """The error for recordings among which none can be kept for a probe."""
     needed = max(settings.num_sequences, settings.gradient_sequences) + PROBE_CLIPS
     return UserError(
-        f"The recordings {settings.source.name} are {settings.source.num_clips}, too few to keep a probe apart from "
-        f"the statistics: at least {needed} are needed; give more, or ask for fewer calibration sequences."
+        f"Of the recordings {recordings.source.name} calibration can use {len(usable_clips(recordings, source))}, too "
+        f"few to keep a probe apart from the statistics: at least {needed} are needed; give more, or ask for fewer "
+        "calibration sequences."
     )
 
 
