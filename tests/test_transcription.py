@@ -145,7 +145,7 @@ def test_word_error_rate_of_recordings(english, multilingual, cache):
     pieces = tones(7)
     prompt = prompt_tokens(english.model, "en")
     texts = [transcribe_batch(*parts(english), [piece], prompt)[0] for piece in pieces]
-    references = [f"{text} Fox." for text in texts]
+    references = [f"{text.upper()} fox" for text in texts]
     references[2] = "the dog"
     clips = [Clip(f"c{i}", piece, text) for i, (piece, text) in enumerate(zip(pieces, references, strict=True))]
     clips[4] = replace(clips[4], text="…")
