@@ -29,6 +29,7 @@ from compression.recipe import PRESETS, Guards, Pins, Recipe, Settings, over_see
 from compression.speech import recordings
 
 if TYPE_CHECKING:
+    from compression.gallery import Gallery
     from compression.workbench import Predict
 
 T = TypeVar("T")
@@ -41,7 +42,9 @@ app = typer.Typer(
 )
 bench = typer.Typer(no_args_is_help=True, help="Benchmarks: ratios measured in one run, never asserted in a test.")
 app.add_typer(bench, name="bench")
-output = Console()
+PIPED_WIDTH = 160
+"""Columns of a table that goes to a file or a pipe, where no terminal says how wide it is."""
+output = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
 errors = Console(stderr=True)
 
 
@@ -682,8 +685,8 @@ def markdown_table(cells: list[tuple[str, ...]]) -> list[str]:
 def speech_rows(comparison: types.SpeechComparison) -> list[tuple[str, ...]]:
     """The cells of a speech comparison's table, header first; one row a run."""
     header = (
-        *("method", "policy", "removed (sites)", "removed (whole model)", "WER", "95 %", "÷ dense", "raw WER", "CER"),
-        *("sub / del / ins", "real-time factor", "compress, s"),
+        *("method", "policy", "removed (sites)", "removed (whole model)", "WER (95 %)", "÷ dense", "raw WER", "CER"),
+        *("sub, del, ins", "real-time factor", "compress, s"),
     )
     dense = comparison.dense
     rows = [("dense", "", "0", "0", *_rates(dense, dense), "")]
@@ -702,14 +705,13 @@ def speech_rows(comparison: types.SpeechComparison) -> list[tuple[str, ...]]:
 
 
 def _rates(run: types.SpeechRun | types.TranscriptionReport, dense: types.TranscriptionReport) -> tuple[str, ...]:
-    interval = "" if run.wer_low is None else f"{run.wer_low:.1%} to {run.wer_high:.1%}"
+    interval = "" if run.wer_low is None else f" ({100 * run.wer_low:.1f} to {run.wer_high:.1%})"
     return (
-        f"{run.wer:.2%}",
-        interval,
+        f"{run.wer:.2%}{interval}",
         f"{run.wer / dense.wer:.2f}" if dense.wer else "",
         f"{run.wer_raw:.1%}",
         f"{run.cer:.2%}",
-        f"{run.substitutions} / {run.deletions} / {run.insertions}",
+        f"{run.substitutions}, {run.deletions}, {run.insertions}",
         f"{run.real_time_factor:.3f}",
     )
 
@@ -912,50 +914,83 @@ def _change(change: ablation.Difference | None) -> str:
 @app.command()
 def gallery(
     model: ModelArgument = models.DEFAULT_MODEL,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the JSON files.")] = Path("assets")
-    / models.DEFAULT_MODEL,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the JSON files; by default assets/MODEL.")
+    ] = None,
     removed: Annotated[str, typer.Option(help="Comma-separated removed fractions.")] = "0.1,0.2,0.3,0.4",
     part: Annotated[str, typer.Option(help="all, headline or comparators; the other part is kept.")] = "all",
+    calibration: CalibrationOption = "",
+    calibration_sequences: SequencesOption = 32,
+    gradient_sequences: GradientsOption = 32,
+    audio: AudioOption = recordings.DEFAULT_TEST,
     json_file: JsonOption = None,
 ) -> None:
-    """Precompute what the app shows at first paint (about an hour on two cores; a part takes its share)."""
-    from compression.gallery import (
-        Gallery,
-        comparator_recipes,
-        gallery_recipes,
-        load_gallery,
-        registered_methods,
-        registered_policies,
-        save_gallery,
-    )
+    """Precompute what the app shows at first paint (about an hour on two cores; a part takes its share).
+
+    A speech model has no comparators: it is measured with the methods that its papers compare, on --audio.
+    """
+    from compression.gallery import comparator_recipes, load_gallery, registered_methods, save_gallery
     from compression.workbench import get_workbench
 
     if part not in GALLERY_PARTS:
         raise UserError(f"There is no part {part!r} of the gallery: expected one of {', '.join(GALLERY_PARTS)}.")
     check_output(json_file)
+    folder = out or Path("assets") / model
     workbench, methods = get_workbench(), registered_methods()
-    kept = None if part == "all" else load_gallery(out)
+    speech = run(workbench.is_speech(model))
+    base = Recipe(
+        model,
+        calibration_text=calibration,
+        num_sequences=calibration_sequences,
+        gradient_sequences=gradient_sequences,
+    )
+    kept: Gallery | None = None if part == "all" else load_gallery(folder)
     if kept is None or part == "headline":
-        info = run(workbench.analyze(model, policies=registered_policies()))
-        headline_methods = tuple(method for method in methods if method.name not in COMPARATORS)
-        forecasts = tuple(run(workbench.forecast(Recipe(model, m.name, m.own_policy))) for m in headline_methods)
-        recipes = gallery_recipes(model, methods, tuple(_numbers(removed, "--removed")))
-        headline = run(workbench.compare(recipes, "sotu-evaluation", predict="stored"))
-        middle = info.model.blocks[len(info.model.blocks) // 2]
-        sites = [info.model.site_at(middle, projection) for projection in info.model.projections]
-        recipe = Recipe(model, "compot", "uniform", 0.2)
-        patterns = tuple(run(workbench.pattern(recipe, site.name)) for site in sites if site is not None)
-        evidence = run(workbench.evidence(model))
-        comparators = dataclasses.replace(headline, runs=()) if kept is None else kept.comparators
-        kept = Gallery(info, headline, comparators, patterns, methods, forecasts, evidence)
-    if part != "headline":
+        made = _headline(base, tuple(_numbers(removed, "--removed")), audio if speech else None)
+        kept = made if kept is None else dataclasses.replace(made, comparators=kept.comparators)
+    if part != "headline" and not speech:
         comparators = run(workbench.compare(comparator_recipes(model), "sotu-evaluation", predict="never"))
         kept = dataclasses.replace(kept, comparators=comparators, methods=methods)
-    save_gallery(out, kept)
+    save_gallery(folder, kept)
     for measured in (kept.headline, kept.comparators):
-        if isinstance(measured, types.Comparison):
+        if measured.runs:
             show_comparison(measured, markdown=True)
     write(kept.comparison, json_file)
+
+
+def _headline(base: Recipe, fractions: tuple[float, ...], audio: str | None) -> Gallery:
+    """A gallery without comparators; `audio` names the recordings of a speech model."""
+    from compression.gallery import (
+        SPEECH_METHODS,
+        Gallery,
+        gallery_recipes,
+        registered_methods,
+        registered_policies,
+        speech_gallery_recipes,
+    )
+    from compression.workbench import get_workbench
+
+    workbench, methods, model = get_workbench(), registered_methods(), base.model_id
+    info = run(workbench.analyze(model, base.calibration_text, base.num_sequences, policies=registered_policies()))
+    shown = [m for m in methods if (m.name not in COMPARATORS if audio is None else m.name in SPEECH_METHODS)]
+    headline: types.Comparison | types.SpeechComparison
+    if audio is None:
+        headline = run(workbench.compare(gallery_recipes(model, methods, fractions), "sotu-evaluation"))
+    else:
+        asked: dict[str, Any] = {"calibration_text": base.calibration_text, "num_sequences": base.num_sequences}
+        asked |= {"gradient_sequences": base.gradient_sequences}
+        recipes = tuple(dataclasses.replace(each, **asked) for each in speech_gallery_recipes(model, fractions))
+        headline = run(workbench.compare_speech(recipes, audio))
+    comparators: Any = dataclasses.replace(headline, runs=())  # type: ignore[arg-type]  # of either kind
+    forecasts = tuple(
+        run(workbench.forecast(dataclasses.replace(base, method=method.name, policy=method.own_policy)))
+        for method in shown
+    )
+    middle = info.model.blocks[len(info.model.blocks) // 2]
+    sites = [info.model.site_at(middle, projection) for projection in info.model.projections]
+    pictured = dataclasses.replace(base, method="compot", removed_fraction=0.2)
+    patterns = tuple(run(workbench.pattern(pictured, site.name)) for site in sites if site is not None)
+    return Gallery(info, headline, comparators, patterns, methods, forecasts, run(workbench.evidence(base)))
 
 
 @bench.command("solver")

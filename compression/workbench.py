@@ -486,11 +486,15 @@ class Workbench:
         return self._info(dense), (yield from self._allocate(dense, recipe))
 
     @exclusive
-    def evidence(self, model_id: str) -> Steps[Evidence]:
-        """What `analyze` made its allocations from: spectra, and the error curves of `CURVE_METHOD`."""
-        dense = yield from self._load(model_id)
+    def evidence(self, recipe: Recipe) -> Steps[Evidence]:
+        """What `analyze` makes its allocations from: spectra, and the error curves of `CURVE_METHOD`.
+
+        Args:
+            recipe: dense, with the calibration of the analysis.
+        """
+        dense = yield from self._load(recipe.model_id)
         spectra = yield from self._singular_values(dense)
-        return Evidence(spectra, (yield from self._error_curves(dense, Recipe(model_id))))
+        return Evidence(spectra, (yield from self._error_curves(dense, recipe)))
 
     def _evidence(self, dense: DenseModel, recipe: Recipe) -> Steps[Evidence]:
         policy = POLICIES[recipe.policy]

@@ -38,6 +38,7 @@ def test_every_timing_of_every_model_in_turn():
             break
         phases.append(list(calls))
     assert [event.done for event in events] == list(range(13)) and {event.total for event in events} == {12}
+    assert [event.message for event in events[::6]] == [f"latency round {number} of 2" for number in (1, 2, 2)]
     phases = phases[1:]  # before the first event the caches are filled
     for number, phase in enumerate(phases):
         label = "dense" if number % 6 < 3 else "compressed"

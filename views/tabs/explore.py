@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from compression.errors import UserError
-from compression.recipe import Pins
+from compression.recipe import Pins, Recipe
 from compression.slider import SliderView, check_pin, lost_energies
 from compression.types import LinearSite, Progress
 from views import engine
@@ -386,7 +386,7 @@ def _wire_models(
 
         bench, name = engine.workbench(), name.strip()
         result = yield from engine.relay(bench.analyze(name, policies=engine.policy_names()), show)
-        engine.keep_evidence(result.model.model_id, (yield from engine.relay(bench.evidence(name), show)))
+        engine.keep_evidence(result.model.model_id, (yield from engine.relay(bench.evidence(Recipe(name)), show)))
         engine.keep_analysis(result)
         info = result.model
         text = words(
