@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from transformers.modeling_utils import PreTrainedModel
 
 from compression.errors import UserError
-from compression.linalg import INITIAL_DAMPING, Whitening
+from compression.linalg import INITIAL_DAMPING, Whitening, shrinkage_damping
 from compression.streams import BlockStream, Sequences, open_stream
 from compression.types import CalibrationSettings, LinearSite, Progress
 
@@ -216,9 +216,16 @@ class SiteStatistics:
         )
 
     def whitening(self, damping_fraction: float = INITIAL_DAMPING) -> Whitening:
-        """Damped Cholesky factor of G."""
+        """Damped Cholesky factor of G.
+
+        With fewer positions than inputs G is singular: directions that the calibration happened not to use would be
+        free, and a model that meets them afterwards breaks. Then as much is added as shrinkage asks for.
+        """
         if damping_fraction not in self._factors:
-            self._factors[damping_fraction] = Whitening.from_gram(self.gram, damping_fraction)
+            damping = damping_fraction
+            if self.num_tokens < len(self.gram):
+                damping = max(damping, shrinkage_damping(self.gram, self.num_tokens))
+            self._factors[damping_fraction] = Whitening.from_gram(self.gram, damping)
         return self._factors[damping_fraction]
 
     def output_whitening(self, damping_fraction: float = OUTPUT_DAMPING) -> Whitening:

@@ -149,6 +149,29 @@ class EigenWhitening:
         return self.basis @ (matrix.double() / self.scales[:, None])
 
 
+def shrinkage_damping(gram: Tensor, num_samples: int) -> float:
+    """How much of its mean diagonal to add to a Gram matrix of few samples, so that it fits those not seen best.
+
+    The covariance of least expected squared error is ``(1 − ρ) S + ρ·mean(diag S)·I`` with ``S = G ÷ N`` and the ρ
+    returned here as ``ρ ÷ (1 − ρ)``, which says the same up to a common factor.
+
+    Args:
+        gram: sum of ``x xᵀ`` over the samples, (m, m).
+        num_samples: N.
+
+    Returns:
+        At most 1.
+
+    Source: oracle approximating shrinkage, Chen, Wiesel, Eldar and Hero, Shrinkage Algorithms for MMSE Covariance
+    Estimation (IEEE Transactions on Signal Processing, 2010), with the terms 2 ÷ m left out, as scikit-learn does.
+    """
+    values = gram.double()
+    squares, trace = float(values.square().sum()), float(values.trace())
+    spread = (num_samples + 1) * (squares - trace**2 / len(values))
+    share = (squares + trace**2) / spread if spread > 0 else 1.0
+    return min(1.0, share / (1 - share)) if share < 1 else 1.0
+
+
 def _mean_signal(gram: Tensor) -> float:
     """Mean of the diagonal of (m, m), or of (m,).
 

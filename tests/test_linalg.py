@@ -7,9 +7,11 @@ import pytest
 import reference
 import torch
 from scipy.linalg import orthogonal_procrustes as scipy_procrustes
+from sklearn.covariance import oas
 from sklearn.linear_model import orthogonal_mp
 
 from compression import linalg
+from compression.calibration import SiteStatistics
 from compression.errors import UserError
 
 
@@ -197,3 +199,27 @@ def test_balancing_changes_scales_but_not_the_product():
     reference.assert_close(balanced_left @ balanced_right, left @ right, rtol=1e-12)
     ratio = balanced_left.abs().amax(0)[:3] / balanced_right.abs().amax(1)[:3]
     assert bool(((ratio > 0.25) & (ratio < 4)).all())
+
+
+@pytest.mark.parametrize(("samples", "inputs"), [(7, 40), (30, 40), (400, 40)])
+def test_shrinkage_is_that_of_scikit_learn(samples, inputs):
+    generator = torch.Generator().manual_seed(samples)
+    scales = torch.logspace(0, -2, inputs)
+    x = torch.randn(samples, inputs, generator=generator, dtype=torch.float64) * scales
+    _, share = oas(x.numpy(), assume_centered=True)
+    assert linalg.shrinkage_damping(x.T @ x, samples) == pytest.approx(min(1.0, share / (1 - share)), rel=1e-9)
+
+
+def test_shrinkage_of_what_is_all_alike_is_whole():
+    assert linalg.shrinkage_damping(torch.eye(5), 3) == 1.0
+
+
+def test_few_positions_are_shrunk_and_many_are_not():
+    """Directions that were never seen are not free: what is cut away there costs something."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(24, 12, generator=generator)
+    many, few = SiteStatistics(x.T @ x, 24), SiteStatistics(x[:6].T @ x[:6], 6)
+    assert many.whitening().damping_fraction == 1e-8
+    asked = linalg.shrinkage_damping(few.gram, 6)
+    assert few.whitening().damping_fraction == asked > 0.01
+    assert few.whitening(1.0).damping_fraction == 1.0, "more may be asked for"

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import reference
 import torch
-from speech_samples import made_up
+from speech_samples import made_up, tone
 from tiny_whisper import tiny_loaded_whisper
 from torch.nn import functional as F  # noqa: N812
 
@@ -16,7 +16,8 @@ from compression.errors import UserError
 from compression.evaluation.teacher_forcing import transcript_losses
 from compression.pipeline import finish
 from compression.sites import find_sites
-from compression.speech.sequences import PROBE_CLIPS, split_recordings, spoken_sequences, too_few
+from compression.speech.clips import SAMPLE_RATE
+from compression.speech.sequences import PAUSE_SECONDS, PROBE_CLIPS, joined, split_recordings, spoken_sequences, too_few
 from compression.types import SpeechCalibration
 
 
@@ -180,14 +181,36 @@ def test_a_language_changes_the_prompt_of_a_multilingual_model_alone(source):
         spoken_sequences(clips, settings(language="ru"), source)
 
 
+def single(spoken, recordings, source) -> int:
+    """How many of the sequences are a clip of its own, not joined ones."""
+    alone = spoken_sequences(list(recordings.clips), settings(), source).tokens
+    return sum(any(torch.equal(tokens, each) for each in alone) for tokens in spoken.tokens)
+
+
+def test_clips_are_joined_to_whole_windows_in_their_order():
+    durations = (9, 12, 8, 29, 3)
+    clips = [dataclasses.replace(clip, samples=tone(s)) for clip, s in zip(made_up(5).clips, durations, strict=True)]
+    first, last = joined(clips, 30), joined(clips, 33)
+    assert [clip.id for clip in first] == ["clip-0+clip-1+clip-2"], "the others do not fit together"
+    assert [clip.id for clip in last] == ["clip-0+clip-1+clip-2", "clip-3+clip-4"]
+    assert first[0].seconds == pytest.approx(9 + 12 + 8 + 2 * PAUSE_SECONDS) and first[0].seconds <= 30
+    assert first[0].text == "the quick brown fox a lazy dog jumps over five dozen liquor jugs"
+    pause = round(PAUSE_SECONDS * SAMPLE_RATE)
+    parts = first[0].samples[: 9 * SAMPLE_RATE], first[0].samples[9 * SAMPLE_RATE :][:pause]
+    assert (parts[0] == clips[0].samples).all() and not parts[1].any()
+    assert joined(clips[:1], 30) == []
+
+
 def test_the_probe_is_apart_from_the_statistics_where_there_are_clips_enough(source):
     many = made_up(PROBE_CLIPS + 6)
     split = split_recordings(many, settings(num_sequences=6, gradient_sequences=4), source)
-    assert (len(split.inputs), len(split.gradients)) == (6, 4) and split.probes is not None
+    assert split.probes is not None
+    assert [single(part, many, source) for part in (split.inputs, split.gradients)] == [6, 4]
+    assert len(split.inputs) > 6, "and joined ones"
     used, kept = ({tuple(t.tolist()) for t in part.tokens} for part in (split.inputs, split.probes))
     assert len(kept) == PROBE_CLIPS and not used & kept
     few = split_recordings(made_up(PROBE_CLIPS + 5), settings(num_sequences=6, gradient_sequences=4), source)
-    assert few.probes is None and len(few.inputs) == 6
+    assert few.probes is None and single(few.inputs, many, source) == 6
     asked = settings(num_sequences=6, gradient_sequences=4)
     message = str(too_few(made_up(PROBE_CLIPS + 5), asked, source))
     assert f"calibration can use {PROBE_CLIPS + 5}, too few" in message and f"at least {PROBE_CLIPS + 6}" in message

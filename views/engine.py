@@ -22,6 +22,7 @@ from compression.gallery import all_policies, load_gallery, registered_methods, 
 from compression.recent import Recent
 from compression.recipe import OWN, Pins, Recipe
 from compression.slider import SLIDER, Evidence, SliderView, pinned_view, slider_view
+from compression.speech.recordings import DEFAULT_TEST
 from compression.types import (
     SPEECH_MODEL_TYPES,
     CalibrationSettings,
@@ -52,7 +53,7 @@ HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 1}
 
 EVALUATION_TEXT = "sotu-evaluation"
 """The built-in text that live comparisons are scored on."""
-EVALUATION_RECORDINGS = "librivox"
+EVALUATION_RECORDINGS = DEFAULT_TEST
 """The built-in recordings that those of a speech model are scored on."""
 NOT_FOR_SPEECH = frozenset({"sensitivity", "learned"})
 """Policies that measure or learn on text."""

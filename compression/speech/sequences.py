@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from compression.calibration import spread
@@ -18,6 +19,8 @@ from compression.types import SpeechCalibration
 if TYPE_CHECKING:
     from compression.models import LoadedModel
 
+PAUSE_SECONDS = 0.4
+"""Silence between joined clips: about that between sentences."""
 PROBE_CLIPS = 8
 """Recordings kept for the probe, where there are enough: two from each quarter of them."""
 
@@ -27,8 +30,8 @@ class SpeechSplit:
     """What of the recordings serves which purpose; the probe's are in no statistic.
 
     Attributes:
-        inputs: for the input Grams.
-        gradients: for the output-gradient Grams: the first ones of `inputs`, in the same order of spreading.
+        inputs: for the input Grams: clips one by one, and joined to whole windows.
+        gradients: for the output-gradient Grams, likewise.
         probes: kept out of every statistic; None if there are too few recordings.
     """
 
@@ -39,6 +42,11 @@ class SpeechSplit:
 
 def split_recordings(recordings: Recordings, settings: SpeechCalibration, source: LoadedModel) -> SpeechSplit:
     """Spread the clips evenly over all recordings, so that they hear as many of the speakers as possible.
+
+    They are heard one by one, and once more joined to whole windows: short clips alone never reach the later positions
+    of encoder and decoder, and a model that is compressed without them breaks on longer speech. (whisper-tiny.en,
+    calibrated on the five built-in clips of 3 to 7 seconds, compot-fisher at 0.2 removed, measured on clips of 4 to 23
+    seconds: word error rate 249 % without and 15 % with joined windows, dense 10 %.)
 
     Where there are more than are asked for, the probe gets eight of the others. Speech with transcripts is scarce: the
     gradients are taken on the clips that the inputs come from.
@@ -60,8 +68,8 @@ def split_recordings(recordings: Recordings, settings: SpeechCalibration, source
     generator = torch.Generator().manual_seed(settings.seed) if settings.seed else None
 
     def spoken(count: int) -> SpokenSequences:
-        chosen = spread(min(count, len(free)), len(free), generator)
-        return spoken_sequences([clips[free[int(place)]] for place in chosen], settings, source)
+        chosen = [clips[free[int(place)]] for place in spread(min(count, len(free)), len(free), generator)]
+        return spoken_sequences([*chosen, *joined(chosen, window_of(source))], settings, source)
 
     inputs = spoken(settings.num_sequences)
     same = settings.gradient_sequences == settings.num_sequences
@@ -72,21 +80,50 @@ def split_recordings(recordings: Recordings, settings: SpeechCalibration, source
     )
 
 
+def window_of(source: LoadedModel) -> float:
+    """What a speech model hears at a time, in seconds."""
+    assert source.feature_extractor is not None
+    return float(source.feature_extractor.chunk_length)
+
+
 def usable_clips(recordings: Recordings, source: LoadedModel) -> list[Clip]:
     """The clips that calibration can use: as long as what the model hears at a time at most, with a transcript.
 
     Raises:
         UserError: if there is none.
     """
-    assert source.feature_extractor is not None
-    window = source.feature_extractor.chunk_length
+    window = window_of(source)
     clips = [clip for clip in recordings.clips if clip.seconds <= window and clip.text]
     if not clips:
         raise UserError(
-            f"The recordings {recordings.source.name} hold none of at most {window} seconds with a transcript, which "
+            f"The recordings {recordings.source.name} hold none of at most {window:g} seconds with a transcript, which "
             "calibration needs: give others."
         )
     return clips
+
+
+def joined(clips: list[Clip], window: float) -> list[Clip]:
+    """Clips one after another, with a pause between them, as many as fit into a window; single ones are left out.
+
+    Args:
+        clips: with transcripts, none longer than the window.
+        window: what the model hears at a time, in seconds.
+    """
+    gathered: list[list[Clip]] = [[]]
+    for clip in clips:
+        if sum(each.seconds + PAUSE_SECONDS for each in gathered[-1]) + clip.seconds > window:
+            gathered.append([])
+        gathered[-1].append(clip)
+    pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), dtype=np.float32)
+    return [
+        Clip(
+            "+".join(clip.id for clip in some),
+            np.concatenate([part for clip in some for part in (clip.samples, pause)][:-1]),
+            " ".join(clip.text or "" for clip in some),
+        )
+        for some in gathered
+        if len(some) > 1
+    ]
 
 
 def too_few(recordings: Recordings, settings: SpeechCalibration, source: LoadedModel) -> UserError:
