@@ -172,8 +172,8 @@ class Workbench:
 
     @exclusive
     def shape(self, model_id: str) -> Steps[ModelShape]:
-        """What the memory of a model depends on."""
-        return shape_of((yield from self._load(model_id)).loaded.model)
+        """What the memory of a language model depends on."""
+        return shape_of(check_language_model((yield from self._load(model_id))).model)
 
     def _load(self, model_id: str) -> Steps[DenseModel]:
         key = store.stamp(model_id)
