@@ -976,13 +976,21 @@ def gallery(
         made = _headline(base, tuple(_numbers(removed, "--removed")), heard)
         kept = made if kept is None else dataclasses.replace(made, comparators=kept.comparators)
     if part != "headline" and not speech:
-        comparators = run(workbench.compare(comparator_recipes(model), texts.DEFAULT_EVALUATION, predict="never"))
+        recipes = _calibrated_as(base, comparator_recipes(model))
+        comparators = run(workbench.compare(recipes, texts.DEFAULT_EVALUATION, predict="never"))
         kept = dataclasses.replace(kept, comparators=comparators, methods=methods)
     save_gallery(folder, kept)
     for measured in (kept.headline, kept.comparators):
         if measured.runs:
             show_comparison(measured, markdown=True)
     write(kept.comparison, json_file)
+
+
+def _calibrated_as(base: Recipe, recipes: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
+    """Recipes with the calibration of another."""
+    names = ("calibration_text", "num_sequences", "gradient_sequences")
+    asked: dict[str, Any] = {name: getattr(base, name) for name in names}
+    return tuple(dataclasses.replace(recipe, **asked) for recipe in recipes)
 
 
 def _headline(base: Recipe, fractions: tuple[float, ...], audio: str | None) -> Gallery:
@@ -998,21 +1006,23 @@ def _headline(base: Recipe, fractions: tuple[float, ...], audio: str | None) -> 
     from compression.workbench import get_workbench
 
     workbench, methods, model = get_workbench(), registered_methods(), base.model_id
-    info = run(workbench.analyze(model, base.calibration_text, base.num_sequences, policies=registered_policies()))
+    policies, counts = registered_policies(), (base.num_sequences, base.gradient_sequences)
+    info = run(
+        workbench.analyze(model, base.calibration_text, counts[0], policies=policies, gradient_sequences=counts[1])
+    )
     shown = [m for m in methods if (m.name not in COMPARATORS if audio is None else m.name in SPEECH_METHODS)]
-    headline: types.Comparison | types.SpeechComparison
-    if audio is None:
-        headline = run(workbench.compare(gallery_recipes(model, methods, fractions), texts.DEFAULT_EVALUATION))
-    else:
-        asked: dict[str, Any] = {"calibration_text": base.calibration_text, "num_sequences": base.num_sequences}
-        asked |= {"gradient_sequences": base.gradient_sequences}
-        recipes = tuple(dataclasses.replace(each, **asked) for each in speech_gallery_recipes(model, fractions))
-        headline = run(workbench.compare_speech(recipes, audio))
-    comparators: Any = dataclasses.replace(headline, runs=())  # type: ignore[arg-type]  # of either kind
+    # Before the comparison, which sets beside its runs what is stored.
     forecasts = tuple(
         run(workbench.forecast(dataclasses.replace(base, method=method.name, policy=method.own_policy)))
         for method in shown
     )
+    headline: types.Comparison | types.SpeechComparison
+    if audio is None:
+        recipes = _calibrated_as(base, gallery_recipes(model, methods, fractions))
+        headline = run(workbench.compare(recipes, texts.DEFAULT_EVALUATION, predict="stored"))
+    else:
+        headline = run(workbench.compare_speech(_calibrated_as(base, speech_gallery_recipes(model, fractions)), audio))
+    comparators: Any = dataclasses.replace(headline, runs=())  # type: ignore[arg-type]  # of either kind
     middle = info.model.blocks[len(info.model.blocks) // 2]
     sites = [info.model.site_at(middle, projection) for projection in info.model.projections]
     pictured = dataclasses.replace(base, method="compot", removed_fraction=0.2)
