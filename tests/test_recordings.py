@@ -272,7 +272,7 @@ def test_what_cannot_be_used_is_left_out_and_the_rest_goes_on(tmp_path: Path) ->
         "Nothing can be heard in silent.wav",
         "cut.flac is damaged",
         "long.wav lasts 2 h 0 min",
-        "good is left out: line 10 of transcripts.tsv names it again",
+        "Line 10 of transcripts.tsv is left out: good has a line before it.",
         "Line 11 of transcripts.tsv is left out",
         "Line 12 of transcripts.tsv is left out",
         "../outside is left out: a file in the folder itself",

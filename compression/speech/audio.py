@@ -229,7 +229,9 @@ def _duration(value: float) -> str:
     minutes, rest = divmod(round(value), 60)
     if minutes >= 60:
         return f"{minutes // 60} h {minutes % 60} min"
-    return " ".join(part for part in (minutes and f"{minutes} min", (rest or not minutes) and f"{rest} s") if part)
+    if minutes and rest:
+        return f"{minutes} min {rest} s"
+    return f"{minutes} min" if minutes else f"{rest} s"
 
 
 def _heard(name: str, rate: int, samples: np.ndarray) -> np.ndarray:

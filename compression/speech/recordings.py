@@ -290,7 +290,7 @@ def _entry(line: str, number: int, by_id: dict[str, Path], seen: set[str]) -> _E
         return f"Line {number} of {TRANSCRIPTS} is left out: an identifier, a tab and what is said were expected."
     name = audio.shown(id)
     if id in seen:
-        return f"{name} is left out: line {number} of {TRANSCRIPTS} names it again."
+        return f"Line {number} of {TRANSCRIPTS} is left out: {name} has a line before it."
     seen.add(id)
     if "/" in id or "\\" in id:
         return f"{name} is left out: a file in the folder itself was expected."

@@ -146,16 +146,17 @@ def spoken_sequences(clips: list[Clip], settings: SpeechCalibration, source: Loa
     config: Any = source.model.config
     prompt = prompt_tokens(source.model, settings.language)
     end = source.model.generation_config.eos_token_id
+    room = config.max_target_positions - len(prompt) - 1  # for the end token
     tokens = []
     for clip in clips:
         assert clip.text is not None
         # Whisper writes a space before its first word.
         words = source.tokenizer(f" {clip.text.strip()}", add_special_tokens=False).input_ids
         tokens.append(torch.tensor([*prompt, *words, end]))
-        if len(tokens[-1]) > config.max_target_positions:
+        if len(words) > room:
             raise UserError(
-                f"The transcript of {clip.id} has {len(words)} tokens, more than the decoder's "
-                f"{config.max_target_positions} hold: shorten it."
+                f"The transcript of {clip.id} has {len(words)} tokens, more than the {room} that the decoder has room "
+                "for: shorten it."
             )
     features = source.feature_extractor(
         [clip.samples for clip in clips], sampling_rate=SAMPLE_RATE, return_tensors="pt"

@@ -83,7 +83,7 @@ ENGINE: Mapping[str, str] = {
     ),
     "gradients": "градиенты",
     "a probe": "пробные замеры",
-    "calibration: embedding the text": "калибровка: эмбеддинги текста",
+    "calibration: embedding the sequences": "калибровка: эмбеддинги последовательностей",
     "calibration: block {index}": "калибровка: блок {index}",
     "gradients: forward, block {index}": "градиенты: прямой проход, блок {index}",
     "gradients: backward, block {index}": "градиенты: обратный проход, блок {index}",
@@ -330,10 +330,34 @@ ENGINE: Mapping[str, str] = {
         "Архитектуре {architecture} модели {model} нужен код из её репозитория, а он здесь никогда не выполняется: "
         "выберите другую модель."
     ),
-    "{model!s} is a {architecture!s}, not a causal language model (decoder only), which is what can be compressed for "
-    "now.": (
-        "{model} — это {architecture}, а сжимать пока можно только авторегрессионные языковые модели (с одним "
-        "декодером): выберите другую модель."
+    "{model!s} is a {architecture!s}, but causal language models (decoder only) and Whisper are what can be "
+    "compressed: choose another model.": (
+        "{model} — это {architecture}, а сжимать можно только авторегрессионные языковые модели (с одним "
+        "декодировщиком) и Whisper: выберите другую модель."
+    ),
+    "The Hub was not reachable: the same 16-bit values come from the package index ({packages!s}).": (
+        "Hub недоступен: те же 16-битные значения взяты из индекса пакетов ({packages})."
+    ),
+    "The preprocessor_config.json of {model!s} is damaged: fetch it again.": (
+        "Файл preprocessor_config.json модели {model} повреждён: загрузите его заново."
+    ),
+    "The preprocessor_config.json of {model!s} makes {made_bins} mel bins by {made_frames} frames at {made_rate} Hz, "
+    "and the model takes {bins} by {frames} at {rate} Hz: they do not belong together.": (
+        "Файл preprocessor_config.json модели {model} задаёт мел-спектрограмму {made_bins} × {made_frames} (частота "
+        "{made_rate} Гц), а модели нужна {bins} × {frames} (частота {rate} Гц): они от разных моделей."
+    ),
+    # ctranslate2
+    "model.bin is truncated or not a Whisper that CTranslate2 has written (at byte {byte}): choose another model.": (
+        "Файл model.bin обрезан или это не Whisper, записанный CTranslate2 (байт {byte}): выберите другую модель."
+    ),
+    "model.bin does not hold a float16 Whisper, because these do not fit: {names!s}; choose another model.": (
+        "В model.bin нет модели Whisper в float16 (не подходят {names}): выберите другую модель."
+    ),
+    "tokenizer.json has no {token!s}, which every Whisper has: choose another model.": (
+        "В tokenizer.json нет токена «{token}», который есть у любой модели Whisper: выберите другую модель."
+    ),
+    "The config.json beside model.bin lists no suppress_ids: choose another model.": (
+        "В config.json рядом с model.bin нет списка suppress_ids: выберите другую модель."
     ),
     "{model!s} is quantised already: choose its full-precision version.": (
         "Модель {model} уже квантована: выберите её версию полной точности."
@@ -527,6 +551,169 @@ ENGINE: Mapping[str, str] = {
         "Слой {site} при таких настройках остаётся плотным: выберите другой слой или удалите больше весов."
     ),
     "seeds": "начальных значений",
+    "The policy {policy!s} measures on text, and {model!s} is a speech model: choose uniform, pooled or fisher.": (
+        "Политика {policy} делает замеры на тексте, а {model} распознаёт речь: выберите политику «равномерная», «общий "
+        "пул» или «по Фишеру»."
+    ),
+    "{model!s} writes down speech, and has no perplexity of a text and no completions: measure its word error rate on "
+    "recordings.": (
+        "{model} распознаёт речь, перплексии текста и продолжений у этой модели нет: измерьте её долю ошибочных слов "
+        "на записях."
+    ),
+    # speech: workbench
+    "{model!s} is a language model, which cannot hear: choose a speech model such as whisper-tiny.en.": (
+        "{model} — языковая модель, речь она не распознаёт: выберите модель распознавания речи, например "
+        "whisper-tiny.en."
+    ),
+    "dense: word error rate {wer}": "исходная модель: доля ошибочных слов {wer}",
+    "{method!s}, {policy!s}, {removed} removed: word error rate {wer}": (
+        "{method}, {policy}, доля удалённых весов {removed}: доля ошибочных слов {wer}"
+    ),
+    "{method!s}, {policy!s}, {removed} removed, seed {seed}: word error rate {wer}": (
+        "{method}, {policy}, доля удалённых весов {removed}, seed {seed}: доля ошибочных слов {wer}"
+    ),
+    # speech: transcription
+    "word error rate after Whisper's {normaliser} normaliser, greedy decoding of windows of at most {seconds} seconds, "
+    "at most {tokens} tokens each": (
+        "доля ошибочных слов (WER) с нормализатором Whisper ({normaliser}), жадное декодирование окон не длиннее "
+        "{seconds} с, токенов в каждом не больше {tokens}"
+    ),
+    "English": "английский",
+    "Basic": "базовый",
+    "{clip!s} has no transcript with words, so that it has no word error rate: it is left out.": (
+        "Запись {clip} пропущена: в её расшифровке нет слов, и долю ошибочных слов посчитать нельзя."
+    ),
+    "No recording of {name!s} has a transcript with words: a word error rate needs what was said.": (
+        "В расшифровках записей из {name} нет ни одного слова: чтобы посчитать долю ошибочных слов, нужно знать, что "
+        "было сказано."
+    ),
+    # speech: teacher forcing
+    "perplexity of the transcript's tokens given the speech and the transcript before them (teacher forcing), {clips} "
+    "recordings, end token included, each recording weighted alike": (
+        "перплексия токенов расшифровки по речи и верным предыдущим токенам, записей: {clips}, конечный токен учтён, "
+        "вес у всех записей одинаковый"
+    ),
+    "transcript {index} of {total}": "расшифровка {index} из {total}",
+    # speech: audio
+    "{name!s} is damaged and cannot be decoded: save or record it again.": (
+        "Запись {name} повреждена и не декодируется: сохраните её ещё раз или запишите заново."
+    ),
+    "{name!s} breaks off after {there} of {claimed} seconds: it is damaged; save or copy it again.": (
+        "Запись {name} повреждена, она обрывается на {there} с из {claimed} с: сохраните или скопируйте её ещё раз."
+    ),
+    "{name!s} is not a file: a wav, flac, mp3 or ogg file was expected.": (
+        "{name} — не файл: нужен файл WAV, FLAC, MP3 или Ogg."
+    ),
+    "There is no file {path}: check its name.": "Файла {path} нет: проверьте имя.",
+    "{name!s} cannot be read as audio: a wav, flac, mp3 or ogg file was expected, and this one is something else or "
+    "damaged.": (
+        "{name} не читается как звук: нужен файл WAV, FLAC, MP3 или Ogg, а это что-то другое или файл повреждён."
+    ),
+    "{name!s} holds no sound (0 seconds): record it again.": "В записи {name} нет звука (0 с): запишите её заново.",
+    "{name!s} does not say how long it is: save it again as wav or flac.": (
+        "В файле {name} не указана длительность: сохраните запись ещё раз, в WAV или FLAC."
+    ),
+    "{name!s} claims {rate} samples a second, where {low} to {high} were expected: save it again with {wanted}.": (
+        "Частота дискретизации записи {name} — {rate} Гц, а должна быть от {low} до {high} Гц: сохраните запись с "
+        "частотой {wanted} Гц."
+    ),
+    "{name!s} lasts {duration}, more than the {limit} a recording may last: cut it into shorter ones.": (
+        "Длительность записи {name} — {duration}, а допустимо не больше {limit}: разрежьте её на части короче."
+    ),
+    "{name!s} lasts {duration} s, less than the {least} s a word takes: record more.": (
+        "Длительность записи {name} — {duration} с, а слово занимает не меньше {least} с: запишите подольше."
+    ),
+    "{name!s} has {channels} channels of {rate} samples a second, too much for {duration}: save it again with one "
+    "channel of {wanted}.": (
+        "В записи {name} слишком много данных (каналов: {channels}, частота {rate} Гц, длительность {duration}): "
+        "сохраните её с одним каналом и частотой {wanted} Гц."
+    ),
+    "{hours} h {minutes} min": "{hours} ч {minutes} мин",
+    "{minutes} min {seconds} s": "{minutes} мин {seconds} с",
+    "{minutes} min": "{minutes} мин",
+    "{seconds} s": "{seconds} с",
+    "{name!s} holds samples that are not numbers (NaN or infinite): save it again as 16-bit wav.": (
+        "В записи {name} есть отсчёты, которые не являются числами (NaN или бесконечность): сохраните её ещё раз, в "
+        "16-битный WAV."
+    ),
+    "Nothing can be heard in {name!s}, which stays more than 60 dB below full scale: check the microphone, or record "
+    "it louder.": (
+        "В записи {name} ничего не слышно, её уровень больше чем на 60 дБ ниже полной шкалы: проверьте микрофон или "
+        "запишите громче."
+    ),
+    # speech: prompt
+    "The model does not know the language {language}: give the code of one of its {count} languages, such as en.": (
+        "Модель не знает языка {language}: укажите код одного из её языков (их число: {count}), например «en»."
+    ),
+    "The model knows English only, but the language {language} was given: give en, or choose a multilingual model.": (
+        "Модель знает только английский, а задан язык {language}: укажите «en» или выберите многоязычную модель."
+    ),
+    # speech: recordings
+    "There are no recordings or folder {name}: choose {names!s}, or a folder with audio files and transcripts.tsv.": (
+        "Записей или каталога {name} нет: выберите {names} или каталог со звуковыми файлами и transcripts.tsv."
+    ),
+    "All recordings of {name!s} are among those for calibration, {calibrated!s}: name others to measure on, or to "
+    "calibrate on.": (
+        "Все записи из {name} есть и среди калибровочных ({calibrated}): возьмите другие записи для измерения или для "
+        "калибровки."
+    ),
+    "Recordings that the calibration has heard, and left out: {count}.": (
+        "Пропущены записи, которые участвовали в калибровке: {count}."
+    ),
+    "The recordings of {name!s} last more than {hours} hours together, which is all that is accepted: take fewer of "
+    "them.": "Общая длительность записей из {name} больше допустимой ({hours} ч): возьмите меньше записей.",
+    "Reading recordings: {done} of {total}": "Чтение записей: {done} из {total}",
+    "No recording of {name!s} can be used: {reason}": "Ни одна запись из {name} не годится: {reason}",
+    "there is none.": "записей там нет.",
+    "{folder!s} is a file: give the folder that holds it and transcripts.tsv.": (
+        "{folder} — это файл: укажите каталог, в котором он лежит вместе с transcripts.tsv."
+    ),
+    "The folder {folder!s} cannot be read ({reason}).": "Каталог {folder} не читается ({reason}).",
+    "{folder!s} has no transcripts.tsv: a file with a line for each recording was expected, its name without the "
+    "ending, a tab, and what is said.": (
+        "В {folder} нет transcripts.tsv, файла со строкой на каждую запись: добавьте его, а в строке укажите имя "
+        "записи без расширения, табуляцию и то, что сказано."
+    ),
+    "{folder!s} holds no audio: wav, flac, mp3 or ogg files beside transcripts.tsv were expected.": (
+        "В {folder} нет звука: нужны файлы WAV, FLAC, MP3 или Ogg рядом с transcripts.tsv."
+    ),
+    "Without a line of its own in transcripts.tsv, and left out: {names!s}.": (
+        "Пропущены файлы, для которых в transcripts.tsv нет своей строки: {names}."
+    ),
+    "Without a line of its own in transcripts.tsv, and left out: {names!s} and {more} more.": (
+        "Пропущены файлы, для которых в transcripts.tsv нет своей строки: {names} и ещё {more}."
+    ),
+    "Line {number} of transcripts.tsv is left out: an identifier, a tab and what is said were expected.": (
+        "Строка пропущена (transcripts.tsv, номер {number}): нужны имя записи, табуляция и то, что сказано."
+    ),
+    "Line {number} of transcripts.tsv is left out: {name!s} has a line before it.": (
+        "Строка пропущена (transcripts.tsv, номер {number}): для записи {name} строка уже есть выше."
+    ),
+    "{name!s} is left out: a file in the folder itself was expected.": (
+        "Запись {name} пропущена: её файл должен лежать в самом каталоге."
+    ),
+    "{name!s} is left out: its audio is missing, a file of that name ending in {endings!s}.": (
+        "Запись {name} пропущена: нет звукового файла с этим именем (расширения: {endings})."
+    ),
+    "{name!s} is left out: its transcript has no words.": "Запись {name} пропущена: в её расшифровке нет слов.",
+    "{error} Check the network, or use librivox and cards, which need no Hub.": (
+        "{error} Проверьте сеть или возьмите «librivox» и «cards»: для них Hub не нужен."
+    ),
+    # speech: sequences
+    "The recordings {name!s} hold none of at most {seconds} seconds with a transcript, which calibration needs: give "
+    "others.": (
+        "Среди записей {name} нет ни одной с расшифровкой и не длиннее {seconds} с, а калибровке такие нужны: возьмите "
+        "другие записи."
+    ),
+    "The recordings {name!s} are {clips}, too few to keep a probe apart from the statistics: at least {needed} are "
+    "needed; give more, or ask for fewer calibration sequences.": (
+        "Записей {name} слишком мало, чтобы выделить часть под пробные замеры: их {clips}, а нужно не меньше {needed}; "
+        "возьмите больше записей или уменьшите число калибровочных последовательностей."
+    ),
+    "The transcript of {clip!s} has {tokens} tokens, more than the {room} that the decoder has room for: shorten it.": (
+        "Расшифровка записи {clip} не помещается в декодировщик (токенов в ней {tokens}, а места для {room}): "
+        "сократите её."
+    ),
     # gallery
     "{file!s} cannot be read: make it again with `python -m compression gallery`.": (
         "{file} не читается: создайте его заново командой `python -m compression gallery`."

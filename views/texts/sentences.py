@@ -22,6 +22,8 @@ LIMIT = 2000
 
 _SEAM = re.compile(r"(; |(?<=[.!?]) )")
 """Where one sentence may end and the next begin."""
+_BREAK = re.compile(rf"{_SEAM.pattern}|: ")
+"""What a name does not hold: a seam, or the colon behind which a sentence has its reason."""
 _NUMBER = re.compile(r"([-+−]?\d+(?:,\d{3})*(?:\.\d+)?(?:e[-+]?\d+)?)(%?)")
 _QUOTED = re.compile(r"'([^']*)'|\"([^\"]*)\"")
 _NARROW_SPACE = "\u202f"
@@ -120,7 +122,8 @@ def _as_one(text: str, templates: tuple[_Template, ...], depth: int, within: boo
         text: one sentence.
         templates: to be tried in order.
         depth: for the values.
-        within: refuse values that reach over the end of a sentence, unless they are sentences themselves.
+        within: refuse values that reach over the end of a sentence, unless they are sentences themselves, and names
+            that reach over a colon.
     """
     for template in templates:
         match = template.match(text)
@@ -128,8 +131,11 @@ def _as_one(text: str, templates: tuple[_Template, ...], depth: int, within: boo
             continue
         values, said, strange = {}, False, False
         for name, value in match.groupdict().items():
-            inner = None if name in template.names else _value(value, templates, depth - 1)
-            values[name] = (value if name in template.names else _notation(value)) if inner is None else inner
+            if name in template.names:
+                values[name], strange = value, strange or _BREAK.search(value) is not None
+                continue
+            inner = _value(value, templates, depth - 1)
+            values[name] = _notation(value) if inner is None else inner
             said = said or inner is not None
             strange = strange or (inner is None and _SEAM.search(value) is not None)
         if said and not strange if template.is_bare else not (strange and within):
