@@ -177,7 +177,7 @@ class Source:
     def constant(self, node: ast.Name) -> list[ast.expr]:
         """What a name stands for in its own module, or else in each that it may be imported from."""
         (module,) = (each for each in self.around(node) if isinstance(each, ast.Module))
-        known = self.constants[node.id] if node.id in self.constants else {}
+        known = self.constants.get(node.id, {})
         return [known[module]] if module in known else list(known.values())
 
     def readings(self, node: ast.AST, depth: int = 6) -> list[str]:
@@ -477,7 +477,8 @@ def test_both_sides_have_the_same_placeholders(english):
     assert english.endswith(".") == russian.endswith(".")
 
 
-UNCHANGING = {"МБ", "МиБ", "Гц", "ч", "мин", "с", "и", "из", "до", "не", "нельзя", "он", "нет", "получается", "среднего", "Проверьте"}
+UNITS = {"МБ", "МиБ", "Гц", "ч", "мин", "с"}
+UNCHANGING = UNITS | {"и", "из", "до", "не", "нельзя", "он", "нет", "получается", "среднего", "Проверьте"}
 """Words that are right after any number; the last five stand after texts, lengths and shares."""
 
 
