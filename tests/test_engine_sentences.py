@@ -477,10 +477,8 @@ def test_both_sides_have_the_same_placeholders(english):
     assert english.endswith(".") == russian.endswith(".")
 
 
-UNCHANGING = {
-    *("МБ", "МиБ", "Гц", "ч", "мин", "с", "и", "из", "до", "не", "нельзя"),
-    *("он", "нет", "получается", "среднего", "Проверьте"),
-}
+UNITS = {"МБ", "МиБ", "Гц", "ч", "мин", "с"}
+UNCHANGING = UNITS | {"и", "из", "до", "не", "нельзя", "он", "нет", "получается", "среднего", "Проверьте"}
 """Words that are right after any number; the last five stand after texts, lengths and shares."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from views.transcripts import Pair, TranscriptSide, transcripts_html
 RATE = 16_000
 EN, RU = words("en"), words("ru")
 HOSTILE = '<img src=x onerror="alert(1)">&'
+REFUSAL = "The package words==1 is fetched with pip, which this Python (/py) does not have: run `/py -m ensurepip`."
 DENSE = "The cat sat on the mat."
 COMPRESSED = "The cat sits the the mat"
 
@@ -70,7 +72,7 @@ class Bench:
     def align(self, reference: str, hypothesis: str) -> Generator[Progress, None, WordAlignment]:
         yield Progress("align", 0, 1, "aligning")
         if reference == self.refuses:
-            raise UserError("The reference cannot be read: write it again.")
+            raise UserError(REFUSAL)
         return align(reference, hypothesis)
 
 
@@ -247,7 +249,21 @@ def test_what_cannot_be_heard_gets_one_sentence_and_no_model_runs(
             steps(audio)
         sentence = str(caught.value)
         assert said in sentence and sentence.endswith(".") and "\n" not in sentence, sentence
+        with pytest.raises(UserError) as caught:
+            steps(audio, language="ru")
+        in_russian(RU.sentence(str(caught.value)))
     assert bench.heard == []
+
+
+def in_russian(text: str) -> None:
+    assert re.search("[а-я]{4}", text) and not re.search(r"\b[a-z]{2,},? [a-z]{2,}\b", text), text
+
+
+def test_progress_and_what_went_wrong_are_said_in_russian(bench: Bench, recording: Callable[..., str]) -> None:
+    bench.refuses = "refused"
+    made = steps(recording(), "refused", language="ru")
+    assert "окно 1 из 2" in made[1][0]
+    assert "Пакет words==1 загружается через pip" in made[-1][0]
 
 
 def test_the_telephone_is_heard(bench: Bench, recording: Callable[..., str]) -> None:

@@ -423,7 +423,7 @@ def test_of_a_speech_model_the_measured_word_error_rate_stands_beside_the_foreca
     nothing = spoken(("set", {"method": "svd", "policy": "uniform"}))
     assert nothing.cards[-1] == ["Word error rate", "—", "not measured, and nothing forecast"]
     russian = spoken(chosen, language="ru")
-    assert "доля ошибок в словах 8,3\u202f%, без сжатия 7,4\u202f%" in russian.said["forecast"]
+    assert "доля ошибочных слов 8,3\u202f%, без сжатия 7,4\u202f%" in russian.said["forecast"]
 
 
 def test_sites_of_two_stacks_are_told_apart_by_keyboard() -> None:

@@ -45,7 +45,7 @@ from views.metrics import PERPLEXITY, WORD_ERROR_RATE, metric_of
 from views.slider_data import slider_value
 from views.tabs import compare, explore
 from views.texts import SPEECH, TABLES, words
-from views.widgets import ChartPanel, View
+from views.widgets import ChartPanel, View, progress_html
 
 WORDS = words("en")
 MODEL_ID = WHISPER.model.model_id
@@ -182,6 +182,24 @@ def test_a_run_is_headed_by_its_word_error_rate() -> None:
     assert compare.first_of([]) is None
 
 
+def test_what_was_measured_and_left_out_is_said_in_the_language_of_the_page() -> None:
+    convention = (
+        "word error rate after Whisper's English normaliser, greedy decoding of windows of at most 30 seconds, at most "
+        "224 tokens each"
+    )
+    left_out = ("hum is left out: its transcript has no words.", "a.wav holds no sound (0 seconds): record it again.")
+    dense = replace(SPOKEN.dense, convention=convention, left_out=left_out)
+    info = compare_info(replace(SPOKEN, dense=dense), 0.2)
+    assert compare._intro(info, WORDS).endswith(f"{convention}. {' '.join(left_out)}")
+    said = compare._intro(info, words("ru"))
+    assert "доля ошибочных слов (WER) с нормализатором Whisper (английский), жадное декодирование" in said
+    assert said.endswith(
+        ". Запись hum пропущена: в её расшифровке нет слов. В записи a.wav нет звука (0 с): запишите её заново."
+    )
+    status = progress_html(Progress("run", 0, 2, "dense: word error rate 7.4%"), words("ru"))
+    assert "исходная модель: доля ошибочных слов 7,4\u202f%" in status
+
+
 def compare_budgets(*fractions: float) -> list[compare.Budget]:
     return [compare.Budget("m", fraction) for fraction in fractions]
 
@@ -236,6 +254,13 @@ def test_a_forecast_of_transcripts_does_not_pass_for_a_word_error_rate() -> None
     assert "dense 1.25" in [trace.get("name") for trace in drawn["data"]]
     assert 1.5 in drawn["layout"]["yaxis"]["tickvals"], "the axis of a language model starts at 10"
     assert view.table is not None and "Perplexity of the transcript" in view.table.headers
+
+
+def test_why_there_is_no_forecast_is_said_in_russian() -> None:
+    problem = "the measured change does not grow with the removed fraction"
+    view = forecast.view([transcript_forecast("compot", "fisher", 0.01, problem)], 0, 0.2, words("ru"))
+    assert view.table is not None
+    assert "измеренное изменение не растёт вместе с долей удалённых весов" in {row[-1] for row in view.table.rows}
 
 
 def test_the_page_keeps_forecast_and_measurement_apart() -> None:

@@ -242,7 +242,7 @@ def _table(reports: Sequence[ForecastReport], words: Words) -> Table:
     for report in reports:
         name = (words.name("method", report.method), words.name("policy", report.policy))
         if report.problem:
-            rows.append((*name, words("forecast.kind_problem"), None, None, None, None, report.problem))
+            rows.append((*name, words("forecast.kind_problem"), None, None, None, None, words.sentence(report.problem)))
         measured = words("forecast.kind_measured")
         rows += [(*name, measured, p.removed_fraction_target, p.perplexity, None, None, "") for p in report.measured]
         predicted = words("forecast.kind_predicted")

@@ -410,7 +410,10 @@ def _run_choices(info: CompareInfo, words: Words) -> list[tuple[str, int]]:
 
 
 def _intro(info: CompareInfo | None, words: Words) -> str:
+    """What the runs share, and which recordings were left out."""
     if info is None:
         return words("compare.none", button=words("compare.button"))
     text = f"{info.evaluated_on}, {words.sentence(info.dense.convention)}"
-    return words.about(info.is_speech)("compare.intro", model=info.model_id, text=text)
+    said = words.about(info.is_speech)("compare.intro", model=info.model_id, text=text)
+    left_out = info.dense.left_out if isinstance(info.dense, TranscriptionReport) else ()
+    return " ".join([said, *map(words.sentence, left_out)])

@@ -351,7 +351,7 @@ ENGINE: Mapping[str, str] = {
         "Файл model.bin обрезан или это не Whisper, записанный CTranslate2 (байт {byte}): выберите другую модель."
     ),
     "model.bin does not hold a float16 Whisper, because these do not fit: {names!s}; choose another model.": (
-        "В model.bin нет модели Whisper в float16 (не подходят {names}): выберите другую модель."
+        "В model.bin нет модели Whisper в float16, не подходят тензоры {names}: выберите другую модель."
     ),
     "tokenizer.json has no {token!s}, which every Whisper has: choose another model.": (
         "В tokenizer.json нет токена «{token}», который есть у любой модели Whisper: выберите другую модель."
@@ -643,7 +643,7 @@ ENGINE: Mapping[str, str] = {
     ),
     # speech: prompt
     "The model does not know the language {language}: give the code of one of its {count} languages, such as en.": (
-        "Модель не знает языка {language}: укажите код одного из её языков (их число: {count}), например «en»."
+        "Модель не знает языка {language}: укажите код одного из её языков (всего {count}), например «en»."
     ),
     "The model knows English only, but the language {language} was given: give en, or choose a multilingual model.": (
         "Модель знает только английский, а задан язык {language}: укажите «en» или выберите многоязычную модель."
@@ -658,7 +658,7 @@ ENGINE: Mapping[str, str] = {
         "калибровки."
     ),
     "Recordings that the calibration has heard, and left out: {count}.": (
-        "Пропущены записи, которые участвовали в калибровке: {count}."
+        "Пропущены записи, которые участвовали в калибровке (их {count})."
     ),
     "The recordings of {name!s} last more than {hours} hours together, which is all that is accepted: take fewer of "
     "them.": "Общая длительность записей из {name} больше допустимой ({hours} ч): возьмите меньше записей.",

@@ -26,9 +26,9 @@ from views.texts.english import ENGLISH
 #   setting                 вариант (method and policy together)
 #   run                     запуск; live: на этой машине, измерено здесь
 #   perplexity              перплексия; log axis: лог. шкала
-#   word error rate         доля ошибок в словах (WER), short: WER; character error rate: доля ошибок в буквах (CER)
+#   word error rate         доля ошибочных слов (WER), short: WER; character error rate: доля ошибок в буквах (CER)
 #   transcript              расшифровка; recording: запись; teacher forcing: с подсказкой верных слов
-#   encoder, decoder        кодировщик, декодер; stack (of blocks): стопка; real-time factor: фактор реального времени
+#   encoder, decoder        кодировщик, декодер; stack (of blocks): стопка; real-time factor: коэффициент реального времени
 #   forecast, predicted     прогноз; measured: измерено, измерение
 #   95% band                полоса 95 %; interval: интервал; low, high: нижняя, верхняя граница
 #   rank, break-even        ранг, «окупается до»; factor (of a product): множитель; low-rank: низкоранговый
@@ -611,7 +611,7 @@ RUSSIAN: Mapping[str, str] = {
     ),
     "forecast.note_measured@speech": (
         "Перплексия расшифровки при известных верных предыдущих словах, на той части записей {text}, которая не "
-        "участвует в калибровке ({convention}). Это не доля ошибок в словах."
+        "участвует в калибровке ({convention}). Это не доля ошибочных слов."
     ),
     "forecast.y@speech": "перплексия расшифровки (лог. шкала)",
     "forecast.hover@speech": "<b>{setting}</b><br>удалено %{{x:.0%}}<br>прогноз перплексии расшифровки %{{y:,.4~g}}",
@@ -628,8 +628,8 @@ RUSSIAN: Mapping[str, str] = {
     "forecast.column.perplexity@speech": "Перплексия расшифровки",
     "heatmap.x@speech": "блок (номер в стопке)",
     "card.perplexity_predicted@speech": "Прогноз перплексии расшифровки",
-    "card.perplexity_measured@speech": "Измеренная доля ошибок в словах",
-    "card.perplexity_none@speech": "Доля ошибок в словах",
+    "card.perplexity_measured@speech": "Измеренная доля ошибочных слов",
+    "card.perplexity_none@speech": "Доля ошибочных слов",
     "card.perplexity_none_detail@speech": "нет ни измерения, ни прогноза",
     "card.flops@speech": "FLOPs на позицию, низкий ранг",
     "unit.flops_sentence@speech": (
@@ -639,41 +639,39 @@ RUSSIAN: Mapping[str, str] = {
     ),
     "measured.sentence@speech": (
         "Для метода {method} с политикой «{policy}» прогноза нет. Измерено при удалении {at} весов: "
-        "доля ошибок в словах {quality}, без сжатия {dense_quality}."
+        "доля ошибочных слов {quality}, без сжатия {dense_quality}."
     ),
-    "measured.beside": (
-        "Измерено при удалении {at} весов: доля ошибок в словах {quality}, без сжатия {dense_quality}."
-    ),
+    "measured.beside": ("Измерено при удалении {at} весов: доля ошибочных слов {quality}, без сжатия {dense_quality}."),
     "difference.measured@speech": (
-        "Измерено при удалении {at} весов, метод {method}: доля ошибок в словах {quality} с политикой "
+        "Измерено при удалении {at} весов, метод {method}: доля ошибочных слов {quality} с политикой "
         "«{policy}», {uniform} с равномерной."
     ),
     "compare.intro@speech": (
         "Любые методы при одном бюджете и одном наборе записей для калибровки, модель {model}. Проверено на: {text}."
     ),
     "compare.measures@speech": (
-        "Доля ошибок в словах (WER): слова, которые заменены, пропущены или добавлены, относительно сказанных, после "
-        "нормализации; исходная — без неё; доля ошибок в буквах (CER) — то же по буквам. Фактор реального времени: "
+        "Доля ошибочных слов (WER): слова, которые заменены, пропущены или добавлены, относительно сказанных, после "
+        "нормализации; исходная — без неё; доля ошибок в буквах (CER) — то же по буквам. Коэффициент реального времени: "
         "сколько секунд уходит на секунду речи."
     ),
     "compare.live_methods_info@speech": "Неотмеченные методы занимают на двух ядрах минуты каждый.",
-    "compare.run_heading@speech": "**{run}**  \nдоля ошибок в словах {value}",
-    "quality.title@speech": "Доля ошибок в словах (WER) при этом бюджете",
-    "quality.x@speech": "доля ошибок в словах (WER)",
-    "quality.hover@speech": "<b>{run}</b><br>доля ошибок в словах {value}<br>{spread}<br>удалено {removed}",
+    "compare.run_heading@speech": "**{run}**  \nдоля ошибочных слов {value}",
+    "quality.title@speech": "Доля ошибочных слов (WER) при этом бюджете",
+    "quality.x@speech": "доля ошибочных слов (WER)",
+    "quality.hover@speech": "<b>{run}</b><br>доля ошибочных слов {value}<br>{spread}<br>удалено {removed}",
     "quality.interval": "интервал 95\u202f%: от {low} до {high}",
     "quality.hover_seeds@speech": (
-        "<b>{run}</b><br>доля ошибок в словах от {low} до {high}<br>калибровок с разными seed: {count}"
+        "<b>{run}</b><br>доля ошибочных слов от {low} до {high}<br>калибровок с разными seed: {count}"
     ),
     "quality.legend_measured@speech": "измерено (интервал 95\u202f%)",
     "quality.summary@speech": (
-        "При удалении {removed} весов меньше всего ошибок в словах — у метода {best} ({best_policy}): {best_value} "
+        "При удалении {removed} весов меньше всего ошибочных слов — у метода {best} ({best_policy}): {best_value} "
         "против {dense} без сжатия; больше всего — у метода {worst} ({worst_policy}): {worst_value}."
     ),
     "quality.summary_one@speech": (
-        "Метод {best} ({best_policy}): доля ошибок в словах {best_value} против {dense} без сжатия."
+        "Метод {best} ({best_policy}): доля ошибочных слов {best_value} против {dense} без сжатия."
     ),
-    "runs.column.wer": "Доля ошибок в словах (WER)",
+    "runs.column.wer": "Доля ошибочных слов (WER)",
     "runs.column.wer_low": "Интервал 95\u202f%, от",
     "runs.column.wer_high": "Интервал 95\u202f%, до",
     "runs.column.wer_raw": "WER без нормализации",
@@ -681,7 +679,7 @@ RUSSIAN: Mapping[str, str] = {
     "runs.column.substitutions": "Замены",
     "runs.column.deletions": "Пропуски",
     "runs.column.insertions": "Вставки",
-    "runs.column.real_time_factor": "Фактор реального времени",
+    "runs.column.real_time_factor": "Коэффициент реального времени",
     "runs.column.removed@speech": "Удалено (сжимаемые слои)",
     "runs.column.whole@speech": "Удалено (вся модель)",
     # Проверка, для моделей распознавания речи
