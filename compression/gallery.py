@@ -31,8 +31,7 @@ SEED_FRACTION = 0.2
 OTHER_SEEDS = (1, 2)
 """Calibration seeds measured there besides 0."""
 SPEECH_METHODS = ("svd-llm", "compot", "compot-fisher", "svd-fisher")
-SPEECH_POLICIES = ("uniform", "pooled", "fisher")
-"""What is measured of a speech model: every one of the methods under every one of the policies."""
+"""What is measured of a speech model."""
 
 
 @dataclass(frozen=True)
@@ -126,12 +125,13 @@ def comparator_recipes(model_id: str) -> tuple[Recipe, ...]:
 
 
 def speech_gallery_recipes(model_id: str, fractions: tuple[float, ...]) -> tuple[Recipe, ...]:
-    """The headline of a speech model: `SPEECH_METHODS` under `SPEECH_POLICIES` at every removed fraction."""
+    """The headline of a speech model: `SPEECH_METHODS`, each under the policies of `gallery_policies`."""
+    described = {method.name: method for method in registered_methods()}
     return tuple(
-        Recipe(model_id, method, policy, fraction)
+        Recipe(model_id, name, policy, fraction)
         for fraction in fractions
-        for method in SPEECH_METHODS
-        for policy in SPEECH_POLICIES
+        for name in SPEECH_METHODS
+        for policy in gallery_policies(described[name])
     )
 
 

@@ -151,10 +151,9 @@ def test_comparators_that_were_measured_are_kept_and_those_of_another_gallery_ar
 
 def test_a_speech_model_is_measured_under_every_policy_without_other_seeds():
     recipes = speech_gallery_recipes("whisper", (0.2, 0.3))
-    assert len(recipes) == len(set(recipes)) == 2 * 4 * 3 and not any(recipe.seed for recipe in recipes)
+    assert len(recipes) == len(set(recipes)) == 2 * (4 * 2 + 1) and not any(recipe.seed for recipe in recipes)
     assert {(r.method, r.policy) for r in recipes} == {
-        (method, policy)
-        for method in ("svd-llm", "compot", "compot-fisher", "svd-fisher")
-        for policy in ("uniform", "pooled", "fisher")
+        ("compot", "pooled"),
+        *((m, p) for m in ("svd-llm", "compot", "compot-fisher", "svd-fisher") for p in ("uniform", "fisher")),
     }
     assert {method.name for method in registered_methods()} >= {r.method for r in recipes}

@@ -345,7 +345,7 @@ def test_a_speech_model_is_compared_on_recordings(assets: Path, monkeypatch: pyt
     )
     monkeypatch.setattr(engine, "workbench", lambda: bench)
     recipes = (Recipe(MODEL_ID, "compot"),)
-    assert engine.compare(MODEL_ID, recipes) == ("speech", recipes, "librivox")
+    assert engine.compare(MODEL_ID, recipes) == ("speech", recipes, "cards")
     assert engine.compare("tiny", recipes) == ("text", recipes, "sotu-evaluation")
 
 

@@ -705,9 +705,10 @@ ENGINE: Mapping[str, str] = {
         "Среди записей {name} нет ни одной с расшифровкой и не длиннее {seconds} с, а калибровке такие нужны: возьмите "
         "другие записи."
     ),
-    "The recordings {name!s} are {clips}, too few to keep a probe apart from the statistics: at least {needed} are "
-    "needed; give more, or ask for fewer calibration sequences.": (
-        "Записей {name} слишком мало, чтобы выделить часть под пробные замеры: их {clips}, а нужно не меньше {needed}; "
+    "Of the recordings {name!s} calibration can use {clips}, too few to keep a probe apart from the statistics: at "
+    "least {needed} are needed; give more, or ask for fewer calibration sequences.": (
+        "Годных записей {name} слишком мало, чтобы выделить часть под пробные замеры: их {clips}, а нужно не меньше "
+        "{needed}; "
         "возьмите больше записей или уменьшите число калибровочных последовательностей."
     ),
     "The transcript of {clip!s} has {tokens} tokens, more than the {room} that the decoder has room for: shorten it.": (

@@ -28,7 +28,8 @@ from views.texts.english import ENGLISH
 #   perplexity              перплексия; log axis: лог. шкала
 #   word error rate         доля ошибочных слов (WER), short: WER; character error rate: доля ошибок в буквах (CER)
 #   transcript              расшифровка; recording: запись; teacher forcing: с подсказкой верных слов
-#   encoder, decoder        кодировщик, декодер; stack (of blocks): стопка; real-time factor: коэффициент реального времени
+#   encoder, decoder        кодировщик, декодер; stack (of blocks): стопка
+#   real-time factor        коэффициент реального времени
 #   forecast, predicted     прогноз; measured: измерено, измерение
 #   95% band                полоса 95 %; interval: интервал; low, high: нижняя, верхняя граница
 #   rank, break-even        ранг, «окупается до»; factor (of a product): множитель; low-rank: низкоранговый
@@ -651,8 +652,8 @@ RUSSIAN: Mapping[str, str] = {
     ),
     "compare.measures@speech": (
         "Доля ошибочных слов (WER): слова, которые заменены, пропущены или добавлены, относительно сказанных, после "
-        "нормализации; исходная — без неё; доля ошибок в буквах (CER) — то же по буквам. Коэффициент реального времени: "
-        "сколько секунд уходит на секунду речи."
+        "нормализации; исходная — без неё; доля ошибок в буквах (CER) — то же по буквам. Коэффициент реального "
+        "времени: сколько секунд уходит на секунду речи."
     ),
     "compare.live_methods_info@speech": "Неотмеченные методы занимают на двух ядрах минуты каждый.",
     "compare.run_heading@speech": "**{run}**  \nдоля ошибочных слов {value}",
