@@ -15,14 +15,13 @@ from speech_samples import WORDS, made_up, plant_spelling_table, tone, write_fol
 from tiny import SENTENCES, finish, write_tiny_llama
 from tiny_whisper import write_tiny_whisper
 
-from compression import export, forecast, models, pipeline, store
+from compression import export, forecast, models, pipeline
 from compression.errors import UserError
 from compression.evaluation.transcription import CONVENTION
 from compression.export import WEIGHTS_FILE
 from compression.methods import METHODS
 from compression.recipe import Recipe
 from compression.speech.clips import SAMPLE_RATE
-from compression.speech.normalizer import normalizer, spelling_table
 from compression.speech.recordings import held_out, load_recordings
 from compression.speech.sequences import PROBE_CLIPS
 from compression.speech.workbench import SpeechWorkbench
@@ -410,25 +409,3 @@ def test_a_language_it_knows_changes_statistics_and_transcripts(recipe: Recipe, 
     assert "Basic normaliser" in second.dense.convention and "English normaliser" in first.dense.convention
     assert second.calibration.language == "ru" and second.runs[0].sites != first.runs[0].sites
     assert [u.hypothesis for u in second.dense.utterances] != [u.hypothesis for u in first.dense.utterances]
-
-
-# The real one
-
-
-def test_the_real_whisper_writes_what_transformers_writes(real_cache: Path) -> None:
-    """Batches of ours against one recording at a time of ``model.generate``; the same words, so the same rates."""
-    report = finish(SpeechWorkbench().evaluate_speech(Recipe("whisper-tiny.en"), "librivox"))
-    clips = finish(load_recordings("librivox")).clips
-    loaded = finish(models.load("whisper-tiny.en"))
-    texts = []
-    for clip in clips:
-        features = loaded.feature_extractor(clip.samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
-        with torch.inference_mode():
-            tokens = loaded.model.generate(features, do_sample=False, num_beams=1)
-        texts.append(loaded.tokenizer.decode(tokens[0], skip_special_tokens=True).strip())
-    assert [each.hypothesis for each in report.utterances] == texts
-    english = normalizer("en", finish(spelling_table()))
-    expected = jiwer.process_words([english(clip.text) for clip in clips], [english(text) for text in texts])
-    assert report.wer == pytest.approx(expected.wer) and 0 < report.wer < 0.12
-    assert report.words == 71 and report.clips == 5 and report.wer_low < report.wer < report.wer_high
-    assert report.stored_bits == pipeline.dense_stored_bits(loaded) and store.root() == real_cache
