@@ -190,7 +190,8 @@ def single(spoken, recordings, source) -> int:
 def test_clips_are_joined_to_whole_windows_in_their_order():
     durations = (9, 12, 8, 29, 3)
     clips = [dataclasses.replace(clip, samples=tone(s)) for clip, s in zip(made_up(5).clips, durations, strict=True)]
-    first, last = joined(clips, 30), joined(clips, 33)
+    lengths = [10, 10, 10, 10, 10]
+    first, last = joined(clips, lengths, 30, 1000), joined(clips, lengths, 33, 1000)
     assert [clip.id for clip in first] == ["clip-0+clip-1+clip-2"], "the others do not fit together"
     assert [clip.id for clip in last] == ["clip-0+clip-1+clip-2", "clip-3+clip-4"]
     assert first[0].seconds == pytest.approx(9 + 12 + 8 + 2 * PAUSE_SECONDS) and first[0].seconds <= 30
@@ -198,7 +199,9 @@ def test_clips_are_joined_to_whole_windows_in_their_order():
     pause = round(PAUSE_SECONDS * SAMPLE_RATE)
     parts = first[0].samples[: 9 * SAMPLE_RATE], first[0].samples[9 * SAMPLE_RATE :][:pause]
     assert (parts[0] == clips[0].samples).all() and not parts[1].any()
-    assert joined(clips[:1], 30) == []
+    assert joined(clips[:1], lengths[:1], 30, 1000) == []
+    few_words = joined(clips, lengths, 30, 25)
+    assert [clip.id for clip in few_words] == ["clip-0+clip-1"], "the decoder has room for 25 tokens"
 
 
 def test_the_probe_is_apart_from_the_statistics_where_there_are_clips_enough(source):
