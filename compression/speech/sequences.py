@@ -30,7 +30,7 @@ class SpeechSplit:
     """What of the recordings serves which purpose; the probe's are in no statistic.
 
     Attributes:
-        inputs: for the input Grams: clips one by one, and joined to whole windows.
+        inputs: for the input Grams: clips one by one, and some joined to a whole window.
         gradients: for the output-gradient Grams, likewise.
         probes: kept out of every statistic; None if there are too few recordings.
     """
@@ -43,11 +43,10 @@ class SpeechSplit:
 def split_recordings(recordings: Recordings, settings: SpeechCalibration, source: LoadedModel) -> SpeechSplit:
     """Spread the clips evenly over all recordings, so that they hear as many of the speakers as possible.
 
-    They are heard one by one, and once more joined to whole windows: short clips alone never reach the later positions
-    of encoder and decoder, and a model that is compressed without them breaks on longer speech. (whisper-tiny.en,
-    compot-fisher at 0.2 removed, measured on clips of 4 to 23 seconds: calibrated on the five built-in clips of 3 to 7
-    seconds, the word error rate is 249 % without and 15 % with joined windows, dense 10 %; calibrated on 30 clips, the
-    loss on transcripts grows by 0.076 nats a token without and 0.042 with them.)
+    They are heard one by one, and the first of them once more, joined to a whole window: short clips alone never reach
+    the later positions of encoder and decoder, and a model that is compressed without them breaks on longer speech.
+    (whisper-tiny.en, compot-fisher at 0.2 removed, calibrated on the five built-in clips of 3 to 7 seconds, measured on
+    clips of 4 to 23 seconds: word error rate 249 % without and 15 % with the joined window, dense 10 %.)
 
     Where there are more than are asked for, the probe gets eight of the others. Speech with transcripts is scarce: the
     gradients are taken on the clips that the inputs come from.
@@ -71,8 +70,8 @@ def split_recordings(recordings: Recordings, settings: SpeechCalibration, source
     def spoken(count: int) -> SpokenSequences:
         chosen = [clips[free[int(place)]] for place in spread(min(count, len(free)), len(free), generator)]
         lengths = [len(words_of(clip, source)) for clip in chosen]
-        windows = joined(chosen, lengths, window_of(source), room_for_words(settings, source))
-        return spoken_sequences([*chosen, *windows], settings, source)
+        whole = joined(chosen, lengths, window_of(source), room_for_words(settings, source))
+        return spoken_sequences([*chosen, *whole], settings, source)
 
     inputs = spoken(settings.num_sequences)
     same = settings.gradient_sequences == settings.num_sequences
@@ -106,7 +105,7 @@ def usable_clips(recordings: Recordings, source: LoadedModel) -> list[Clip]:
 
 
 def joined(clips: list[Clip], lengths: list[int], window: float, room: int) -> list[Clip]:
-    """Clips one after another, with a pause between them, as many as fit into a window; single ones are left out.
+    """The first clips one after another, with a pause between them, as many as fit into a window; none if it is one.
 
     Args:
         clips: with transcripts, none longer than the window.
@@ -114,25 +113,20 @@ def joined(clips: list[Clip], lengths: list[int], window: float, room: int) -> l
         window: what the model hears at a time, in seconds.
         room: tokens it has room for.
     """
-    gathered: list[list[Clip]] = [[]]
-    seconds, tokens = 0.0, 0
+    some: list[Clip] = []
+    seconds, tokens = -PAUSE_SECONDS, 0
     for clip, length in zip(clips, lengths, strict=True):
-        if gathered[-1] and (seconds + PAUSE_SECONDS + clip.seconds > window or tokens + length > room):
-            gathered.append([])
-            seconds, tokens = 0.0, 0
-        seconds += clip.seconds + (PAUSE_SECONDS if gathered[-1] else 0.0)
+        seconds += PAUSE_SECONDS + clip.seconds
         tokens += length
-        gathered[-1].append(clip)
+        if seconds > window or tokens > room:
+            break
+        some.append(clip)
+    if len(some) < 2:
+        return []
     pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), dtype=np.float32)
-    return [
-        Clip(
-            "+".join(clip.id for clip in some),
-            np.concatenate([part for clip in some for part in (clip.samples, pause)][:-1]),
-            " ".join(clip.text or "" for clip in some),
-        )
-        for some in gathered
-        if len(some) > 1
-    ]
+    samples = [part for clip in some for part in (clip.samples, pause)][:-1]
+    text = " ".join(clip.text or "" for clip in some)
+    return [Clip("+".join(clip.id for clip in some), np.concatenate(samples), text)]
 
 
 def too_few(recordings: Recordings, settings: SpeechCalibration, source: LoadedModel) -> UserError:

@@ -255,3 +255,23 @@ def _contrast(first: list[float], second: list[float]) -> float:
 
     low, high = sorted((luminance(first), luminance(second)))
     return (high + 0.05) / (low + 0.05)
+
+
+def test_the_real_whisper_is_compressed_and_writes_an_example_down(
+    open_page: Callable[..., Page], screenshots: Path
+) -> None:
+    """From the link through calibration and compression to both transcripts; nothing is made up."""
+    from playwright.sync_api import expect
+
+    page = open_page(query="&model=whisper-tiny.en")
+    page.get_by_role("tab", name="Test live").click()
+    page.locator("#speech-example input").click()
+    page.get_by_role("option").first.click()
+    page.locator("#speech-audio audio[controls]").wait_for()
+    page.get_by_role("button", name="Transcribe").click()
+    expect(page.locator("#transcribe-status")).to_have_text(FINISHED, timeout=420_000)
+    result = page.locator("#transcripts")
+    rates = [float(found) for found in re.findall(r"(\d+[.]\d)\s?%", result.inner_text())]
+    assert rates and rates[0] < 10, "the dense model makes at most two mistakes in 22 words"
+    expect(result.locator(".completion").first).to_contain_text("dashwood")
+    page.screenshot(path=screenshots / "speech-real.png", full_page=True)
