@@ -188,7 +188,7 @@ def single(spoken, recordings, source) -> int:
 
 
 def test_the_first_clips_are_joined_to_a_whole_window():
-    durations = (9, 12, 8, 29, 3)
+    durations = (9, 12, 8, 14, 3)
     clips = [dataclasses.replace(clip, samples=tone(s)) for clip, s in zip(made_up(5).clips, durations, strict=True)]
     lengths = [10, 10, 10, 10, 10]
     (first,) = joined(clips, lengths, 30, 1000)
@@ -198,7 +198,9 @@ def test_the_first_clips_are_joined_to_a_whole_window():
     pause = round(PAUSE_SECONDS * SAMPLE_RATE)
     alone, silent = first.samples[: 9 * SAMPLE_RATE], first.samples[9 * SAMPLE_RATE :][:pause]
     assert (alone == clips[0].samples).all() and not silent.any()
-    assert joined(clips[:1], lengths[:1], 30, 1000) == joined(clips[3:], lengths[3:], 30, 1000) == []
+    assert joined(clips[:1], lengths[:1], 30, 1000) == [], "one is no window"
+    assert joined(clips, lengths, 28, 1000) == [], "the longest reaches the later positions by itself"
+    assert joined(clips[:2], lengths[:2], 24.1, 15) == []
     (few_words,) = joined(clips, lengths, 30, 25)
     assert few_words.id == "clip-0+clip-1", "the decoder has room for 25 tokens"
 
@@ -208,7 +210,6 @@ def test_the_probe_is_apart_from_the_statistics_where_there_are_clips_enough(sou
     split = split_recordings(many, settings(num_sequences=6, gradient_sequences=4), source)
     assert split.probes is not None
     assert [single(part, many, source) for part in (split.inputs, split.gradients)] == [6, 4]
-    assert len(split.inputs) == 7, "and the joined one"
     used, kept = ({tuple(t.tolist()) for t in part.tokens} for part in (split.inputs, split.probes))
     assert len(kept) == PROBE_CLIPS and not used & kept
     few = split_recordings(made_up(PROBE_CLIPS + 5), settings(num_sequences=6, gradient_sequences=4), source)
@@ -236,3 +237,9 @@ def test_what_calibration_cannot_hear_is_said_in_one_sentence(source):
     wordy = [dataclasses.replace(many.clips[0], text="zebra " * 80)]
     with pytest.raises(UserError, match=r"has \d+ tokens, more than the 61 that the decoder has room for"):
         spoken_sequences(wordy, settings(), source)
+
+
+def test_short_clips_are_heard_once_more_as_a_whole_window(source):
+    clips = tuple(dataclasses.replace(clip, samples=clip.samples[: SAMPLE_RATE // 2]) for clip in made_up(6).clips)
+    split = split_recordings(dataclasses.replace(made_up(6), clips=clips), settings(), source)
+    assert split.inputs.positions == (25,) * 6 + (70,), "two of half a second, and the pause between them"
