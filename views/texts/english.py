@@ -539,7 +539,8 @@ ENGLISH: Mapping[str, str] = {
     "page.provenance": "Example measured on {date} · commit {commit} · {processor} · {threads} threads",
     "page.papers": "Papers: {papers}",
     "page.licences": (
-        "Licences: this app and SmolLM2 Apache-2.0; the speeches and Darwin's text are in the public domain."
+        "Licences: this app and SmolLM2 Apache-2.0, Whisper MIT; the speeches, Darwin's text and the LibriVox readings "
+        "are in the public domain."
     ),
     "explore.ratio_info": "0.2 removes a fifth of the weights of the compressible layers.",
     "explore.policy_info": "Uniform: all alike. Pooled: easy layers give more. Fisher: what the loss minds least.",
@@ -655,7 +656,10 @@ ENGLISH: Mapping[str, str] = {
         "recording goes only to the machine that serves this page, and is deleted there after about an hour."
     ),
     "speech.example": "Example",
-    "speech.example_info": "Sense and Sensibility, read for LibriVox; fills in the recording and what was said.",
+    "speech.example_info": (
+        "Sense and Sensibility, read for LibriVox; fills in the recording and what was said. The compressed model is "
+        "calibrated on just these clips: your own voice is the harder test."
+    ),
     "speech.example_label": "{number}. {start}… ({seconds} s)",
     "speech.reference": "What was said (optional)",
     "speech.reference_info": "With it, the errors of both models are marked and counted.",
