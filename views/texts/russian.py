@@ -479,8 +479,8 @@ RUSSIAN: Mapping[str, str] = {
     "page.provenance": "Пример измерен {date} · коммит {commit} · {processor} · потоков: {threads}",
     "page.papers": "Статьи: {papers}",
     "page.licences": (
-        "Лицензии: приложение и SmolLM2 — Apache-2.0, Whisper — MIT; речи, текст Дарвина и чтения LibriVox — общественное "
-        "достояние."
+        "Лицензии: приложение и SmolLM2 — Apache-2.0, Whisper — MIT; речи, текст Дарвина и чтения LibriVox — "
+        "общественное достояние."
     ),
     "explore.ratio_info": "0,2 — удалить пятую часть весов сжимаемых линейных слоёв.",
     "explore.policy_info": (
