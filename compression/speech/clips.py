@@ -8,6 +8,8 @@ import numpy as np
 
 from compression.types import SpeechSource
 
+Samples = np.ndarray
+"""Mono sound, one-dimensional, at `SAMPLE_RATE`."""
 SAMPLE_RATE = 16_000
 """Samples a second of every clip, whatever its file had."""
 WINDOW_SECONDS = 30
@@ -32,6 +34,11 @@ class Clip:
     def seconds(self) -> float:
         """Its duration."""
         return len(self.samples) / SAMPLE_RATE
+
+    @property
+    def samples_in_16_bits(self) -> Samples:
+        """The samples as whole numbers, as sound files have them, (n,), int16."""
+        return np.clip(np.rint(self.samples * 32768), -32768, 32767).astype(np.int16)
 
 
 @dataclass(frozen=True)

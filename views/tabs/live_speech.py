@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
-import numpy as np
 
 from compression.errors import UserError
 from compression.types import Progress, Transcript
@@ -23,7 +22,7 @@ from views.widgets import ChartPanel, alert_html, data_table, progress_html, sta
 
 if TYPE_CHECKING:
     from compression.evaluation.wer import WordAlignment
-    from compression.speech.clips import Clip
+    from compression.speech.clips import Clip, Samples
 
 MAX_SECONDS = 600.0
 """Longest recording that is written down live: two models need about two minutes for it on two cores."""
@@ -115,7 +114,7 @@ def transcribe(
     yield [said, transcripts_html(pair, words), table_value(transcripts.table(pair, words))]
 
 
-def heard(audio: str | None, words: Words) -> np.ndarray:
+def heard(audio: str | None, words: Words) -> Samples:
     """The samples of what the visitor gave; one sentence where that is nothing, or nothing that can be heard."""
     if not audio:
         raise UserError(words("speech.no_audio"))
@@ -216,11 +215,11 @@ def _label(number: int, clip: Clip, words: Words) -> str:
     return words("speech.example_label", number=number, start=start, seconds=words.number(clip.seconds))
 
 
-def _playable(clip: Clip) -> tuple[int, np.ndarray]:
+def _playable(clip: Clip) -> tuple[int, Samples]:
     """Rate and 16-bit samples: integers are written as they are, where floats would be made as loud as possible."""
     from compression.speech.clips import SAMPLE_RATE
 
-    return SAMPLE_RATE, np.clip(np.rint(clip.samples * 32768), -32768, 32767).astype(np.int16)
+    return SAMPLE_RATE, clip.samples_in_16_bits
 
 
 def _latency(context: Context, setting: list[Any]) -> None:
