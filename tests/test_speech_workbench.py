@@ -192,7 +192,8 @@ def test_padding_that_counts_changes_the_result(recipe: Recipe) -> None:
     masked, padded = masked_model[1], counted_model[1]
     assert masked.fingerprint != padded.fingerprint
     (group,) = {site.input_group for site in masked_model[0].sites if "encoder_attn.k" in site.projection}
-    assert padded.num_positions[group] == 6 * 100 > masked.num_positions[group]
+    # Six recordings, and the first two of them once more in one window.
+    assert padded.num_positions[group] == 7 * 100 > masked.num_positions[group]
     errors = [
         [site.relative_output_error for site in finish(SpeechWorkbench().compress(each)).sites]
         for each in (recipe, counted)
@@ -257,7 +258,8 @@ def test_the_decoder_blocks_share_one_gram_of_what_they_hear(recipe: Recipe, fol
     # 12 groups: a stack's block has q k v, out, fc1, fc2; the decoder's also cross q and cross out, and k v for all.
     assert set(inputs.num_positions) == set(groups.values()) and len(inputs.num_positions) == 2 * 4 + 2 * 6 + 1
     seconds = [clip.seconds for clip in made_up(6).clips]
-    heard = sum(int(np.ceil(each * 50)) for each in seconds)
+    # The first two fit together into a window of two seconds, with a pause of 0.4 between them.
+    heard = sum(int(np.ceil(each * 50)) for each in (*seconds, seconds[0] + 0.4 + seconds[1]))
     assert inputs.num_positions[shared] == heard
     assert inputs.num_positions[groups["model.encoder.layers.0.fc1"]] == heard
     assert inputs.num_positions[groups["model.decoder.layers.0.fc1"]] < heard
