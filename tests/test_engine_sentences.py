@@ -456,7 +456,8 @@ ON_THE_PAGE = sorted(path for path in (ROOT / "assets").rglob("*.json") if path.
 @pytest.mark.parametrize("path", ON_THE_PAGE, ids=lambda path: path.name)
 def test_what_the_engine_has_stored_is_said_in_russian(path):
     texts = set(stored(json.loads(path.read_text(encoding="utf-8"))))
-    assert texts or path.name == "patterns.json"
+    silent = path.name == "patterns.json" or path.parts[-2:] == ("whisper-tiny.en", "analysis.json")  # it has no note
+    assert texts or silent
     assert not [text for text in texts if translated(text) == text]
     assert not [found for text in texts if (found := english_in(translated(text)))]
 

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compression.types import SpeechSource
+from compression.types import SAMPLE_RATE, SpeechSource
 
 Samples = np.ndarray
 """Mono sound, one-dimensional, at `SAMPLE_RATE`."""
-SAMPLE_RATE = 16_000
-"""Samples a second of every clip, whatever its file had."""
 WINDOW_SECONDS = 30
 """What a speech model hears at a time."""
 
