@@ -853,10 +853,7 @@ class Workbench:
         Yields:
             Among others, an event of stage ``run`` after every recipe, whose `partial` is its `ComparisonRun`.
         """
-        for recipe in recipes:
-            recipe.check()
-            recipe.build_method()
-        recipes = tuple(dict.fromkeys(recipe.resolved() for recipe in recipes))
+        recipes = checked(recipes)
         first = recipes[0]
         scored = yield from self._text(text)
         dense = yield from self._load(first.model_id)
@@ -988,6 +985,18 @@ def _result_key(task: str, recipe: Recipe, *question: Any) -> str:
     """The key of a result: everything it depends on, the files behind the recipe's names included."""
     files = store.stamp(recipe.model_id), store.stamp(recipe.calibration_text)
     return store.content_key(task, code_version(), recipe, files, *question)
+
+
+def checked(recipes: tuple[Recipe, ...]) -> tuple[Recipe, ...]:
+    """Recipes resolved, each once.
+
+    Raises:
+        UserError: if one cannot be carried out.
+    """
+    for recipe in recipes:
+        recipe.check()
+        recipe.build_method()
+    return tuple(dict.fromkeys(recipe.resolved() for recipe in recipes))
 
 
 def run_facts(recipe: Recipe, report: CompressionReport) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from compression.workbench import (
     DenseModel,
     Steps,
     Workbench,
+    checked,
     exclusive,
     opened_model,
     provenance,
@@ -78,10 +79,7 @@ class SpeechWorkbench(Workbench):
             Among others, an event of stage ``run`` after the dense model, whose `partial` is its
             `TranscriptionReport`, and one after every recipe, whose `partial` is its `SpeechRun`.
         """
-        for recipe in recipes:
-            recipe.check()
-            recipe.build_method()
-        recipes = tuple(dict.fromkeys(recipe.resolved() for recipe in recipes))
+        recipes = checked(recipes)
         first = recipes[0]
         dense = yield from self._load(first.model_id)
         check_speech_model(dense)
