@@ -779,6 +779,23 @@ class Workbench:
             )
         return self._references.put(key, (dataclasses.replace(report, **provenance(source)), states))
 
+    def _kept_run(self, key: str, kind: type[T]) -> T | None:
+        """A cell of a comparison that was measured before, from memory or from the disk."""
+        known: T | None = self._results.get(key)
+        if known is None:
+            known = store.cached_json(_run_file(key), kind)
+            if known is not None:
+                self._results.put(key, known)
+        return known
+
+    def _keep_run(self, key: str, run: T) -> T:
+        """Keep a measured cell in memory and on the disk."""
+        file = _run_file(key)
+        store.write_json(file, run)
+        store.prune(file.parent, MAX_RUN_CACHE_BYTES)
+        self._results.put(key, run)
+        return run
+
     def _run(
         self,
         dense: DenseModel,
@@ -801,13 +818,9 @@ class Workbench:
         split = recipe.policy, recipe.removed_fraction, recipe.preset, recipe.guards, recipe.pins
         scored = text.source.fingerprint, window, max_windows
         key = yield from self._method_key("run", dense, recipe, recipe.build_method(), split, scored)
-        known: ComparisonRun | None = self._results.get(key)
+        known = self._kept_run(key, ComparisonRun)
         if known is not None:
             return known
-        file = store.root() / "runs" / f"{key}.json"
-        stored = store.cached_json(file, ComparisonRun)
-        if stored is not None:
-            return self._results.put(key, stored)
         compressed = yield from self._compress(recipe)
         tokens = tokenize(compressed.source.tokenizer, text.content)
         report = compressed.report
@@ -827,9 +840,7 @@ class Workbench:
             top1_agreement=distance.top1_agreement,
             window_losses=measured.window_losses,
         )
-        store.write_json(file, run)
-        store.prune(file.parent, MAX_RUN_CACHE_BYTES)
-        return self._results.put(key, run)
+        return self._keep_run(key, run)
 
     @exclusive
     def compare(
@@ -985,6 +996,10 @@ def _result_key(task: str, recipe: Recipe, *question: Any) -> str:
     """The key of a result: everything it depends on, the files behind the recipe's names included."""
     files = store.stamp(recipe.model_id), store.stamp(recipe.calibration_text)
     return store.content_key(task, code_version(), recipe, files, *question)
+
+
+def _run_file(key: str) -> Path:
+    return store.root() / "runs" / f"{key}.json"
 
 
 def checked(recipes: tuple[Recipe, ...]) -> tuple[Recipe, ...]:

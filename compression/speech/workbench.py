@@ -30,7 +30,6 @@ from compression.types import (
     TranscriptionReport,
 )
 from compression.workbench import (
-    MAX_RUN_CACHE_BYTES,
     DenseModel,
     Steps,
     Workbench,
@@ -128,13 +127,9 @@ class SpeechWorkbench(Workbench):
         key = yield from self._method_key(
             "speech run", dense, recipe, recipe.build_method(), split, spoken.source.fingerprint
         )
-        known: SpeechRun | None = self._results.get(key)
+        known = self._kept_run(key, SpeechRun)
         if known is not None:
             return known
-        file = store.root() / "runs" / f"{key}.json"
-        stored = store.cached_json(file, SpeechRun)
-        if stored is not None:
-            return self._results.put(key, stored)
         compressed = yield from self._compress(recipe)
         measured = yield from self._transcription(recipe, spoken)
         run = SpeechRun(
@@ -153,9 +148,7 @@ class SpeechWorkbench(Workbench):
             real_time_factor=measured.real_time_factor,
             utterances=measured.utterances,
         )
-        store.write_json(file, run)
-        store.prune(file.parent, MAX_RUN_CACHE_BYTES)
-        return self._results.put(key, run)
+        return self._keep_run(key, run)
 
     @exclusive
     def transcribe(self, recipe: Recipe, samples: np.ndarray) -> Steps[Transcript]:
