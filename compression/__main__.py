@@ -9,43 +9,65 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pydantic
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
-from compression import ablation, analysis, forecast, models, store, texts, types
+from compression import ablation, analysis, forecast, models, texts, types
 from compression.benchmarks import cospadi, inference_report, memory_report, solver
+from compression.commands.shared import (
+    SCHEMAS,
+    AudioOption,
+    CalibrationOption,
+    DampingOption,
+    GradientsOption,
+    IterationsOption,
+    JsonOption,
+    LanguageOption,
+    LeastOption,
+    LengthOption,
+    MethodOption,
+    ModelArgument,
+    MostOption,
+    PaddingOption,
+    PinOption,
+    PolicyOption,
+    PresetOption,
+    RatioOption,
+    RecalibrateOption,
+    RemovedOption,
+    SeedOption,
+    SequencesOption,
+    SettingOption,
+    TextOption,
+    WindowOption,
+    WindowsOption,
+    app,
+    bench,
+    check_output,
+    errors,
+    markdown_table,
+    named,
+    output,
+    pins_given,
+    run,
+    settings_given,
+    show_notes,
+    show_table,
+    write,
+)
 from compression.errors import UserError
 from compression.gallery import COMPARATORS
-from compression.recipe import PRESETS, Guards, Pins, Recipe, Settings, over_seeds, parse_pin, parse_setting
+from compression.recipe import PRESETS, Guards, Recipe, over_seeds
 from compression.speech import recordings
 
 if TYPE_CHECKING:
     from compression.gallery import Gallery
     from compression.workbench import Predict
-
-T = TypeVar("T")
-
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Explore what compressing a transformer costs. Every command takes --json FILE.",
-)
-bench = typer.Typer(no_args_is_help=True, help="Benchmarks: ratios measured in one run, never asserted in a test.")
-app.add_typer(bench, name="bench")
-PIPED_WIDTH = 160
-"""Columns of a table that goes to a file or a pipe, where no terminal says how wide it is."""
-output = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
-errors = Console(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -57,7 +79,7 @@ class Listing:
     recordings: tuple[recordings.RecordingsSpec, ...]
 
 
-SCHEMAS: dict[str, Any] = {
+SCHEMAS |= {
     "models": Listing,
     "analyze": analysis.AnalysisInfo,
     "allocate": types.Allocation,
@@ -73,117 +95,7 @@ SCHEMAS: dict[str, Any] = {
     "bench solver": solver.SolverBenchmark,
     "bench cospadi": cospadi.CoSpaDiBenchmark,
 }
-"""Command → type of what its ``--json`` writes."""
 GALLERY_PARTS = ("all", "headline", "comparators")
-INTERRUPTED = 130
-"""Exit code of a command that was interrupted, as shells have it."""
-INTERRUPTED_SENTENCE = "Interrupted: what was finished is kept in the cache; the same command goes on from there."
-
-ModelArgument = Annotated[str, typer.Argument(help="Catalogue id, Hub id (owner/name[@revision]) or directory.")]
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
-CalibrationOption = Annotated[
-    str,
-    typer.Option(
-        "--calibration",
-        help="Calibration text, a name or a UTF-8 file; for a speech model recordings, a name or a folder. By default "
-        "what is built in.",
-    ),
-]
-AudioOption = Annotated[
-    str,
-    typer.Option(
-        "--audio",
-        help="Recordings to measure a speech model on: a name, or a folder with transcripts. By default what is built "
-        "in.",
-    ),
-]
-LanguageOption = Annotated[str, typer.Option("--language", help="Language of the speech, as a code.")]
-PaddingOption = Annotated[
-    bool,
-    typer.Option("--count-padding", help="Calibrate a speech model also on the silence behind each recording."),
-]
-SequencesOption = Annotated[int, typer.Option("--calibration-sequences", help="Number of calibration sequences.")]
-LengthOption = Annotated[int, typer.Option("--sequence-length", help="Tokens a calibration sequence.")]
-TextOption = Annotated[
-    str, typer.Option("--text", help="Text to measure on: a name or a UTF-8 file. By default what is built in.")
-]
-WindowOption = Annotated[int, typer.Option("--window", help="Tokens a window.")]
-WindowsOption = Annotated[int | None, typer.Option("--max-windows", help="Number of windows; all by default.")]
-RemovedOption = Annotated[float, typer.Option("--removed", help="Share of the compressible weights to remove.")]
-PolicyOption = Annotated[str, typer.Option("--policy", help="Allocation policy; own: the method's published one.")]
-MethodOption = Annotated[str, typer.Option("--method", help="Compression method.")]
-IterationsOption = Annotated[int | None, typer.Option("--iterations", help="Alternations of an iterative method.")]
-RatioOption = Annotated[float | None, typer.Option("--atoms-per-nonzero", help="k/s of a dictionary method.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="0 spreads the sequences evenly; others move them.")]
-GradientsOption = Annotated[
-    int, typer.Option("--gradient-sequences", help="Sequences for the output gradients, where they are needed.")
-]
-DampingOption = Annotated[
-    float | None, typer.Option("--damping", help="Damping of the input Gram matrices, share of their mean diagonal.")
-]
-PinOption = Annotated[
-    list[str] | None,
-    typer.Option("--pin", help="Hold sites at a removed fraction, e.g. 'model.layers.0.*=0'; may be repeated."),
-]
-SettingOption = Annotated[
-    list[str] | None,
-    typer.Option("--setting", metavar="NAME=VALUE", help="A setting of the method; may be repeated."),
-]
-PresetOption = Annotated[
-    str,
-    typer.Option("--preset", metavar="|".join(PRESETS), help="Settings not given: the defaults, or the paper's."),
-]
-RecalibrateOption = Annotated[
-    bool, typer.Option("--recalibrate", help="Collect inputs again behind compressed blocks (compot-fisher).")
-]
-LeastOption = Annotated[float, typer.Option("--guard-least", help="Every site loses at least this share.")]
-MostOption = Annotated[float, typer.Option("--guard-most", help="No site loses more than this share.")]
-
-
-def run(steps: Generator[types.Progress, None, T]) -> T:
-    """Drive a generator of progress events with a bar on standard error and return its result.
-
-    An interruption closes the work, which keeps what it has finished, and ends the command with one sentence.
-    """
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    remaining = TimeRemainingColumn()  # of the stage
-    with ProgressBar(*columns, remaining, console=errors, transient=True, disable=not errors.is_terminal) as bar:
-        task = bar.add_task("starting", total=None)
-        stage = ""
-        try:
-            while True:
-                try:
-                    event = next(steps)
-                except StopIteration as stop:
-                    result: T = stop.value
-                    return result
-                if event.stage != stage:
-                    stage = event.stage
-                    bar.reset(task)
-                bar.update(task, description=event.message[:70], completed=event.done, total=event.total)
-                if event.stage == "run":
-                    errors.print(event.message, highlight=False)
-        except KeyboardInterrupt:
-            steps.close()
-            errors.print(INTERRUPTED_SENTENCE, soft_wrap=True)
-            raise typer.Exit(INTERRUPTED) from None
-
-
-def write(result: Any, file: Path | None) -> None:
-    """Write a result as JSON where a file was named."""
-    if file is not None:
-        store.write_json(file, result)
-        errors.print(f"wrote {file}", highlight=False)
-
-
-def check_output(file: Path | None) -> None:
-    """Refuse a ``--json`` place that cannot be written before the work, not after it."""
-    if file is not None and not file.absolute().parent.is_dir():
-        raise UserError(
-            f"The folder {file.absolute().parent} for the JSON file does not exist: make it, or name another."
-        )
-    if file is not None and file.is_dir():
-        raise UserError(f"{file} is a directory: name a file for the JSON.")
 
 
 @app.command("models")
@@ -268,7 +180,7 @@ def allocate(
         guards=Guards(guard_least, guard_most),
         gradient_sequences=gradient_sequences,
         seed=seed,
-        pins=_pins(pin),
+        pins=pins_given(pin),
         language=language,
         count_padding=count_padding,
     )
@@ -339,8 +251,8 @@ def compress(
         seed,
         damping,
         recalibrate,
-        _pins(pin),
-        _settings(setting),
+        pins_given(pin),
+        settings_given(setting),
         preset,
         language,
         count_padding,
@@ -348,7 +260,7 @@ def compress(
     check_output(json_file)
     report = run(get_workbench().compress_to(recipe, out))
     output.print(
-        f"{out}, from {_named(report.plan.model_id, report.model_note)}: "
+        f"{out}, from {named(report.plan.model_id, report.model_note)}: "
         f"{report.removed_fraction:.2%} of the compressible weights and "
         f"{report.whole_model_removed_fraction:.2%} of the whole model removed, "
         f"{report.stored_bits / 8 / 2**20:.1f} MiB of tensors "
@@ -385,7 +297,7 @@ def evaluate(
     report = run(get_workbench().evaluate(Recipe(model), text or texts.DEFAULT_EVALUATION, window, max_windows))
     spread = "" if report.perplexity_stderr is None else f" ± {report.perplexity_stderr:.2f} (standard error)"
     output.print(
-        f"{_named(report.model_id, report.model_note)}: "
+        f"{named(report.model_id, report.model_note)}: "
         f"perplexity {report.perplexity:.4f}{spread} on {report.text.name}: {report.convention}; "
         f"{report.tokens} tokens, {report.stored_bits / 8 / 2**20:.1f} MiB of tensors.",
         highlight=False,
@@ -433,7 +345,7 @@ def latency(
     if "compressed" in report.prefill and report.smaller:
         phases = {"prefill": report.faster_prefill, "decode": report.faster_decode}
         show_faster([phase for phase, yes in phases.items() if yes])
-    name = _named(report.model_id, report.model_note)
+    name = named(report.model_id, report.model_note)
     output.print(f"{name}; {report.threads} threads on {report.device}; {report.execution}.", highlight=False)
     show_notes(report.notes)
     write(report, json_file)
@@ -443,7 +355,7 @@ def show_transcription(report: types.TranscriptionReport) -> None:
     """Print a word error rate with what belongs to it."""
     interval = "" if report.wer_low is None else f" (95 % {report.wer_low:.2%} to {report.wer_high:.2%})"
     output.print(
-        f"{_named(report.model_id, report.model_note)}: word error rate {report.wer:.2%}{interval} on "
+        f"{named(report.model_id, report.model_note)}: word error rate {report.wer:.2%}{interval} on "
         f"{report.source.name}, {report.clips} recordings, {report.audio_seconds:.0f} s: {report.convention}; raw "
         f"{report.wer_raw:.2%}, characters {report.cer:.2%}; {report.substitutions} substitutions, {report.deletions} "
         f"deletions, {report.insertions} insertions in {report.words} words; real-time factor "
@@ -468,7 +380,7 @@ def show_speech_latency(report: types.SpeechLatencyReport) -> None:
     if "compressed" in report.encoder and report.smaller:
         phases = {"the encoder": report.faster_encoder, "decode": report.faster_decode}
         show_faster([phase for phase, yes in phases.items() if yes])
-    name = _named(report.model_id, report.model_note)
+    name = named(report.model_id, report.model_note)
     output.print(f"{name}; {report.threads} threads on {report.device}; {report.execution}.", highlight=False)
     show_notes(report.notes)
 
@@ -518,8 +430,8 @@ def predict(
         seed,
         damping,
         recalibrate,
-        _pins(pin),
-        _settings(setting),
+        pins_given(pin),
+        settings_given(setting),
         preset,
         language,
         count_padding,
@@ -536,7 +448,7 @@ def predict(
     report = report.at(fractions)
     kept = "recordings" if report.is_speech else "text"
     output.print(
-        f"{_named(report.model_id, report.model_note)}, {report.method}, policy {report.policy}: dense perplexity "
+        f"{named(report.model_id, report.model_note)}, {report.method}, policy {report.policy}: dense perplexity "
         f"{report.dense.perplexity:.2f} on {kept} kept apart from {report.text.name} ({report.convention}).",
         highlight=False,
     )
@@ -606,8 +518,8 @@ def compare(
         gradient_sequences=gradient_sequences,
         seed=seed,
         recalibrate=recalibrate,
-        pins=_pins(pin),
-        settings=_settings(setting),
+        pins=pins_given(pin),
+        settings=settings_given(setting),
         preset=preset,
         language=language,
         count_padding=count_padding,
@@ -642,14 +554,6 @@ def _recipes(
     model: str, methods: list[str], policies: list[str], removed: list[float], **rest: Any
 ) -> tuple[Recipe, ...]:
     return tuple(Recipe(model, m, p, f, **rest) for f in removed for m in methods for p in policies)
-
-
-def _pins(texts_given: list[str] | None) -> Pins:
-    return tuple(parse_pin(text) for text in texts_given or ())
-
-
-def _settings(texts_given: list[str] | None) -> Settings:
-    return tuple(parse_setting(text) for text in texts_given or ())
 
 
 def _words(value: str, option: str) -> list[str]:
@@ -692,21 +596,6 @@ def _table_of(comparison: types.Comparison | types.SpeechComparison) -> tuple[li
     return comparison_rows(comparison), comparison_captions(comparison)
 
 
-def show_table(cells: list[tuple[str, ...]]) -> None:
-    """Print cells, header first."""
-    header, *rows = cells
-    table = Table(*header)
-    for row in rows:
-        table.add_row(*row)
-    output.print(table)
-
-
-def markdown_table(cells: list[tuple[str, ...]]) -> list[str]:
-    """The lines of a Markdown table of cells, header first."""
-    header, *rows = cells
-    return ["| " + " | ".join(row) + " |" for row in [header, ("---",) * len(header), *rows]]
-
-
 def speech_rows(comparison: types.SpeechComparison) -> list[tuple[str, ...]]:
     """The cells of a speech comparison's table, header first; one row a run."""
     header = (
@@ -747,7 +636,7 @@ def speech_captions(comparison: types.SpeechComparison) -> list[str]:
     clips = min(calibration.num_sequences, calibration.source.num_clips)
     padding = ", the silence behind them counted" if calibration.count_padding else ""
     caption = (
-        f"{_named(comparison.model_id, comparison.model_note)}; calibration {calibration.source.name}, {clips} "
+        f"{named(comparison.model_id, comparison.model_note)}; calibration {calibration.source.name}, {clips} "
         f"recordings with transcripts{padding}; measured on {dense.source.name}, {dense.clips} recordings, "
         f"{dense.audio_seconds / 60:.1f} minutes, {dense.words} words: {dense.convention}; 95 % by bootstrap over "
         f"recordings; {comparison.environment.threads} threads."
@@ -789,7 +678,7 @@ def comparison_rows(comparison: types.Comparison) -> list[tuple[str, ...]]:
 
 def comparison_captions(comparison: types.Comparison) -> list[str]:
     """What a table of a comparison has to say beside its numbers."""
-    title = _named(comparison.model_id, comparison.model_note)
+    title = named(comparison.model_id, comparison.model_note)
     settings = comparison.calibration
     caption = (
         f"{title}; calibration {settings.text.name}, {settings.num_sequences} × {settings.sequence_length} tokens; "
@@ -920,7 +809,7 @@ def ablation_captions(report: ablation.AblationReport) -> list[str]:
     """What the tables of an ablation have to say beside their numbers."""
     settings, dense = report.calibration, report.dense
     return [
-        f"{_named(report.model_id, report.model_note)}, {report.removed_fraction:g} removed, dense perplexity "
+        f"{named(report.model_id, report.model_note)}, {report.removed_fraction:g} removed, dense perplexity "
         f"{_perplexity(dense.perplexity, dense.perplexity_stderr)}; calibration {settings.text.name}, "
         f"{settings.num_sequences} × {settings.sequence_length} tokens; {dense.text.name}, {dense.convention}; "
         f"± standard error over windows; {report.environment.threads} threads. k/s stored: over all sites; a site has "
@@ -1066,7 +955,7 @@ def bench_solver(
         damping=damping,
         gradient_sequences=gradient_sequences,
         seed=seed,
-        settings=_settings(setting),
+        settings=settings_given(setting),
         preset=preset,
     )
     check_output(json_file)
@@ -1088,7 +977,7 @@ def bench_solver(
         output.print(f"{timing.method}: {stages}", highlight=False)
     environment = report.environment
     output.print(
-        f"{_named(report.model_id, report.model_note)}, {report.policy}, {report.removed_fraction:g} removed; "
+        f"{named(report.model_id, report.model_note)}, {report.policy}, {report.removed_fraction:g} removed; "
         f"{environment.threads} threads of {environment.processor}, commit {environment.commit}; {report.convention}.",
         highlight=False,
     )
@@ -1163,7 +1052,7 @@ def race_captions(report: cospadi.CoSpaDiBenchmark) -> list[str]:
     environment = report.environment
     return [
         *report.findings,
-        f"{_named(report.model_id, report.model_note)}, block {report.block}, {report.removed_fraction:g} removed; "
+        f"{named(report.model_id, report.model_note)}, block {report.block}, {report.removed_fraction:g} removed; "
         f"{report.threads} threads of {environment.processor}, commit {environment.commit}; {report.convention}.",
     ]
 
@@ -1222,7 +1111,7 @@ def bench_memory(
         sequence_length,
         gradient_sequences=gradient_sequences,
         seed=time.time_ns() % 2**31,  # nothing of it is in the cache
-        pins=_pins(pin),
+        pins=pins_given(pin),
     )
     check_output(json_file)
     result = run(benchmark_memory(get_workbench(), recipe, text))
@@ -1231,9 +1120,7 @@ def bench_memory(
         sizes = (phase.measured_bytes / 2**30, phase.predicted_bytes / 2**30)
         table.add_row(phase.name, *(f"{size:.2f}" for size in sizes), f"{phase.seconds:.0f}")
     output.print(table)
-    output.print(
-        f"{_named(result.model_id, result.model_note)}; {result.environment.threads} threads.", highlight=False
-    )
+    output.print(f"{named(result.model_id, result.model_note)}; {result.environment.threads} threads.", highlight=False)
     for other in result.extrapolations:
         output.print(
             f"{other.name}: {other.predicted_bytes / 2**30:.1f} GiB by the memory model, "
@@ -1281,7 +1168,7 @@ def show_inference(
             f"{result.threads} threads on {result.environment.processor}.",
             highlight=False,
         )
-    output.print(f"{_named(result.model_id, result.model_note)}: {whole.execution}.", highlight=False)
+    output.print(f"{named(result.model_id, result.model_note)}: {whole.execution}.", highlight=False)
     remarks = [remark for row in (*method.shapes, method.total) for remark in row.remarks]
     for remark in (*remarks, *whole.remarks):
         output.print(f"- {remark}", highlight=False)
@@ -1300,24 +1187,11 @@ def schema(
     write(described, json_file)
 
 
-def _named(model_id: str, note: str) -> str:
-    """A model with the caution that belongs to its figures."""
-    return f"{model_id} ({note})" if note else model_id
-
-
-def show_notes(notes: tuple[str, ...], limit: int = 5) -> None:
-    """Print the first few notes; the JSON has them all."""
-    for note in notes[:limit]:
-        output.print(f"note: {note}", highlight=False)
-    if len(notes) > limit:
-        output.print(f"note: {len(notes) - limit} more in the JSON", highlight=False)
-
-
 def describe_model(info: analysis.ModelInfo) -> None:
     """One line on a model, with its caution, and what happened while it was loaded."""
     show_notes(info.notes)
     output.print(
-        f"{_named(info.model_id, info.note)}: {info.architecture}, "
+        f"{named(info.model_id, info.note)}: {info.architecture}, "
         f"{info.num_parameters / 1e6:.1f} M parameters, {len(info.sites)} "
         f"compressible layers with {info.site_weights / 1e6:.1f} M weights.",
         highlight=False,

@@ -29,7 +29,7 @@ FILES = sorted(
     path
     for path in (ROOT / "compression").rglob("*.py")
     # In the others the command line alone speaks.
-    if path.name not in ("__main__.py", "ablation.py") and "benchmarks" not in path.parts
+    if path.name not in ("__main__.py", "ablation.py") and not {"benchmarks", "commands"} & set(path.parts)
 )
 
 SPEAKING = {"UserError", "HubUnreachableError", "Progress"}

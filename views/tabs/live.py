@@ -13,10 +13,9 @@ from compression.types import Completion, Progress
 from views import engine
 from views.context import Context
 from views.figures import latency, live_perplexity
-from views.figures.forecast import DEFAULT
 from views.figures.live_perplexity import LiveTrace, Reading
 from views.tabs import live_speech
-from views.tabs.live_parts import recipe_label, start_row
+from views.tabs.live_parts import recipe_label, setting_row, start_row
 from views.texts import Words
 from views.widgets import ChartPanel, CompletionSide, completions_html, progress_html, status_html
 
@@ -65,25 +64,8 @@ def side_by_side(headings: tuple[str, str], made: Sequence[Completion | None], f
 
 def build(context: Context) -> None:
     """Fill the tab."""
-    words = context.words
     context.model_line()
-    with gr.Column(elem_classes=["sheet"]), gr.Row(elem_classes=["controls"]):
-        method = gr.Dropdown(
-            _choices("method", engine.live_methods(engine.default_model_id()), words),
-            value=DEFAULT[0],
-            label=words("live.method"),
-            elem_id="live-method",
-            min_width=160,
-        )
-        policy = gr.Dropdown(
-            _choices("policy_choice", engine.live_policies(engine.default_model_id()), words),
-            value=DEFAULT[1],
-            label=words("live.policy"),
-            elem_id="live-policy",
-            min_width=160,
-        )
-        ratio = gr.Slider(0, 0.95, value=0.2, step=0.01, label=words("live.ratio"), elem_id="live-ratio", min_width=240)
-    setting = [context.model_id, method, policy, ratio]
+    setting = setting_row(context, "live")
     text_now, speech_now = _halves(engine.default_model_id())
     with gr.Column(elem_classes=text_now, elem_id="live-text-half") as text_half:
         _perplexity(context, setting)
@@ -92,27 +74,13 @@ def build(context: Context) -> None:
     with gr.Column(elem_classes=speech_now, elem_id="live-speech-half") as speech_half:
         live_speech.build(context, setting)
 
-    def other_model(model: str, method: str, policy: str) -> list[Any]:
-        methods, policies = engine.live_methods(model), engine.live_policies(model)
-        return [
-            *(gr.update(elem_classes=classes) for classes in _halves(model)),
-            gr.update(choices=_choices("method", methods, words), value=method if method in methods else DEFAULT[0]),
-            gr.update(
-                choices=_choices("policy_choice", policies, words), value=policy if policy in policies else DEFAULT[1]
-            ),
-        ]
-
     context.model_id.change(
-        other_model,
-        [context.model_id, method, policy],
-        [text_half, speech_half, method, policy],
+        lambda model: [gr.update(elem_classes=classes) for classes in _halves(model)],
+        context.model_id,
+        [text_half, speech_half],
         show_progress="hidden",
         api_visibility="private",
     )
-
-
-def _choices(kind: str, names: Sequence[str], words: Words) -> list[tuple[str, str]]:
-    return [(words.name(kind, name), name) for name in names]
 
 
 def _halves(model_id: str) -> tuple[list[str], list[str]]:

@@ -1,0 +1,183 @@
+"""What all commands share: the Typer app, consoles, options, progress, output."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.table import Table
+
+from compression import store, types
+from compression.errors import UserError
+from compression.recipe import PRESETS, Pins, Settings, parse_pin, parse_setting
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Explore what compressing a transformer costs. Every command takes --json FILE.",
+)
+bench = typer.Typer(no_args_is_help=True, help="Benchmarks: ratios measured in one run, never asserted in a test.")
+app.add_typer(bench, name="bench")
+PIPED_WIDTH = 160
+"""Columns of a table that goes to a file or a pipe, where no terminal says how wide it is."""
+output = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
+errors = Console(stderr=True)
+
+SCHEMAS: dict[str, Any] = {}
+"""Command → type of what its ``--json`` writes; each module of commands adds its own."""
+INTERRUPTED = 130
+"""Exit code of a command that was interrupted, as shells have it."""
+INTERRUPTED_SENTENCE = "Interrupted: what was finished is kept in the cache; the same command goes on from there."
+
+ModelArgument = Annotated[str, typer.Argument(help="Catalogue id, Hub id (owner/name[@revision]) or directory.")]
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON to this file.")]
+CalibrationOption = Annotated[
+    str,
+    typer.Option(
+        "--calibration",
+        help="Calibration text, a name or a UTF-8 file; for a speech model recordings, a name or a folder. By default "
+        "what is built in.",
+    ),
+]
+AudioOption = Annotated[
+    str,
+    typer.Option(
+        "--audio",
+        help="Recordings to measure a speech model on: a name, or a folder with transcripts. By default what is built "
+        "in.",
+    ),
+]
+LanguageOption = Annotated[str, typer.Option("--language", help="Language of the speech, as a code.")]
+PaddingOption = Annotated[
+    bool,
+    typer.Option("--count-padding", help="Calibrate a speech model also on the silence behind each recording."),
+]
+SequencesOption = Annotated[int, typer.Option("--calibration-sequences", help="Number of calibration sequences.")]
+LengthOption = Annotated[int, typer.Option("--sequence-length", help="Tokens a calibration sequence.")]
+TextOption = Annotated[
+    str, typer.Option("--text", help="Text to measure on: a name or a UTF-8 file. By default what is built in.")
+]
+WindowOption = Annotated[int, typer.Option("--window", help="Tokens a window.")]
+WindowsOption = Annotated[int | None, typer.Option("--max-windows", help="Number of windows; all by default.")]
+RemovedOption = Annotated[float, typer.Option("--removed", help="Share of the compressible weights to remove.")]
+PolicyOption = Annotated[str, typer.Option("--policy", help="Allocation policy; own: the method's published one.")]
+MethodOption = Annotated[str, typer.Option("--method", help="Compression method.")]
+IterationsOption = Annotated[int | None, typer.Option("--iterations", help="Alternations of an iterative method.")]
+RatioOption = Annotated[float | None, typer.Option("--atoms-per-nonzero", help="k/s of a dictionary method.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="0 spreads the sequences evenly; others move them.")]
+GradientsOption = Annotated[
+    int, typer.Option("--gradient-sequences", help="Sequences for the output gradients, where they are needed.")
+]
+DampingOption = Annotated[
+    float | None, typer.Option("--damping", help="Damping of the input Gram matrices, share of their mean diagonal.")
+]
+PinOption = Annotated[
+    list[str] | None,
+    typer.Option("--pin", help="Hold sites at a removed fraction, e.g. 'model.layers.0.*=0'; may be repeated."),
+]
+SettingOption = Annotated[
+    list[str] | None,
+    typer.Option("--setting", metavar="NAME=VALUE", help="A setting of the method; may be repeated."),
+]
+PresetOption = Annotated[
+    str,
+    typer.Option("--preset", metavar="|".join(PRESETS), help="Settings not given: the defaults, or the paper's."),
+]
+RecalibrateOption = Annotated[
+    bool, typer.Option("--recalibrate", help="Collect inputs again behind compressed blocks (compot-fisher).")
+]
+LeastOption = Annotated[float, typer.Option("--guard-least", help="Every site loses at least this share.")]
+MostOption = Annotated[float, typer.Option("--guard-most", help="No site loses more than this share.")]
+
+
+def run(steps: Generator[types.Progress, None, T]) -> T:
+    """Drive a generator of progress events with a bar on standard error and return its result.
+
+    An interruption closes the work, which keeps what it has finished, and ends the command with one sentence.
+    """
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    remaining = TimeRemainingColumn()  # of the stage
+    with ProgressBar(*columns, remaining, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("starting", total=None)
+        stage = ""
+        try:
+            while True:
+                try:
+                    event = next(steps)
+                except StopIteration as stop:
+                    result: T = stop.value
+                    return result
+                if event.stage != stage:
+                    stage = event.stage
+                    bar.reset(task)
+                bar.update(task, description=event.message[:70], completed=event.done, total=event.total)
+                if event.stage == "run":
+                    errors.print(event.message, highlight=False)
+        except KeyboardInterrupt:
+            steps.close()
+            errors.print(INTERRUPTED_SENTENCE, soft_wrap=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def write(result: Any, file: Path | None) -> None:
+    """Write a result as JSON where a file was named."""
+    if file is not None:
+        store.write_json(file, result)
+        errors.print(f"wrote {file}", highlight=False)
+
+
+def check_output(file: Path | None) -> None:
+    """Refuse a ``--json`` place that cannot be written before the work, not after it."""
+    if file is not None and not file.absolute().parent.is_dir():
+        raise UserError(
+            f"The folder {file.absolute().parent} for the JSON file does not exist: make it, or name another."
+        )
+    if file is not None and file.is_dir():
+        raise UserError(f"{file} is a directory: name a file for the JSON.")
+
+
+def pins_given(texts_given: list[str] | None) -> Pins:
+    """What ``--pin`` was given, read."""
+    return tuple(parse_pin(text) for text in texts_given or ())
+
+
+def settings_given(texts_given: list[str] | None) -> Settings:
+    """What ``--setting`` was given, read."""
+    return tuple(parse_setting(text) for text in texts_given or ())
+
+
+def show_table(cells: list[tuple[str, ...]]) -> None:
+    """Print cells, header first."""
+    header, *rows = cells
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    output.print(table)
+
+
+def markdown_table(cells: list[tuple[str, ...]]) -> list[str]:
+    """The lines of a Markdown table of cells, header first."""
+    header, *rows = cells
+    return ["| " + " | ".join(row) + " |" for row in [header, ("---",) * len(header), *rows]]
+
+
+def named(model_id: str, note: str) -> str:
+    """A model with the caution that belongs to its figures."""
+    return f"{model_id} ({note})" if note else model_id
+
+
+def show_notes(notes: tuple[str, ...], limit: int = 5) -> None:
+    """Print the first few notes; the JSON has them all."""
+    for note in notes[:limit]:
+        output.print(f"note: {note}", highlight=False)
+    if len(notes) > limit:
+        output.print(f"note: {len(notes) - limit} more in the JSON", highlight=False)
