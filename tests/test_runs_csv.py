@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from test_session import DENSE, SESSION, SMALL, TEXT, point, timing
@@ -14,6 +15,7 @@ from compression.recipe import Guards, Recipe
 from compression.runs_csv import COLUMNS, MAX_CHARACTERS, REQUIRED, from_csv, to_csv
 from compression.session import MAX_POINTS, Session
 
+ROOT = Path(__file__).parent.parent
 PUBLISHED = replace(
     DENSE,
     measure=replace(TEXT, model_id="LLaMA-7B", weights_hash="", fingerprint="", convention="2048 tokens"),
@@ -133,3 +135,10 @@ def test_what_is_no_run_is_refused_in_one_sentence(text, sentence):
 
 def test_every_column_has_one_place():
     assert len(set(COLUMNS)) == len(COLUMNS) and set(REQUIRED) < set(COLUMNS)
+
+
+def test_the_published_figures_read_and_say_where_they_stand():
+    back = from_csv((ROOT / "assets" / "published.csv").read_text(encoding="utf-8"), Session())
+    assert {each.origin for each in back.session.points} == {"published"}
+    assert all("arXiv" in each.source and each.recipe is None for each in back.session.points)
+    assert {each.model_id for each in back.session.measures()} == {"LLaMA-7B"}
