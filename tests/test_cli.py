@@ -128,19 +128,11 @@ def test_compress_then_evaluate_in_a_new_process(tmp_path, comparison, refusal):
     measured = pydantic.TypeAdapter(PerplexityReport).validate_json((tmp_path / "eval.json").read_bytes())
     assert measured.stored_bits == report.stored_bits
     assert measured.perplexity == pytest.approx(by_name(comparison)["svd-llm", "uniform"], abs=1e-3)
-    assert "not empty" in refusal("compress", MODEL, *options, "--out", out)  # never overwrites
-
-
-def test_latency_of_a_compressed_folder_is_timed_beside_dense(tmp_path, cache):
-    elsewhere = {"COMPRESSION_CACHE": str(cache)}
-    calibration = write_tiny(tmp_path)
-    options = ("--method", "svd-llm", "--removed", "0.2", *calibration, "--out", tmp_path / "out")
-    run("compress", tmp_path / "tiny", *options, **elsewhere)
-    sizes = ("--prompt-tokens", "32", "--decode-tokens", "2", "--json", tmp_path / "latency.json")
-    result = run("latency", tmp_path / "out", *sizes, **elsewhere)
+    result = run("latency", out, "--prompt-tokens", "32", "--decode-tokens", "2", "--json", tmp_path / "latency.json")
     timing = pydantic.TypeAdapter(LatencyReport).validate_json((tmp_path / "latency.json").read_bytes())
     assert list(timing.prefill) == ["dense", "compressed"]
     assert "low-rank layers run factor by factor" in result.stdout and "threads" in result.stdout
+    assert "not empty" in refusal("compress", MODEL, *options, "--out", out)  # never overwrites
 
 
 def write_tiny(folder: Path) -> tuple[object, ...]:
