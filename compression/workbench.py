@@ -12,6 +12,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
@@ -255,26 +256,31 @@ class Workbench:
         count = len(tokenize(dense.loaded.tokenizer, text.content))
         return calibration.too_short(what, count, settings, dense.context)
 
+    def _alone(self, key: str, dense: DenseModel) -> Steps[AbstractContextManager[None]]:
+        """While one process makes the statistics called `key`, others wait and find them made."""
+        return (yield from store.waiting_lock(f"statistics-{key[:16]}", dense.loaded.id))
+
     def _calibrate(self, dense: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, AnyCalibration]]:
         settings = yield from self._settings(dense, recipe)
         key = store.content_key("calibration", code_version(), dense.identity, settings)
         folder = store.root() / "calibrations" / key
-        meta = _read_meta(folder)
-        reused = meta is not None
-        if meta is None:
-            sequences = (yield from self._split(dense, recipe)).inputs
-            with store.atomic_directory(folder) as temporary:
-                made = yield from collect(
-                    dense.loaded.model,
-                    dense.sites,
-                    sequences,
-                    key,
-                    TensorFolder(temporary),
-                    TensorFolder(temporary, MAGNITUDES),
-                )
-                meta = StatisticsMeta(made.num_positions, made.seconds)
-                store.write_json(temporary / META_FILE, meta)
-            store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
+        with (yield from self._alone(key, dense)):
+            meta = _read_meta(folder)
+            reused = meta is not None
+            if meta is None:
+                sequences = (yield from self._split(dense, recipe)).inputs
+                with store.atomic_directory(folder) as temporary:
+                    made = yield from collect(
+                        dense.loaded.model,
+                        dense.sites,
+                        sequences,
+                        key,
+                        TensorFolder(temporary),
+                        TensorFolder(temporary, MAGNITUDES),
+                    )
+                    meta = StatisticsMeta(made.num_positions, made.seconds)
+                    store.write_json(temporary / META_FILE, meta)
+                store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
         magnitudes = TensorFolder(folder, MAGNITUDES)
         return Calibration(TensorFolder(folder), meta.counts, key, meta.seconds, reused, magnitudes), settings
 
@@ -283,24 +289,25 @@ class Workbench:
         settings = yield from self._settings(dense, recipe)
         key = store.content_key("gradients", code_version(), dense.identity, settings)
         folder = store.root() / "calibrations" / f"{key}-gradients"
-        meta = _read_meta(folder)
-        reused = meta is not None
-        if meta is None:
-            sequences = (yield from self._split(dense, recipe)).gradients
-            if sequences is None:
-                raise (yield from self._too_short("gradients", dense, recipe))
-            with store.atomic_directory(folder) as temporary:
-                made = yield from collect_gradients(
-                    dense.loaded.model,
-                    dense.sites,
-                    sequences,
-                    key,
-                    TensorFolder(temporary),
-                    TensorFolder(temporary, ROW_FISHERS),
-                )
-                meta = StatisticsMeta({"scored": made.num_scored}, made.seconds)
-                store.write_json(temporary / META_FILE, meta)
-            store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
+        with (yield from self._alone(key, dense)):
+            meta = _read_meta(folder)
+            reused = meta is not None
+            if meta is None:
+                sequences = (yield from self._split(dense, recipe)).gradients
+                if sequences is None:
+                    raise (yield from self._too_short("gradients", dense, recipe))
+                with store.atomic_directory(folder) as temporary:
+                    made = yield from collect_gradients(
+                        dense.loaded.model,
+                        dense.sites,
+                        sequences,
+                        key,
+                        TensorFolder(temporary),
+                        TensorFolder(temporary, ROW_FISHERS),
+                    )
+                    meta = StatisticsMeta({"scored": made.num_scored}, made.seconds)
+                    store.write_json(temporary / META_FILE, meta)
+                store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
         fishers = TensorFolder(folder, ROW_FISHERS)
         return Gradients(TensorFolder(folder), meta.counts["scored"], key, meta.seconds, reused, fishers)
 

@@ -1,4 +1,4 @@
-"""Fixtures every test may use."""
+"""Fixtures every test may use, and how the tests are shared out among workers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,40 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hub_stand_in import StandIn, serve
+from xdist.scheduler import LoadFileScheduling
 
 from compression import store
 
 _REAL_CACHE = store.root()
+
+# The cores are shared out: with a thread a core in each of several workers, threads would wait for one another at every
+# step of a kernel. It must be said before torch is imported, and programs that tests start inherit it.
+if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
+
+
+class _BrowserTogether(LoadFileScheduling):
+    """A file to a worker, all browser files to the same one: they share the app, and wait for it by the clock."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "tests/browser" if file.startswith("tests/browser/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _BrowserTogether:
+    """How tests are shared out among workers."""
+    return _BrowserTogether(config, log)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Whatever is no browser test gives way to those of the other worker, where answers have a time to keep to."""
+    in_browser = Path(__file__).parent / "browser" in item.path.parents
+    if workers and not in_browser and hasattr(os, "nice") and os.nice(0) == 0:
+        os.nice(5)
 
 
 @pytest.fixture
@@ -20,6 +47,17 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of the test's own; returns its root."""
     monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Torch on two threads, as on a visitor's machine, whatever is a worker's share."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pydantic
@@ -59,13 +61,16 @@ def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    """Three methods, both policies, on the built-in texts, small enough for a test."""
+    """Three methods, one of them under both policies, on the built-in texts, small enough for a test."""
     file = tmp_path_factory.mktemp("compare") / "out.json"
-    run(
-        *("compare", MODEL, "--methods", "svd,svd-llm,compot", "--policies", "uniform,pooled", "--removed", "0.2"),
-        *(*QUICK, "--iterations", "2", "--window", "512", "--max-windows", "2", "--json", file),
-    )
-    return pydantic.TypeAdapter(Comparison).validate_json(file.read_bytes())
+    sizes = (*QUICK, "--iterations", "2", "--window", "512", "--max-windows", "2", "--json", file)
+    parts = []
+    for methods, policies in (("svd,svd-llm", "uniform"), ("compot", "uniform,pooled")):
+        run("compare", MODEL, "--methods", methods, "--policies", policies, "--removed", "0.2", *sizes)
+        parts.append(pydantic.TypeAdapter(Comparison).validate_json(file.read_bytes()))
+    first, second = parts
+    assert first.dense.perplexity == second.dense.perplexity
+    return replace(first, runs=first.runs + second.runs)
 
 
 def by_name(comparison: Comparison) -> dict[tuple[str, str], float]:
@@ -85,7 +90,7 @@ def test_compare_orders_the_methods_as_the_papers_do(comparison):
 
 def test_compare_meets_its_budget_and_reports_what_it_did(comparison):
     assert [(r.method, r.policy) for r in comparison.runs] == [
-        (m, p) for m in ("svd", "svd-llm", "compot") for p in ("uniform", "pooled")
+        *(("svd", "uniform"), ("svd-llm", "uniform"), ("compot", "uniform"), ("compot", "pooled"))
     ]
     for run_ in comparison.runs:
         assert 0.2 - 1e-6 <= run_.removed_fraction < 0.21
@@ -110,7 +115,7 @@ def test_compare_meets_its_budget_and_reports_what_it_did(comparison):
     assert comparison.environment.threads >= 1
 
 
-def test_compress_then_evaluate_in_a_new_process(tmp_path):
+def test_compress_then_evaluate_in_a_new_process(tmp_path, comparison, refusal):
     out = tmp_path / "out"
     options = ("--method", "svd-llm", "--removed", "0.2", *QUICK)
     run("compress", MODEL, *options, "--out", out, "--json", tmp_path / "report.json")
@@ -122,46 +127,57 @@ def test_compress_then_evaluate_in_a_new_process(tmp_path):
     run("evaluate", out, *window, "--json", tmp_path / "eval.json", cwd=tmp_path)
     measured = pydantic.TypeAdapter(PerplexityReport).validate_json((tmp_path / "eval.json").read_bytes())
     assert measured.stored_bits == report.stored_bits
-    run(
-        *("compare", MODEL, "--methods", "svd-llm", "--policies", "uniform", "--removed", "0.2", *QUICK, *window),
-        *("--json", tmp_path / "compare.json"),
-    )
-    in_memory = json.loads((tmp_path / "compare.json").read_text())["runs"][0]["perplexity"]
-    assert measured.perplexity == pytest.approx(in_memory, abs=1e-3)
+    assert measured.perplexity == pytest.approx(by_name(comparison)["svd-llm", "uniform"], abs=1e-3)
     result = run("latency", out, "--prompt-tokens", "32", "--decode-tokens", "2", "--json", tmp_path / "latency.json")
     timing = pydantic.TypeAdapter(LatencyReport).validate_json((tmp_path / "latency.json").read_bytes())
     assert list(timing.prefill) == ["dense", "compressed"]
     assert "low-rank layers run factor by factor" in result.stdout and "threads" in result.stdout
-    run("compress", MODEL, *options, "--out", out, code=2)  # never overwrites
+    assert "not empty" in refusal("compress", MODEL, *options, "--out", out)  # never overwrites
+
+
+def write_tiny(folder: Path) -> tuple[object, ...]:
+    """Write a tiny model and a text to `folder`; the options that calibrate on it."""
+    write_tiny_llama(folder / "tiny")
+    (folder / "text.txt").write_text(" ".join(SENTENCES) * 40, encoding="utf-8")
+    return "--calibration", folder / "text.txt", "--calibration-sequences", "8", "--sequence-length", "32"
+
+
+@contextmanager
+def learning(name: str, folder: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A command on a tiny model, in the midst of thousands of steps of which the first are in its cache."""
+    options = (*write_tiny(folder), "--setting", "steps=4000", "--gradient-sequences", "8")
+    process = subprocess.Popen(
+        command(name, folder / "tiny", *options, *arguments),
+        cwd=ROOT,
+        env=os.environ | {"COMPRESSION_CACHE": str(folder / "cache")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not list((folder / "cache").glob("positions/*.safetensors")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert process.poll() is None, "it was over before it could be stopped"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_killed_compress_leaves_no_directory(tmp_path):
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        command("compress", MODEL, "--removed", "0.2", *QUICK, "--iterations", "20", "--out", out),
-        cwd=ROOT,
-        stderr=subprocess.DEVNULL,
-    )
-    time.sleep(20)
-    assert process.poll() is None, "it was over before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not out.exists()
+    with learning("compress", tmp_path, "--method", "dobi-svd", "--policy", "own", "--out", out) as process:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert not out.exists()
+        assert not list(tmp_path.glob("*out*.tmp"))
 
 
 def test_interrupted_learning_says_one_sentence_and_the_same_command_goes_on(tmp_path):
-    write_tiny_llama(tmp_path / "tiny")
-    (tmp_path / "text.txt").write_text(" ".join(SENTENCES) * 40, encoding="utf-8")
-    text = ("--calibration", tmp_path / "text.txt", "--calibration-sequences", "8", "--sequence-length", "32")
-    cache = {"COMPRESSION_CACHE": str(tmp_path / "cache")}
-    compare = ("compare", tmp_path / "tiny", "--methods", "dobi-svd", "--policies", "own", *text, "--text", text[1])
-    command_line = command(*compare, "--setting", "steps=4000", "--window", "32", "--gradient-sequences", "8")
-    process = subprocess.Popen(command_line, cwd=ROOT, env=os.environ | cache, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "cache").glob("positions/*.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    compare = ("--methods", "dobi-svd", "--policies", "own", "--text", tmp_path / "text.txt", "--window", "32")
+    with learning("compare", tmp_path, *compare) as process:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in said
     assert "the same command goes on from there." in said
     assert len(list((tmp_path / "cache").glob("positions/*.safetensors"))) == 1

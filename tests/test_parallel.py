@@ -10,6 +10,8 @@ import torch
 
 from compression.parallel import parallel_map
 
+pytestmark = pytest.mark.usefixtures("two_threads")
+
 
 def test_results_come_in_order_whatever_finishes_first():
     def work(item: int) -> int:

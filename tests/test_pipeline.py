@@ -25,6 +25,8 @@ from compression.sites import decoder_of, find_sites, site_weight
 from compression.streams import BATCH_SEQUENCES
 from compression.types import CalibrationSettings, CompressionPlan, TextSource
 
+pytestmark = pytest.mark.usefixtures("two_threads")  # several sites at a time, as for a visitor
+
 TOKENS = torch.randint(0, architectures.VOCABULARY, (8, 64), generator=torch.Generator().manual_seed(0))
 CASES = [(a, m) for a in architectures.CONFIGS for m in METHODS]
 

@@ -27,6 +27,8 @@ from compression.truncation import (
     soft_mask,
 )
 
+pytestmark = pytest.mark.usefixtures("two_threads")  # several sites at a time, as for a visitor
+
 SHAPES = [(9, 5), (5, 9), (6, 6)]
 
 

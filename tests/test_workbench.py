@@ -17,6 +17,8 @@ from compression.recipe import Recipe, over_seeds
 from compression.workbench import Workbench
 from views import engine
 
+pytestmark = pytest.mark.usefixtures("two_threads")  # several sites at a time, as for a visitor
+
 TEXT = " ".join(SENTENCES) * 40
 EVALUATION = {"window": 32, "max_windows": 3}
 
@@ -379,6 +381,21 @@ def test_each_step_may_run_in_another_thread(recipe):
                 report = stop.value
     assert report.perplexity == finish(Workbench().perplexity(recipe, TEXT, **EVALUATION)).perplexity
     assert not torch.is_inference_mode_enabled()
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_two_processes_do_not_make_the_same_statistics_twice(recipe, gradients):
+    """Each workbench has a lock of its own and meets the other on the disk only, as two processes do."""
+    finish(Workbench().statistics(recipe, False)) if gradients else None
+    one, other = Workbench().statistics(recipe, gradients), Workbench().statistics(recipe, gradients)
+    while next(one).stage not in ("calibrate", "gradients"):
+        pass
+    while (said := next(other)).stage != "wait":
+        assert said.stage not in ("calibrate", "gradients"), "both make them"
+    assert said.message == f"Waiting for another process that is preparing {recipe.model_id}"
+    assert not finish(one)
+    seen, reused = stages(other)
+    assert reused and not {"calibrate", "gradients"} & set(seen)
 
 
 def test_threads_are_given_back(recipe):

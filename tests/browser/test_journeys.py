@@ -337,7 +337,7 @@ def test_latency_is_measured_beside_dense_with_threads_named(open_page: OpenPage
 
 
 def test_chosen_methods_are_compared_live(open_page: OpenPage) -> None:
-    """Four that need no gradients, at nine tenths removed, where they are quick; test_workbench runs all."""
+    """Three that need no gradients, at nine tenths removed, where they are quick; test_workbench runs all."""
     from playwright.sync_api import expect
 
     from compression.methods import METHODS
@@ -349,12 +349,12 @@ def test_chosen_methods_are_compared_live(open_page: OpenPage) -> None:
     for name, method in METHODS.items():
         box = page.locator("#compare-methods").get_by_label(method.title, exact=True)
         expect(box).to_be_checked(checked=not method.slow)
-        box.set_checked(name in ("svd", "svd-llm-v2", "compot", "rocket"))
+        box.set_checked(name in ("svd", "compot", "rocket"))
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.locator("#compare-status")).to_contain_text("All chosen methods are measured", timeout=LIVE_TIMEOUT)
     rows = page.locator("#runs tbody tr")
-    expect(rows).to_have_count(5)
-    for title in ("dense", "SVD", "SVD-LLM v2", "COMPOT", "ROCKET"):
+    expect(rows).to_have_count(4)
+    for title in ("dense", "SVD", "COMPOT", "ROCKET"):
         expect(page.locator("#runs")).to_contain_text(title)
     expect(page.locator("#runs")).to_contain_text("Mean KL (nats)")
     page.locator("#native [data-drawn]").wait_for()
