@@ -250,9 +250,7 @@ def test_each_stack_has_a_verdict_of_its_own() -> None:
 
 def test_context_ends_with_its_passage() -> None:
     units = tuple(UnitChange(f" w{i}", i // 4, dense_loss=0.0, compressed_loss=float(i == 6)) for i in range(8))
-    report = ChangesReport(
-        "token", units, 8, 0, 0.0, 0.1, DriftReport((), {}), "", TextSource("", "", 0), 8, 8
-    )
+    report = ChangesReport("token", units, 8, 0, 0.0, 0.1, DriftReport((), {}), "", TextSource("", "", 0), 8, 8)
     assert report.around(6) == (" w4 w5", " w7") and report.around(2, 1) == (" w1", " w3")
     assert report.by_rise()[0] == 6
 

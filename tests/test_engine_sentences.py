@@ -58,6 +58,7 @@ NOT_SENTENCES = {
     "dense probe": "a key in a cache",
     "dense speech": "a key in a cache",
     "speech run": "a key in a cache",
+    "speech changes": "a key in a cache",
     "embeddings, norms, biases": "the page has a label of its own for that bar",
     "Perplexity pooled over tokens, with a standard error over windows.": "documentation of a metric",
     "predictions: windows of per-token negative log-likelihoods in nats": "documentation of a metric",

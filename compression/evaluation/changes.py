@@ -138,9 +138,7 @@ def context_of(model: PreTrainedModel) -> int | None:
     return getattr(model.config, "max_position_embeddings", None)
 
 
-def reading_windows(
-    model: PreTrainedModel, tokens: Tensor, window: int, max_windows: int | None
-) -> tuple[Tensor, ...]:
+def reading_windows(model: PreTrainedModel, tokens: Tensor, window: int, max_windows: int | None) -> tuple[Tensor, ...]:
     """Cut tokens into windows that do not overlap; the last may be shorter, but predicts one token at least.
 
     Raises:

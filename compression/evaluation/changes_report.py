@@ -130,9 +130,7 @@ def _verdict(stack: str, stages: tuple[DriftStage, ...]) -> DriftVerdict:
     last = max(errors)
     reached = (block for block, error in errors.items() if error >= START_SHARE * errors[peak])
     start = next(reached, None) if errors[peak] > 0 else None
-    return DriftVerdict(
-        stack, start, 0.0 if start is None else errors[start], peak, errors[peak], last, errors[last]
-    )
+    return DriftVerdict(stack, start, 0.0 if start is None else errors[start], peak, errors[peak], last, errors[last])
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_utils import PreTrainedModel
 
-from compression.evaluation.changes_report import DriftReport, DriftStage
+from compression.evaluation.changes_report import DriftReport, DriftStage, StageKind
 from compression.sites import output_head, stacks_of
 
 
@@ -26,15 +26,11 @@ class Drift:
 
     def __init__(self, model: PreTrainedModel) -> None:
         """Begin with nothing; `model` says which stages there are."""
-        self._stages = [
-            (stack.name, kind, block)
-            for stack in stacks_of(model)
-            for kind, block in (
-                ("embeddings", None),
-                *(("block", index) for index in range(len(stack.blocks))),
-                ("norm", None),
-            )
-        ]
+        self._stages: list[tuple[str, StageKind, int | None]] = []
+        for stack in stacks_of(model):
+            self._stages.append((stack.name, "embeddings", None))
+            self._stages += [(stack.name, "block", index) for index in range(len(stack.blocks))]
+            self._stages.append((stack.name, "norm", None))
         self._kept: dict[int, Tensor] = {}
         self._errors = [0.0] * len(self._stages)
         self._squares = [0.0] * len(self._stages)

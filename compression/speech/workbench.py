@@ -244,11 +244,11 @@ class SpeechWorkbench(Workbench):
             UserError: if it writes nothing at all.
         """
         model, source = dense.loaded.model, dense.loaded
+        extractor = source.feature_extractor
+        assert extractor is not None
         written = []
         for clip in clips:
-            transcript = yield from transcribe(
-                model, source.tokenizer, source.feature_extractor, clip.samples, language
-            )
+            transcript = yield from transcribe(model, source.tokenizer, extractor, clip.samples, language)
             if transcript.text:
                 written.append(dataclasses.replace(clip, text=transcript.text))
         if not written:
@@ -268,7 +268,7 @@ class SpeechWorkbench(Workbench):
             subjects = {"dense": dense.loaded.model, "compressed": model}
             stored = {"dense": opened.report.original_bits, "compressed": opened.report.stored_bits}
         clip = max(example_clips(), key=lambda clip: clip.seconds)
-        report = yield from measure_speech_latency(subjects, source.tokenizer, source.feature_extractor, clip.samples)
+        report = yield from measure_speech_latency(subjects, source.tokenizer, extractor, clip.samples)
         return dataclasses.replace(report, stored_bits=stored, **provenance(source))
 
 
