@@ -19,6 +19,7 @@ from rich.table import Table
 
 from compression import ablation, analysis, forecast, models, texts, types
 from compression.benchmarks import cospadi, inference_report, memory_report, solver
+from compression.commands import changes  # noqa: F401 - its command registers itself
 from compression.commands.shared import (
     SCHEMAS,
     AudioOption,

@@ -268,7 +268,7 @@ class SpeechWorkbench(Workbench):
             subjects = {"dense": dense.loaded.model, "compressed": model}
             stored = {"dense": opened.report.original_bits, "compressed": opened.report.stored_bits}
         clip = max(example_clips(), key=lambda clip: clip.seconds)
-        report = yield from measure_speech_latency(subjects, source.tokenizer, extractor, clip.samples)
+        report = yield from measure_speech_latency(subjects, source.tokenizer, source.feature_extractor, clip.samples)
         return dataclasses.replace(report, stored_bits=stored, **provenance(source))
 
 

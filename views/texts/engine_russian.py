@@ -820,13 +820,13 @@ ENGINE: Mapping[str, str] = {
     # what changed
     "both models read the same {tokens} tokens in windows of {window} that do not overlap; the first token of a window "
     "is given, every other one is predicted from those before it": (
-        "обе модели читают одни и те же токены (их {tokens}) неперекрывающимися окнами по {window}; первый токен окна дан, "
-        "каждый другой предсказывается по предыдущим"
+        "обе модели читают одни и те же токены (их {tokens}) неперекрывающимися окнами по {window}; первый токен окна "
+        "дан, каждый другой предсказывается по предыдущим"
     ),
     "both models are shown the recording and the words that {whose}; every token is predicted from the recording and "
     "the words before it, the end included": (
-        "обе модели слышат запись и читают слова, которые {whose}; каждый токен, включая конец, предсказывается по записи "
-        "и предыдущим словам"
+        "обе модели слышат запись и читают слова, которые {whose}; каждый токен, включая конец, предсказывается по "
+        "записи и предыдущим словам"
     ),
     "were given as said": "указаны как сказанные",
     "the dense model writes down": "записывает модель без сжатия",
@@ -850,8 +850,8 @@ ENGINE: Mapping[str, str] = {
     "{clip!s} is longer than 30 seconds or has no transcript: it is left out.": (
         "Запись {clip} длиннее 30 секунд или не имеет расшифровки: она пропущена."
     ),
-    "The dense model writes nothing down for this recording, so that there is no word to compare: say what was said, or "
-    "give another recording.": (
+    "The dense model writes nothing down for this recording, so that there is no word to compare: say what was said, "
+    "or give another recording.": (
         "Модель без сжатия ничего не записала, и сравнивать нечего: укажите, что было сказано, или дайте другую запись."
     ),
     "The transcript of the recording has {tokens} tokens, more than the {room} that the decoder has room for: shorten "
