@@ -84,7 +84,7 @@ def words_html(report: ChangesReport | None, words: Words) -> str:
 
 def _unit_html(unit: UnitChange, report: ChangesReport, words: Words) -> str:
     text = _shown(unit.text, report, words)
-    inner = text.lstrip(" ") if report.unit == "word" else text
+    inner = text.lstrip(" ") or text  # the space before a word is not marked
     before, shown = text[: len(text) - len(inner)], escape(inner)
     if not text:
         return ""

@@ -83,7 +83,10 @@ def _figure(report: DriftReport, words: Words) -> go.Figure:
         for start in starts[1:]:
             figure.add_vline(x=start - 1, line={"color": NEUTRAL, "dash": "dot", "width": 1})
     figure.update_layout(
-        margin={"t": 64}, hovermode="x", showlegend=True, legend={"y": 1.09 if len(stacks) > 1 else 1.02}
+        margin={"t": 64 if len(stacks) > 1 else 40},
+        hovermode="x",
+        showlegend=True,
+        legend={"y": 1.09 if len(stacks) > 1 else 1.02},
     )
     return finish(figure, HEIGHT, words("changes.drift_title"))
 
@@ -100,7 +103,9 @@ def _ticks(start: int, stages: Sequence[DriftStage]) -> list[tuple[int, str]]:
     """Place and name of a stack's ticks: its ends, and every block, or some where there are many."""
     blocks = len(stages) - 2
     step = 1 if blocks <= FEW_BLOCKS else blocks // TICKS + 1
-    named = [(start + 1 + block, str(block)) for block in range(0, blocks, step) if block < blocks - step // 2]
+    # Where there are many, neither the first nor the last has room for its name beside E and N.
+    shown = range(blocks) if step == 1 else range(step, blocks - step // 2, step)
+    named = [(start + 1 + block, str(block)) for block in shown]
     return [(start, "E"), *named, (start + len(stages) - 1, "N")]
 
 
@@ -108,11 +113,11 @@ def _place(stage: DriftStage, words: Words) -> str:
     place = words(f"changes.stage_{stage.kind}", block=stage.block)
     if not stage.stack:
         return place
-    return words("changes.in_stack", stack=words(f"changes.stack_{stage.stack}"), place=place)
+    return f"{words(f'changes.stack_{stage.stack}')}, {place}"
 
 
 def _hover(stage: DriftStage, error: float, words: Words) -> str:
-    return words("changes.drift_hover", place=_place(stage, words), error=words.significant(error))
+    return f"{_place(stage, words)}: {words.significant(error)}"
 
 
 def _summary(report: DriftReport, words: Words) -> str:
@@ -120,7 +125,7 @@ def _summary(report: DriftReport, words: Words) -> str:
     if all(verdict.start is None for verdict in verdicts):
         return words("changes.drift_none")
     said = [
-        words("changes.drift_stack", stack=_title(verdict.stack, words), sentence=_sentence(verdict, words))
+        f"**{_title(verdict.stack, words)}**: {_sentence(verdict, words)}"
         if verdict.stack
         else _sentence(verdict, words)
         for verdict in verdicts

@@ -36,7 +36,7 @@
     const cell = (kind, ...children) => explorer.node('td', {className: kind}, ...children);
     const written = (kind, value) => explorer.write(kind, value === '' ? null : value);
     function line(row) {
-      const context = explorer.node('bdi', {}, row[LEFT], explorer.node('b', {textContent: row[TEXT] || '…'}), row[RIGHT]);
+      const context = explorer.node('bdi', {}, row[LEFT].trimStart(), explorer.node('b', {textContent: row[TEXT] || '…'}), row[RIGHT]);
       return explorer.node('tr', {},
         cell('num', written('number0', row[PLACE])), cell('around', context),
         ...row.slice(SAYS, LOSSES).map((text) => cell('', written('', visible(text)))),

@@ -41,8 +41,7 @@ def build(context: Context) -> None:
                 elem_id="changes-text",
             )
         with half(context, "changes-speech-half", speech=True):
-            source = recording_source(words, "changes")
-            gr.Markdown(words("changes.speech_note"), elem_classes=["hint"])
+            source = recording_source(words, "changes", words("changes.reference_info"))
         start = words("changes.start")
         button, cancel, status = start_row(context, setting, start, "changes", twice=False, elem_id="changes-button")
         said = gr.Markdown(_hint(engine.default_model_id(), words), elem_classes=["summary"], elem_id="changes-summary")

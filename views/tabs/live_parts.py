@@ -75,19 +75,20 @@ def half(context: Context, elem_id: str, speech: bool) -> Iterator[None]:
         elem_id: id of the part.
         speech: for which models it is.
     """
-
-    def classes(model_id: str) -> list[str]:
-        return ["half"] if engine.is_speech(model_id) == speech else ["half", "without"]
-
-    with gr.Column(elem_classes=classes(engine.default_model_id()), elem_id=elem_id) as column:
+    with gr.Column(elem_classes=half_classes(engine.default_model_id(), speech), elem_id=elem_id) as column:
         yield
     context.model_id.change(
-        lambda model: gr.update(elem_classes=classes(model)),
+        lambda model: gr.update(elem_classes=half_classes(model, speech)),
         context.model_id,
         column,
         show_progress="hidden",
         api_visibility="private",
     )
+
+
+def half_classes(model_id: str, speech: bool) -> list[str]:
+    """CSS classes of a part for speech models, or for the others, which is hidden where a model is not of its kind."""
+    return ["half"] if engine.is_speech(model_id) == speech else ["half", "without"]
 
 
 def _choices(kind: str, names: Sequence[str], words: Words) -> list[tuple[str, str]]:

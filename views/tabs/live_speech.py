@@ -60,7 +60,7 @@ def _transcribe(context: Context, setting: list[Any]) -> None:
     words = context.words
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('speech.title')}", elem_classes=["figure-title"])
-        source = recording_source(words, "speech")
+        source = recording_source(words, "speech", words("speech.reference_info"))
         button, cancel, status = start_row(context, setting, words("speech.transcribe"), "transcribe", twice=True)
         empty = transcripts_html(transcripts.join((words("word.dense"), words("word.compressed")), (None, None)), words)
         output = gr.HTML(empty, elem_id="transcripts", js_on_load=None, apply_default_css=False)
@@ -162,12 +162,13 @@ def compared(pair: Pair, reference: str, words: Words) -> Generator[list[Any], N
     return Pair(dense, compressed, finished=True), problem
 
 
-def recording_source(words: Words, name: str) -> Source:
+def recording_source(words: Words, name: str, reference_info: str) -> Source:
     """Microphone, file or example, and what was said.
 
     Args:
         words: the language.
         name: begins the ids of the three components.
+        reference_info: what the words that were said are good for.
     """
     with gr.Row(elem_classes=["controls"]):
         with gr.Column(min_width=280):
@@ -194,7 +195,7 @@ def recording_source(words: Words, name: str) -> Source:
             )
             reference = gr.Textbox(
                 label=words("speech.reference"),
-                info=words("speech.reference_info"),
+                info=reference_info,
                 lines=3,
                 max_lines=8,
                 elem_id=f"{name}-reference",

@@ -19,9 +19,9 @@ ENGLISH: dict[str, str] = {
         "Press “{button}”: the dense and the compressed model hear the same recording with the same words, and what "
         "differs is marked here, word by word."
     ),
-    "changes.speech_note": (
-        "Without what was said, the words that the dense model writes down count. Words for a recording of more than "
-        "30 seconds cannot be given, as it is cut."
+    "changes.reference_info": (
+        "Without it, the words that the dense model writes down count. For more than 30 seconds leave it empty: such a "
+        "recording is cut."
     ),
     "changes.finished": "Finished: both models were compared.",
     "changes.summary": (
@@ -101,18 +101,15 @@ ENGLISH: dict[str, str] = {
     "changes.no": "no",
     "changes.drift_title": "Where in depth it starts",
     "changes.drift_hint": "The error of the hidden state behind every block appears here, as the windows come in.",
-    "changes.drift_x": "block (index); E: embeddings, N: after the final norm",
-    "changes.drift_y": "relative error of the hidden state (share of its norm)",
+    "changes.drift_x": "block (E: embeddings, N: final norm)",
+    "changes.drift_y": "relative error (share of the norm)",
     "changes.drift_median": "median over positions",
     "changes.drift_pooled": "pooled over positions",
-    "changes.drift_hover": "{place}: {error}",
     "changes.stage_embeddings": "embeddings",
     "changes.stage_block": "block {block}",
     "changes.stage_norm": "after the final norm",
     "changes.stack_encoder": "encoder",
     "changes.stack_decoder": "decoder",
-    "changes.in_stack": "{stack}, {place}",
-    "changes.drift_stack": "**{stack}**: {sentence}",
     "changes.drift_none": "The hidden states of both models are equal in every block.",
     "changes.drift_starts": (
         "The damage starts in block {start}, the first whose median error ({start_error}) is at least {share} of the "
@@ -153,9 +150,9 @@ RUSSIAN: dict[str, str] = {
         "Нажмите «{button}»: модель без сжатия и сжатая услышат одну и ту же запись с одними и теми же словами, и "
         "различия будут отмечены здесь, слово за словом."
     ),
-    "changes.speech_note": (
-        "Если не указать, что было сказано, берутся слова, которые записывает модель без сжатия. Для записи длиннее "
-        "30 секунд указать слова нельзя: она разрезается на части."
+    "changes.reference_info": (
+        "Без этого текста берутся слова, которые записывает модель без сжатия. Для записи длиннее 30 секунд оставьте "
+        "поле пустым: она разрезается на части."
     ),
     "changes.finished": "Готово: модели сравнены.",
     "changes.summary": (
@@ -234,18 +231,15 @@ RUSSIAN: dict[str, str] = {
     "changes.no": "нет",
     "changes.drift_title": "На какой глубине это начинается",
     "changes.drift_hint": "Здесь появится ошибка скрытого состояния после каждого блока, окно за окном.",
-    "changes.drift_x": "блок (номер); E — эмбеддинги, N — после последней нормировки",
-    "changes.drift_y": "ошибка скрытого состояния (доля его нормы)",
+    "changes.drift_x": "блок (E — эмбеддинги, N — нормировка)",
+    "changes.drift_y": "относительная ошибка (доля нормы)",
     "changes.drift_median": "медиана по позициям",
     "changes.drift_pooled": "по всем позициям вместе",
-    "changes.drift_hover": "{place}: {error}",
     "changes.stage_embeddings": "эмбеддинги",
     "changes.stage_block": "блок {block}",
     "changes.stage_norm": "после последней нормировки",
     "changes.stack_encoder": "кодировщик",
     "changes.stack_decoder": "декодировщик",
-    "changes.in_stack": "{stack}, {place}",
-    "changes.drift_stack": "**{stack}**: {sentence}",
     "changes.drift_none": "Скрытые состояния обеих моделей совпадают во всех блоках.",
     "changes.drift_starts": (
         "Повреждение начинается в блоке {start} — первом, где медиана ошибки ({start_error}) составляет не меньше "
