@@ -55,8 +55,8 @@ def estimate(
 
     Args:
         reference: measured runs.
-        task: ``analyze`` or ``pattern``; of a language model ``perplexity``, ``generate`` or ``latency``; of a speech
-            model ``transcribe``: one recording, by one model.
+        task: ``analyze``, ``pattern`` or ``changes``; of a language model ``perplexity``, ``generate`` or ``latency``;
+            of a speech model ``transcribe``: one recording, by one model.
         method: the method's name, or ``dense``.
         prepared: what need not be done again.
         removed_fraction: at which the method is to run; removing less takes longer.
@@ -85,8 +85,10 @@ def estimate(
 def _running_seconds(reference: AnyComparison, task: str) -> float | None:
     """What a task lets the model do: so many tokens, or so many seconds of speech; None where it does no such thing."""
     if isinstance(reference.dense, TranscriptionReport):
-        return CLIP_SECONDS * reference.dense.real_time_factor if task == "transcribe" else None
+        times = {"transcribe": 1, "changes": 3}.get(task)  # one writes it down, then both read it
+        return None if times is None else times * CLIP_SECONDS * reference.dense.real_time_factor
     tokens = {
+        "changes": 2 * PERPLEXITY_TOKENS,
         "perplexity": PERPLEXITY_TOKENS,
         "generate": GENERATE_TOKENS * ONE_TOKEN_OVERHEAD,
         "latency": LATENCY_TOKENS,

@@ -28,6 +28,8 @@ from compression.calibration import Calibration, Gradients, TextSplit, collect, 
 from compression.columns import column_info
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
+from compression.evaluation.changes import MAX_WINDOWS, measure_changes
+from compression.evaluation.changes_report import ChangesReport
 from compression.evaluation.divergence import DenseStates, Divergence, dense_states
 from compression.evaluation.generation import generate
 from compression.evaluation.latency import measure_latency
@@ -737,7 +739,7 @@ class Workbench:
     # --- measurements -------------------------------------------------------------------------------------------
 
     def _perplexity_key(self, recipe: Recipe, text: texts.Text, window: int, max_windows: int | None) -> str:
-        return _result_key("perplexity", recipe, text.source.fingerprint, window, max_windows)
+        return result_key("perplexity", recipe, text.source.fingerprint, window, max_windows)
 
     @exclusive
     def perplexity(
@@ -906,7 +908,7 @@ class Workbench:
     @exclusive
     def generate(self, recipe: Recipe, prompt: str, max_new_tokens: int = 40) -> Steps[Completion]:
         """Continue a prompt greedily; `partial` is the completion so far. A repeated one is answered from memory."""
-        key = _result_key("generate", recipe, prompt, max_new_tokens)
+        key = result_key("generate", recipe, prompt, max_new_tokens)
         known: Completion | None = self._results.get(key)
         if known is not None:
             return known
@@ -929,6 +931,52 @@ class Workbench:
             stored = {"dense": pipeline.dense_stored_bits(dense.loaded)}
         report = yield from measure_latency(subjects, prompt_tokens, decode_tokens)
         return dataclasses.replace(report, stored_bits=stored, **provenance(dense.loaded))
+
+    @exclusive
+    def changes(
+        self, recipe: Recipe, text: str, window: int | None = None, max_windows: int | None = MAX_WINDOWS
+    ) -> Steps[ChangesReport]:
+        """What compression changed on a pasted text; a repeated question is answered from memory.
+
+        Yields:
+            Among others, an event of stage ``changes`` a window, whose `partial` is the `DriftReport` so far.
+        """
+        return (yield from self._changes(recipe, texts.pasted_text(text), window, max_windows))
+
+    @exclusive
+    def changes_on(
+        self, recipe: Recipe, text: str, window: int | None = None, max_windows: int | None = MAX_WINDOWS
+    ) -> Steps[ChangesReport]:
+        """The same on a named text or a file."""
+        return (yield from self._changes(recipe, (yield from self._text(text)), window, max_windows))
+
+    def _changes(
+        self, recipe: Recipe, text: texts.Text, window: int | None, max_windows: int | None
+    ) -> Steps[ChangesReport]:
+        key = result_key("changes", recipe, text.source, window, max_windows)
+        known: ChangesReport | None = self._results.get(key)
+        if known is not None:
+            return known
+        compressed, dense = yield from self._pair(recipe)
+        source = check_language_model(compressed)
+        tokens = tokenize(source.tokenizer, text.content)
+        report = yield from measure_changes(
+            dense.loaded.model, compressed.model, source.tokenizer, tokens, text.source, window, max_windows
+        )
+        return self._results.put(key, with_facts(report, compressed))
+
+    def _pair(self, recipe: Recipe) -> Steps[tuple[CompressedModel, DenseModel]]:
+        """A compressed model and the dense one that it was made from.
+
+        Raises:
+            UserError: if the recipe names a dense model.
+        """
+        opened = yield from self._open(recipe)
+        if not isinstance(opened, CompressedModel):
+            raise UserError(
+                f"{opened.loaded.id} is the dense model itself: name a method, or a directory that compress wrote."
+            )
+        return opened, (yield from self._original(opened))
 
     def _original(self, compressed: CompressedModel) -> Steps[DenseModel]:
         """The dense model that a compressed one was made from.
@@ -998,10 +1046,10 @@ class Workbench:
 
     def is_generated(self, recipe: Recipe, prompt: str, max_new_tokens: int = 40) -> bool:
         """Whether `generate` would answer from memory."""
-        return _result_key("generate", recipe, prompt, max_new_tokens) in self._results
+        return result_key("generate", recipe, prompt, max_new_tokens) in self._results
 
 
-def _result_key(task: str, recipe: Recipe, *question: Any) -> str:
+def result_key(task: str, recipe: Recipe, *question: Any) -> str:
     """The key of a result: everything it depends on, the files behind the recipe's names included."""
     files = store.stamp(recipe.model_id), store.stamp(recipe.calibration_text)
     return store.content_key(task, code_version(), recipe, files, *question)
@@ -1053,6 +1101,18 @@ def provenance(source: LoadedModel) -> dict[str, Any]:
         "weights_hash": source.weights_hash,
         "notes": source.notes,
     }
+
+
+def with_facts(report: ChangesReport, compressed: CompressedModel) -> ChangesReport:
+    """A report with what it says about the weights behind it, and how they were compressed."""
+    facts, made = provenance(compressed.source), compressed.report
+    return dataclasses.replace(
+        report,
+        method=made.plan.method,
+        policy=made.plan.allocation.policy,
+        removed_fraction=made.removed_fraction,
+        **facts | {"notes": (*facts["notes"], *report.notes)},
+    )
 
 
 def check_language_model(opened: CompressedModel | DenseModel) -> LoadedModel:

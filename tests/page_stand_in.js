@@ -104,4 +104,5 @@ for (const [verb, value] of job.steps) {
   answers.push(shown());
 }
 const written = job.written.map(([kind, value]) => explorer.write(kind, value));
-process.stdout.write(JSON.stringify({answers, rendered: job.tables.map(rendered), written, labels: job.labels}));
+const changed = (job.changed ?? []).map(([table, wanted]) => explorer.changed(table, wanted));
+process.stdout.write(JSON.stringify({changed, answers, rendered: job.tables.map(rendered), written, labels: job.labels}));

@@ -58,6 +58,7 @@ NOT_SENTENCES = {
     "dense probe": "a key in a cache",
     "dense speech": "a key in a cache",
     "speech run": "a key in a cache",
+    "speech changes": "a key in a cache",
     "embeddings, norms, biases": "the page has a label of its own for that bar",
     "Perplexity pooled over tokens, with a standard error over windows.": "documentation of a metric",
     "predictions: windows of per-token negative log-likelihoods in nats": "documentation of a metric",
@@ -88,6 +89,7 @@ SPOKEN = (
     "No recording of /x can be used: a.wav breaks off after 1.5 of 3.0 seconds: it is damaged; save or copy it again.",
     "word error rate after Whisper's English normaliser, greedy decoding of windows of at most 30 seconds, at most 224 "
     "tokens each",
+    "The transcript of the recording has 449 tokens, more than the 445 that the decoder has room for: shorten it.",
 )
 
 WORD = re.compile(r"(?<![\w/.*@=-])[a-z]{2,}(?![\w/.*@=-])")

@@ -23,7 +23,7 @@ from compression.types import LatencyFigure, Progress, SpeechLatencyReport, Tran
 from views import engine, transcripts
 from views.figures import speech_latency
 from views.page import launch_options
-from views.tabs import live, live_speech
+from views.tabs import live_parts, live_speech
 from views.texts import TABLES, words
 from views.transcripts import Pair, TranscriptSide, transcripts_html
 
@@ -283,13 +283,17 @@ def test_the_examples_are_played_as_they_are() -> None:
         assert np.abs(samples / 32768 - clip.samples).max() < 1 / 32768
 
 
+def halves(model_id: str) -> tuple[list[str], list[str]]:
+    return live_parts.half_classes(model_id, speech=False), live_parts.half_classes(model_id, speech=True)
+
+
 def test_one_half_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "analysis_of", lambda model_id: None)
-    assert live._halves("smollm2-135m-q4") == (["half"], ["half", "without"])
-    assert live._halves("whisper-tiny.en") == (["half", "without"], ["half"])
+    assert halves("smollm2-135m-q4") == (["half"], ["half", "without"])
+    assert halves("whisper-tiny.en") == (["half", "without"], ["half"])
     analysed = SimpleNamespace(model=SimpleNamespace(is_speech=True))
     monkeypatch.setattr(engine, "analysis_of", lambda model_id: analysed)
-    assert live._halves("my/own-model") == (["half", "without"], ["half"])
+    assert halves("my/own-model") == (["half", "without"], ["half"])
 
 
 def test_uploads_leave_room_for_what_is_refused_with_a_sentence() -> None:

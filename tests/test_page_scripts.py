@@ -755,3 +755,43 @@ def test_the_words_of_the_page_are_its_language() -> None:
     answer = after(language="ru")
     assert answer.cards[0][0] == russian("card.removed")
     assert answer.said["forecast"].endswith("перплексия 25,0, без сжатия 23,3.")
+
+
+# --- what changed ---
+
+CHANGED = {
+    "rows": [
+        [2, "When on", " board", "", " board", " ship", 1.0, 4.5, 3.5, True],
+        [3, "When on board", " un", "known waters", " un", " un", 1.0, 1.2, 0.2, False],
+        [4, "When on board un", "known", " waters", "known", "seen", 1.0, 0.5, -0.5, True],
+        [5, "board unknown", " waters", "", " land", " land", 1.0, 2.0, 1.0, False],
+    ],
+    "order": [0, 3, 1, 2],
+}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, [0, 3, 1, 2]),
+        ({"sort": "place"}, [0, 1, 2, 3]),
+        ({"sort": "flipped"}, [0, 2, 3, 1]),
+        ({"filter": "flipped"}, [0, 2]),
+        ({"filter": "rise", "least": 1.0}, [0]),
+        ({"filter": "rise", "least": 0.1, "sort": "place"}, [0, 1, 3]),
+        ({"search": " Unknown "}, [1, 2]),
+        ({"search": "LAND"}, [3]),
+        ({"search": "ship", "filter": "flipped"}, [0]),
+        ({"search": "nowhere"}, []),
+    ],
+)
+def test_the_table_of_changes_is_sorted_filtered_and_searched(wanted: dict[str, Any], found: list[int]) -> None:
+    asked = {"sort": "rise", "filter": "all", "least": 0.5, "search": "", **wanted}
+    assert job([("start", value_of(VIEW))], changed=[(CHANGED, asked)]).changed == [found]
+
+
+def test_what_a_spreadsheet_would_take_for_a_formula_stays_text() -> None:
+    rows = (("=1+1", -1.5), ("@x", 2), (" -", 3), ("+", 4))
+    made = job([("start", value_of(VIEW))], tables=[table_value(Table("t", ("a", "b"), rows))]).rendered[0]
+    ((_, text),) = made["files"]
+    assert [*csv.reader(io.StringIO(text))] == [["a", "b"], ["'=1+1", "-1.5"], ["'@x", "2"], [" -", "3"], ["'+", "4"]]

@@ -12,7 +12,7 @@ import gradio as gr
 import plotly
 
 STATIC = Path(__file__).resolve().parent / "static"
-NAMES = ("core", "chart", "table", "slider", "address")
+NAMES = ("core", "chart", "table", "changes", "slider", "address")
 """Our own scripts, in the order they build on each other."""
 PLOTLY_JS = Path(plotly.__file__).resolve().parent / "package_data" / "plotly.min.js"
 PLOTLY_URL = f"/gradio_api/file={PLOTLY_JS}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +12,16 @@ import numpy as np
 from compression import pipeline, store
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
+from compression.evaluation.changes import measure_speech_changes
+from compression.evaluation.changes_report import ChangesReport
 from compression.evaluation.speech_latency import measure_speech_latency
 from compression.evaluation.transcription import measure_wer, transcribe
 from compression.evaluation.wer import WordAlignment, align_words
 from compression.models import LoadedModel
 from compression.pipeline import CompressedModel
 from compression.recipe import Recipe
-from compression.speech.clips import Recordings
+from compression.speech.audio import windows
+from compression.speech.clips import SAMPLE_RATE, Clip, Recordings
 from compression.speech.normalizer import normalizer, spelling_table
 from compression.speech.recordings import DEFAULT_RECORDINGS, example_clips, held_out
 from compression.types import (
@@ -26,6 +30,7 @@ from compression.types import (
     SpeechComparison,
     SpeechLatencyReport,
     SpeechRun,
+    SpeechSource,
     Transcript,
     TranscriptionReport,
 )
@@ -37,7 +42,9 @@ from compression.workbench import (
     exclusive,
     opened_model,
     provenance,
+    result_key,
     run_facts,
+    with_facts,
 )
 
 
@@ -165,6 +172,91 @@ class SpeechWorkbench(Workbench):
     def align(self, reference: str, hypothesis: str, language: str = "en") -> Steps[WordAlignment]:
         """Lay a transcript beside what was said, or beside another transcript, word by normalised word."""
         return align_words(reference, hypothesis, (yield from self._normaliser(language)))
+
+    @exclusive
+    def changes_of_speech(self, recipe: Recipe, samples: np.ndarray, reference: str = "") -> Steps[ChangesReport]:
+        """What compression changed on one recording, word by word; a repeated question is answered from memory.
+
+        Args:
+            recipe: compressed.
+            samples: at 16 kHz, mono, (n,). What is longer than a model hears at a time is cut in quiet places.
+            reference: what is said, of a recording that needs no cut; without it, what the dense model writes counts.
+
+        Yields:
+            Among others, an event of stage ``changes`` a window, whose `partial` is the `DriftReport` so far.
+
+        Raises:
+            UserError: if there are no words, or words for a recording that must be cut.
+        """
+        pieces = windows(samples)
+        reference = " ".join(reference.split())
+        if reference and len(pieces) > 1:
+            raise UserError(
+                "What was said can be given for recordings of at most 30 seconds, since a longer one is cut and nobody "
+                "knows which words are in which part: leave it empty, or give a shorter recording."
+            )
+        content = hashlib.sha256(samples.tobytes()).hexdigest()
+        clips = tuple(Clip("the recording", piece, reference or None) for piece in pieces)
+        heard = SpeechSource("the recording", content, len(clips), len(samples) / SAMPLE_RATE)
+        return (yield from self._speech_changes(recipe, Recordings(heard, clips)))
+
+    @exclusive
+    def changes_on_recordings(self, recipe: Recipe, recordings: str) -> Steps[ChangesReport]:
+        """The same on named recordings or a folder, with their transcripts."""
+        spoken = yield from self._recordings(recordings)
+        usable = {clip.id: bool(clip.text) and len(windows(clip.samples)) == 1 for clip in spoken.clips}
+        short = tuple(clip for clip in spoken.clips if usable[clip.id])
+        if not short:
+            raise UserError(
+                f"The recordings {recordings} hold none of at most 30 seconds with a transcript: give others."
+            )
+        left_out = tuple(
+            f"{name} is longer than 30 seconds or has no transcript: it is left out."
+            for name, fits in usable.items()
+            if not fits
+        )
+        spoken = dataclasses.replace(spoken, clips=short, left_out=(*spoken.left_out, *left_out))
+        return (yield from self._speech_changes(recipe, spoken))
+
+    def _speech_changes(self, recipe: Recipe, spoken: Recordings) -> Steps[ChangesReport]:
+        """Of clips that all have a transcript, or that all get the dense model's."""
+        key = result_key("speech changes", recipe, spoken.source, spoken.clips[0].text)
+        known: ChangesReport | None = self._results.get(key)
+        if known is not None:
+            return known
+        compressed, dense = yield from self._pair(recipe)
+        source = check_speech_model(compressed)
+        clips, language = spoken.clips, recipe.language
+        reference = "given" if clips[0].text else "dense"
+        if reference == "dense":
+            clips = yield from self._written_down(dense, clips, language)
+        report = yield from measure_speech_changes(
+            dense.loaded.model, compressed.model, source, clips, spoken.source, reference, language
+        )
+        report = dataclasses.replace(report, notes=spoken.left_out)
+        return self._results.put(key, with_facts(report, compressed))
+
+    @staticmethod
+    def _written_down(dense: DenseModel, clips: tuple[Clip, ...], language: str) -> Steps[tuple[Clip, ...]]:
+        """The clips with what the dense model writes down, without those for which it writes nothing.
+
+        Raises:
+            UserError: if it writes nothing at all.
+        """
+        model, source = dense.loaded.model, dense.loaded
+        extractor = source.feature_extractor
+        assert extractor is not None
+        written = []
+        for clip in clips:
+            transcript = yield from transcribe(model, source.tokenizer, extractor, clip.samples, language)
+            if transcript.text:
+                written.append(dataclasses.replace(clip, text=transcript.text))
+        if not written:
+            raise UserError(
+                "The dense model writes nothing down for this recording, so that there is no word to compare: say what "
+                "was said, or give another recording."
+            )
+        return tuple(written)
 
     @exclusive
     def speech_latency(self, recipe: Recipe) -> Steps[SpeechLatencyReport]:

@@ -151,6 +151,28 @@ def speech_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> It
         yield address
 
 
+@pytest.fixture(scope="session")
+def changes_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the app in front of a made-up workbench that finds a fixed pattern of changes in any text."""
+    log = tmp_path_factory.mktemp("made-up-changes") / "app.log"
+    with _app([sys.executable, str(Path(__file__).parent / "made_up_changes.py")], log) as address:
+        yield address
+
+
+@pytest.fixture
+def open_changes(browser: Browser, changes_url: str) -> Iterator[Callable[..., Page]]:
+    """``open_changes(width, theme, locale)``, like `open_page`."""
+    with _pages(browser, changes_url) as make:
+        yield make
+
+
+@pytest.fixture
+def open_spoken_changes(browser: Browser, speech_url: str) -> Iterator[Callable[..., Page]]:
+    """The same with a speech model."""
+    with _pages(browser, speech_url) as make:
+        yield make
+
+
 @contextmanager
 def _pages(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
     contexts = []

@@ -23,8 +23,10 @@
   }
   function csv(table) {
     const quoted = (value) => {
-      const text = value === null ? '' : String(value);
-      return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+      // What a spreadsheet would take for a formula stays text.
+      const formula = typeof value === 'string' && /^[=+\-@\t\r]/.test(value);
+      const text = value === null ? '' : (formula ? "'" : '') + value;
+      return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     return [table.headers, ...table.rows].map((row) => row.map(quoted).join(',') + '\n').join('');
   }
@@ -36,6 +38,7 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
 
+  Object.assign(explorer, {node, download});
   explorer.table = (element, props, watch) => {
     const box = element.querySelector('.data-table');
     const scroll = box.querySelector('.scroll'), button = box.querySelector('button');

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from views.context import Context
-from views.tabs import compare, explore, live
+from views.tabs import changes, compare, explore, live
 
 TABS: tuple[tuple[str, Callable[[Context], Any]], ...] = (
     ("explore", explore.build),
     ("compare", compare.build),
     ("live", live.build),
+    ("changes", changes.build),
 )
 """Key of the tab (its title is the text ``<key>.tab``) and the function that fills it."""

@@ -15,7 +15,7 @@ from views.context import Context
 from views.figures import latency, live_perplexity
 from views.figures.live_perplexity import LiveTrace, Reading
 from views.tabs import live_speech
-from views.tabs.live_parts import recipe_label, setting_row, start_row
+from views.tabs.live_parts import half, recipe_label, setting_row, start_row
 from views.texts import Words
 from views.widgets import ChartPanel, CompletionSide, completions_html, progress_html, status_html
 
@@ -66,30 +66,12 @@ def build(context: Context) -> None:
     """Fill the tab."""
     context.model_line()
     setting = setting_row(context, "live")
-    text_now, speech_now = _halves(engine.default_model_id())
-    with gr.Column(elem_classes=text_now, elem_id="live-text-half") as text_half:
+    with half(context, "live-text-half", speech=False):
         _perplexity(context, setting)
         _generate(context, setting)
         _latency(context, setting)
-    with gr.Column(elem_classes=speech_now, elem_id="live-speech-half") as speech_half:
+    with half(context, "live-speech-half", speech=True):
         live_speech.build(context, setting)
-
-    context.model_id.change(
-        lambda model: [gr.update(elem_classes=classes) for classes in _halves(model)],
-        context.model_id,
-        [text_half, speech_half],
-        show_progress="hidden",
-        api_visibility="private",
-    )
-
-
-def _halves(model_id: str) -> tuple[list[str], list[str]]:
-    """CSS classes of the half for language models and of the half for speech models: one of them is hidden.
-
-    It hides by a class: a chart in a column that was made invisible comes back without its templates.
-    """
-    shown, hidden = ["half"], ["half", "without"]
-    return (hidden, shown) if engine.is_speech(model_id) else (shown, hidden)
 
 
 def _perplexity(context: Context, setting: list[Any]) -> None:

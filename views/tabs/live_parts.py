@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import gradio as gr
@@ -63,6 +64,33 @@ def setting_row(context: Context, name: str) -> list[Any]:
     return [context.model_id, method, policy, ratio]
 
 
+@contextmanager
+def half(context: Context, elem_id: str, speech: bool) -> Iterator[None]:
+    """A part of a tab that is for language models only, or for speech models only.
+
+    It hides by a class: a chart in a column that was made invisible comes back without its templates.
+
+    Args:
+        context: the context.
+        elem_id: id of the part.
+        speech: for which models it is.
+    """
+    with gr.Column(elem_classes=half_classes(engine.default_model_id(), speech), elem_id=elem_id) as column:
+        yield
+    context.model_id.change(
+        lambda model: gr.update(elem_classes=half_classes(model, speech)),
+        context.model_id,
+        column,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+
+
+def half_classes(model_id: str, speech: bool) -> list[str]:
+    """CSS classes of a part for speech models, or for the others, which is hidden where a model is not of its kind."""
+    return ["half"] if engine.is_speech(model_id) == speech else ["half", "without"]
+
+
 def _choices(kind: str, names: Sequence[str], words: Words) -> list[tuple[str, str]]:
     return [(words.name(kind, name), name) for name in names]
 
@@ -78,7 +106,7 @@ def recipe_label(method: str, policy: str, ratio: float, words: Words) -> str:
 
 
 def start_row(
-    context: Context, setting: list[Any], label: str, task: str, twice: bool
+    context: Context, setting: list[Any], label: str, task: str, twice: bool, elem_id: str | None = None
 ) -> tuple[gr.Button, gr.Button, gr.HTML]:
     """A button, its cancel button, its cost and its status in one row.
 
@@ -88,6 +116,7 @@ def start_row(
         label: what the button says.
         task: the engine's name for the task; the status area is called ``<task>-status``.
         twice: whether the dense model is measured by itself as well.
+        elem_id: id of the button.
     """
     words = context.words
 
@@ -96,7 +125,7 @@ def start_row(
         return [*seconds, engine.seconds_for(model, "dense", "uniform", 0.0, task)] if twice else seconds
 
     with gr.Row(elem_classes=["controls"]):
-        button = gr.Button(label, variant="primary", size="md", min_width=170, scale=0)
+        button = gr.Button(label, variant="primary", size="md", min_width=170, scale=0, elem_id=elem_id)
         cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
         with gr.Column(min_width=240, elem_classes=["tight"]):
             context.cost_line(setting, estimate)

@@ -48,8 +48,8 @@ def build(context: Context, setting: list[Any]) -> None:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """Where the recording and what was said come from."""
+class Source:
+    """Where a recording and what was said come from."""
 
     example: gr.Dropdown
     audio: gr.Audio
@@ -60,7 +60,7 @@ def _transcribe(context: Context, setting: list[Any]) -> None:
     words = context.words
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('speech.title')}", elem_classes=["figure-title"])
-        source = _source(words)
+        source = recording_source(words, "speech", words("speech.reference_info"))
         button, cancel, status = start_row(context, setting, words("speech.transcribe"), "transcribe", twice=True)
         empty = transcripts_html(transcripts.join((words("word.dense"), words("word.compressed")), (None, None)), words)
         output = gr.HTML(empty, elem_id="transcripts", js_on_load=None, apply_default_css=False)
@@ -162,8 +162,14 @@ def compared(pair: Pair, reference: str, words: Words) -> Generator[list[Any], N
     return Pair(dense, compressed, finished=True), problem
 
 
-def _source(words: Words) -> _Source:
-    """Microphone, file or example, and what was said."""
+def recording_source(words: Words, name: str, reference_info: str) -> Source:
+    """Microphone, file or example, and what was said.
+
+    Args:
+        words: the language.
+        name: begins the ids of the three components.
+        reference_info: what the words that were said are good for.
+    """
     with gr.Row(elem_classes=["controls"]):
         with gr.Column(min_width=280):
             audio = gr.Audio(
@@ -171,7 +177,7 @@ def _source(words: Words) -> _Source:
                 # The file as it came: with any other type Gradio would decode it, and fail without a sentence.
                 type="filepath",
                 label=words("speech.audio"),
-                elem_id="speech-audio",
+                elem_id=f"{name}-audio",
                 elem_classes=["speech-audio"],
                 editable=False,
                 buttons=[],
@@ -185,14 +191,14 @@ def _source(words: Words) -> _Source:
                 value=None,
                 label=words("speech.example"),
                 info=words("speech.example_info"),
-                elem_id="speech-example",
+                elem_id=f"{name}-example",
             )
             reference = gr.Textbox(
                 label=words("speech.reference"),
-                info=words("speech.reference_info"),
+                info=reference_info,
                 lines=3,
                 max_lines=8,
-                elem_id="speech-reference",
+                elem_id=f"{name}-reference",
             )
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
@@ -207,7 +213,7 @@ def _source(words: Words) -> _Source:
 
     example.input(pick, example, [audio, reference], **quiet)
     audio.input(other_audio, reference, [example, reference], **quiet)
-    return _Source(example, audio, reference)
+    return Source(example, audio, reference)
 
 
 def _label(number: int, clip: Clip, words: Words) -> str:

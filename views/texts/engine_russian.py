@@ -817,5 +817,45 @@ ENGINE: Mapping[str, str] = {
     "back-propagation through the truncation.": (
         "Низкий ранг в направлениях, общих для активаций слоя; ранги выучены обратным распространением через усечение."
     ),
+    # what changed
+    "both models read the same {tokens} tokens in windows of {window} that do not overlap; the first token of a window "
+    "is given, every other one is predicted from those before it": (
+        "обе модели читают одни и те же токены (их {tokens}) неперекрывающимися окнами по {window}; первый токен окна "
+        "дан, каждый другой предсказывается по предыдущим"
+    ),
+    "both models are shown the recording and the words that {whose}; every token is predicted from the recording and "
+    "the words before it, the end included": (
+        "обе модели слышат запись и читают слова, которые {whose}; каждый токен, включая конец, предсказывается по "
+        "записи и предыдущим словам"
+    ),
+    "were given as said": "указаны как сказанные",
+    "the dense model writes down": "записывает модель без сжатия",
+    "The text has {count} tokens, and the first one is never predicted: give two at least, better a paragraph.": (
+        "Токенов в тексте: {count}, а первый никогда не предсказывается: введите не меньше двух, лучше целый абзац."
+    ),
+    "The text has {count} token, and the first one is never predicted: give two at least, better a paragraph.": (
+        "Токенов в тексте: {count}, а первый никогда не предсказывается: введите не меньше двух, лучше целый абзац."
+    ),
+    "{model!s} is the dense model itself: name a method, or a directory that compress wrote.": (
+        "{model} — сама модель без сжатия: назовите метод или папку, которую записала команда compress."
+    ),
+    "What was said can be given for recordings of at most 30 seconds, since a longer one is cut and nobody knows which "
+    "words are in which part: leave it empty, or give a shorter recording.": (
+        "Указать, что было сказано, можно для записи не длиннее 30 секунд: более длинная разрезается, и неизвестно, в "
+        "какой части какие слова. Оставьте поле пустым или возьмите запись покороче."
+    ),
+    "The recordings {name!s} hold none of at most 30 seconds with a transcript: give others.": (
+        "Среди записей {name} нет ни одной не длиннее 30 секунд с расшифровкой: укажите другие."
+    ),
+    "{clip!s} is longer than 30 seconds or has no transcript: it is left out.": (
+        "Запись {clip} длиннее 30 секунд или не имеет расшифровки: она пропущена."
+    ),
+    "The dense model writes nothing down for this recording, so that there is no word to compare: say what was said, "
+    "or give another recording.": (
+        "Модель без сжатия ничего не записала, и сравнивать нечего: укажите, что было сказано, или дайте другую запись."
+    ),
+    "The transcript of the recording has {tokens} tokens, more than the {room} that the decoder has room for: shorten "
+    "it.": ("Текст к записи не помещается в декодировщик (токенов в нём {tokens}, а места для {room}): сократите его."),
+    "the recording": "запись",
 }
 """English template → Russian template."""
