@@ -19,6 +19,7 @@ from rich.table import Table
 
 from compression import ablation, analysis, forecast, models, texts, types
 from compression.benchmarks import cospadi, inference_report, memory_report, solver
+from compression.commands import smallest
 from compression.commands.shared import (
     SCHEMAS,
     AudioOption,
@@ -95,6 +96,8 @@ SCHEMAS |= {
     "bench solver": solver.SolverBenchmark,
     "bench cospadi": cospadi.CoSpaDiBenchmark,
 }
+COMMANDS = (smallest,)
+"""Modules whose commands are known because they are imported."""
 GALLERY_PARTS = ("all", "headline", "comparators")
 
 

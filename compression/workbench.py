@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from compression import analysis, calibration, costs, export, forecast, models, pipeline, store, texts
+from compression import accounting, analysis, calibration, costs, export, forecast, models, pipeline, store, texts
 from compression.allocation import CURVE_FRACTIONS, POLICIES, SLIDER, Evidence, LossCurves, Spectra, allocate, tabulate
 from compression.calibration import Calibration, Gradients, TextSplit, collect, collect_gradients, split_text
 from compression.columns import column_info
@@ -637,6 +637,8 @@ class Workbench:
             predictions=tuple(prediction for prediction in predictions if prediction is not None),
             problem=fitted.problem,
             environment=describe_environment(),
+            original_bits=pipeline.dense_stored_bits(dense.loaded),
+            site_bits=sum(accounting.dense_bits(site.out_features, site.in_features) for site in dense.sites),
         )
         names = {recipe.policy} | ({OWN} if recipe.policy == recipe.build_method().own_policy else set())
         for policy in names:
