@@ -23,18 +23,20 @@
   }
   function csv(table) {
     const quoted = (value) => {
-      const text = value === null ? '' : String(value);
+      // What a spreadsheet would run as a formula, as text.
+      const text = value === null ? '' : (typeof value === 'string' && /^[=+\-@\t\r]/.test(value) ? "'" : '') + value;
       return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     return [table.headers, ...table.rows].map((row) => row.map(quoted).join(',') + '\n').join('');
   }
-  function download(table) {
+  /** Give the visitor a CSV as a file. */
+  explorer.save = (name, text) => {
     const link = node('a', {
-      href: URL.createObjectURL(new Blob([csv(table)], {type: 'text/csv;charset=utf-8'})), download: `${table.name}.csv`,
+      href: URL.createObjectURL(new Blob([text], {type: 'text/csv;charset=utf-8'})), download: name,
     });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }
+  };
 
   explorer.table = (element, props, watch) => {
     const box = element.querySelector('.data-table');
@@ -49,7 +51,7 @@
       button.hidden = scroll.hidden = !table;
       scroll.replaceChildren(...(table ? [render(table)] : []));
     }
-    button.addEventListener('click', () => download(now()));
+    button.addEventListener('click', () => explorer.save(`${now().name}.csv`, csv(now())));
     explorer.onChange(() => { clearTimeout(timer); timer = setTimeout(draw, 120); });
     new ResizeObserver(draw).observe(element);
     watch('value', draw);
