@@ -88,6 +88,7 @@ SPOKEN = (
     "No recording of /x can be used: a.wav breaks off after 1.5 of 3.0 seconds: it is damaged; save or copy it again.",
     "word error rate after Whisper's English normaliser, greedy decoding of windows of at most 30 seconds, at most 224 "
     "tokens each",
+    "a number from 0 to 1",
 )
 
 WORD = re.compile(r"(?<![\w/.*@=-])[a-z]{2,}(?![\w/.*@=-])")

@@ -64,7 +64,7 @@ def _fill(page: gr.Blocks, language: str) -> None:
         _languages(language, text)
         toggle = gr.Button(text("page.theme"), size="sm", elem_classes=["theme-button"])
     toggle.click(None, js=_TOGGLE_THEME)
-    with gr.Tabs():
+    with gr.Tabs(overflow_behavior="wrap"):  # a menu of the tabs for which a phone has no room would hide them
         for key, fill in TABS:
             with gr.Tab(text(f"{key}.tab"), id=key):
                 fill(context)

@@ -20,6 +20,7 @@ TABS = {
     "Explore": ("heatmap", "spectrum", "budget", "forecast-chart", "site-mask", "site-convergence"),
     "Compare": ("perplexity", "native", "errors", "factors", "mask", "column", "columns"),
     "Test live": (),
+    "Trade-offs": ("pareto", "run-map"),
 }
 LIVE_TIMEOUT = 420_000
 """Milliseconds for a first live measurement: the model may have to be converted and calibrated."""

@@ -230,7 +230,7 @@ def _from(scene: Scene, point: RunPoint, words: Words) -> str:
         return words("card.none")
     name = words("trade_offs.fact.from_dense") if parent.is_dense else run_label(parent, words)
     made = run_map.changes(difference(scene.session, parent, point), words)
-    return words("trade_offs.fact.changes", parent=name, changes=", ".join(made))
+    return f"{name} ({', '.join(made)})"
 
 
 def _settings(point: RunPoint, words: Words) -> str:
@@ -717,7 +717,7 @@ class _Tab:
                     min_width=260,
                 )
                 self.budget = gr.Number(
-                    None, label=words("trade_offs.budget.size"), elem_id="trade-budget", min_width=150, scale=0
+                    0, label=words("trade_offs.budget.size"), elem_id="trade-budget", min_width=150, scale=0
                 )
             self.notice = status_area("runs-status")
             self.pareto = ChartPanel(
@@ -938,7 +938,7 @@ class _Tab:
                 choices=self._measures(scene), value=measure_key(scene.measure) if scene.measure is not None else None
             ),
             gr.update(choices=self._costs(scene), value=choice.cost),
-            gr.update(label=spoken(f"trade_offs.budget.{budget}")),
+            gr.update(label=spoken(f"trade_offs.budget.{budget}"), value=choice.budget or 0),
             *(self.pareto.cleared() if pareto is None else self.pareto.updates(pareto)),
             gr.update(choices=self._runs(scene), value=point.key if point else None),
             facts_html(scene, words),

@@ -24,8 +24,8 @@ ENGLISH: dict[str, str] = {
     "trade_offs.cost.decode": "time of a decoded token",
     "trade_offs.cost.prefill": "time of a prefill",
     "trade_offs.cost.prefill@speech": "time of the encoder",
-    "trade_offs.budget.size": "Budget (MB), or empty",
-    "trade_offs.budget.time": "Budget (ms), or empty",
+    "trade_offs.budget.size": "Budget (MB); 0: none",
+    "trade_offs.budget.time": "Budget (ms); 0: none",
     # names and numbers
     "trade_offs.seed": "seed {seed}",
     "trade_offs.step.dense": "dense",
@@ -183,7 +183,6 @@ ENGLISH: dict[str, str] = {
     "trade_offs.fact.no_times": "not measured yet",
     "trade_offs.fact.from": "Made from",
     "trade_offs.fact.from_dense": "the dense model",
-    "trade_offs.fact.changes": "{parent} ({changes})",
     "trade_offs.fact.settings": "Settings that differ from the usual ones",
     "trade_offs.fact.no_settings": "none",
     "trade_offs.fact.unknown_settings": "not known: it was not made here",
@@ -291,8 +290,8 @@ RUSSIAN: dict[str, str] = {
     "trade_offs.cost.decode": "время генерации токена",
     "trade_offs.cost.prefill": "время обработки промпта",
     "trade_offs.cost.prefill@speech": "время кодировщика",
-    "trade_offs.budget.size": "Бюджет (МБ) или пусто",
-    "trade_offs.budget.time": "Бюджет (мс) или пусто",
+    "trade_offs.budget.size": "Бюджет (МБ); 0 — нет",
+    "trade_offs.budget.time": "Бюджет (мс); 0 — нет",
     "trade_offs.seed": "зерно {seed}",
     "trade_offs.step.dense": "без сжатия",
     "trade_offs.step.compressed": "сжата",
@@ -449,7 +448,6 @@ RUSSIAN: dict[str, str] = {
     "trade_offs.fact.no_times": "ещё не измерено",
     "trade_offs.fact.from": "Из чего получен",
     "trade_offs.fact.from_dense": "модель без сжатия",
-    "trade_offs.fact.changes": "{parent} ({changes})",
     "trade_offs.fact.settings": "Настройки, отличные от обычных",
     "trade_offs.fact.no_settings": "нет",
     "trade_offs.fact.unknown_settings": "неизвестны: запуск сделан не здесь",
@@ -493,7 +491,7 @@ RUSSIAN: dict[str, str] = {
     "trade_offs.latency_done@speech": "Измерено: кодировщик {prefill}\u00a0мс, генерация {decode}\u00a0мс на токен.",
     "trade_offs.other": "Сравнить с",
     "trade_offs.other_info": "Любой другой запуск, в том числе измеренный иначе.",
-    "trade_offs.compared": "{before} → {after}: {changes}.",
+    "trade_offs.compared": "Переход {before} → {after}: {changes}.",
     "trade_offs.compared_no_quality": (
         "Эти два запуска измерены не на одном тексте или не одним способом, поэтому их качество несравнимо."
     ),
@@ -525,7 +523,7 @@ RUSSIAN: dict[str, str] = {
     "trade_offs.map_title": "Карта запусков: какой из какого получен",
     "trade_offs.map_all": "все запуски",
     "trade_offs.map_quality": "перплексия {value}",
-    "trade_offs.map_quality@speech": "WER {value}",
+    "trade_offs.map_quality@speech": "ошибочных слов {value}",
     "trade_offs.map_summary": (
         "Запусков: {count}; каждый стоит под тем, из которого получен, до модели без сжатия шагов не более {depth}; "
         "изменения — относительно этого запуска."
