@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -919,8 +920,14 @@ class _Tab:
 
     # What is filled
 
-    def shown(self, kept: str | None, *chosen: Any) -> list[Any]:
-        """New values for `filled`."""
+    def shown(self, kept: str | None, *chosen: Any, another: bool = False) -> list[Any]:
+        """New values for `filled`.
+
+        Args:
+            kept: the visitor's runs.
+            *chosen: the fields of a `Choice`.
+            another: whether another run has just been chosen: then it starts without a change to repeat it with.
+        """
         own, problem = read(kept)
         choice = Choice(*chosen)
         scene, words = scene_of(own, choice), self.words
@@ -931,7 +938,7 @@ class _Tab:
         pareto, drawn = pareto_view(scene, choice, words), map_view(scene, choice, words)
         compared, table = difference_view(scene, words)
         mine = point is not None and any(each.key == point.key for each in own.points)
-        same = point is not None and point.key == choice.run
+        same = not another and point is not None and point.key == choice.run
         return [
             alert_html(words.sentence(problem)) if problem else status_html(),
             gr.update(
@@ -942,7 +949,7 @@ class _Tab:
             *(self.pareto.cleared() if pareto is None else self.pareto.updates(pareto)),
             gr.update(choices=self._runs(scene), value=point.key if point else None),
             facts_html(scene, words),
-            gr.skip() if same and not mine else (point.name if point else ""),
+            point.name if point else "",
             gr.update(interactive=mine),
             *([gr.skip(), gr.skip()] if same else self._changes(point, what)),
             self._repeat_hint(point),
@@ -973,7 +980,8 @@ class _Tab:
             self.filled,
             **show,
         )
-        gr.on([self.run.input, self.other.input], self.shown, self.chosen, self.filled, **show)
+        self.other.input(self.shown, self.chosen, self.filled, **show)
+        self.run.input(partial(self.shown, another=True), self.chosen, self.filled, **show)
         for panel in (self.pareto, self.map):
             panel.chart.click(self._picked, self.chosen, self.filled, **show)
         context.model_id.change(self._other_model, self.chosen, [*self.filled, *self._of_model], **QUIET)
@@ -1011,7 +1019,7 @@ class _Tab:
 
     def _picked(self, kept: str | None, *chosen: Any, event: gr.EventData) -> list[Any]:
         """A click on a point chooses its run."""
-        return self.shown(kept, *chosen[:-2], getattr(event, "picked", None), chosen[-1])
+        return self.shown(kept, *chosen[:-2], getattr(event, "picked", None), chosen[-1], another=True)
 
     def _keep(self, kept: str | None, arrived: Arrival | None, texts: dict[str, str]) -> list[Any]:
         """What work has measured joins the kept runs."""
