@@ -79,6 +79,16 @@ class ModelInfo:
         return sum(site.num_weights for site in self.sites)
 
     @property
+    def site_bits(self) -> int:
+        """Bits of those, dense."""
+        return accounting.VALUE_BITS * self.site_weights
+
+    @property
+    def original_bits(self) -> int:
+        """Bits of the whole dense model."""
+        return accounting.VALUE_BITS * self.num_parameters
+
+    @property
     def blocks(self) -> tuple[int, ...]:
         """Block indices, ascending."""
         return tuple(sorted({site.block for site in self.sites}))

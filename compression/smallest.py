@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from compression.errors import UserError
 from compression.forecast import ForecastReport, Prediction
+from compression.recipe import Recipe
 from compression.session import RunPoint
 
 LARGEST_ALLOWANCE = 10.0
@@ -167,6 +168,23 @@ class Verified:
 def verified(candidate: Candidate, dense: RunPoint, measured: RunPoint) -> Verified:
     """Set what was foretold beside what was measured."""
     return Verified(candidate.change, candidate.low, candidate.high, measured.quality / dense.quality - 1)
+
+
+def foretold(reports: Sequence[ForecastReport], dense: RunPoint, point: RunPoint) -> float | None:
+    """What the forecasts expect of a run's perplexity on the text that it was measured on.
+
+    It is the dense model's there times the change foretold. None where nothing is forecast: for another method, policy,
+    calibration or setting than the forecast's, beyond its table, and for word error rates.
+    """
+    usual = Recipe(dense.measure.model_id, point.method, point.policy, point.removed_fraction)
+    if point.recipe != usual or point.measure != dense.measure or dense.measure.metric != "perplexity":
+        return None
+    named = (each for each in reports if (each.method, each.policy) == (point.method, point.policy))
+    report = next((each for each in named if not each.problem and each.predictions), None)
+    if report is None or point.removed_fraction > report.predictions[-1].removed_fraction_target:
+        return None
+    row = report.at((point.removed_fraction,)).predictions[0]
+    return dense.quality * row.perplexity / report.dense.perplexity
 
 
 def smallest_measured(points: Sequence[RunPoint], allowance: float) -> RunPoint | None:

@@ -90,6 +90,7 @@ SPOKEN = (
     "word error rate after Whisper's English normaliser, greedy decoding of windows of at most 30 seconds, at most 224 "
     "tokens each",
     "The transcript of the recording has 449 tokens, more than the 445 that the decoder has room for: shorten it.",
+    "a number from 0 to 1",
 )
 
 WORD = re.compile(r"(?<![\w/.*@=-])[a-z]{2,}(?![\w/.*@=-])")

@@ -38,6 +38,7 @@ ALIKE = {
     "runs.remarks",
     "live.prompt_value",
     "live.sample",
+    "trade_offs.measure_label",
 }
 """Names, formulas, and what an English model is given to read: the only texts that are not translated."""
 

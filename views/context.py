@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -12,6 +12,7 @@ import gradio as gr
 from compression.errors import UserError
 from views import engine
 from views.accelerator import on_accelerator
+from views.runs import Runs
 from views.texts import Words
 from views.widgets import alert_html, status_html
 
@@ -26,11 +27,13 @@ class Context:
         words: the language.
         model_id: state that holds the chosen model's id; tabs listen to its ``change``.
         page: the Blocks, for ``load`` events.
+        runs: where measured runs go, and are kept.
     """
 
     words: Words
     model_id: gr.State
     page: gr.Blocks
+    runs: Runs = field(default_factory=Runs)
 
     def model_line(self) -> gr.Markdown:
         """A line that names the model and its note, and follows the choice."""

@@ -21,7 +21,10 @@ from compression.forecast import ForecastReport
 from compression.gallery import all_policies, load_gallery, registered_methods, registered_policies
 from compression.recent import Recent
 from compression.recipe import OWN, Pins, Recipe
+from compression.runs_csv import from_csv
+from compression.session import RunPoint, Session, comparison_points
 from compression.slider import SLIDER, Evidence, SliderView, pinned_view, slider_view
+from compression.smallest import Smallest, check_allowance, smallest_within
 from compression.speech.recordings import DEFAULT_TEST
 from compression.types import (
     SPEECH_MODEL_TYPES,
@@ -210,6 +213,51 @@ def comparison_of(key: str) -> AnyComparison | None:
 def keep_comparison(key: str, comparison: AnyComparison) -> None:
     """Keep a live comparison under its key."""
     _comparisons.put(key, comparison)
+
+
+def example_points(model_id: str) -> tuple[RunPoint, ...]:
+    """The measured runs that came with the app for a model, as points."""
+    example = gallery(model_id)
+    return () if example is None else comparison_points(example.comparison, example.methods)
+
+
+def published_points() -> tuple[RunPoint, ...]:
+    """Published figures that came with the app."""
+    return _published(ASSETS.parent / "published.csv")
+
+
+@lru_cache(maxsize=2)
+def _published(file: Path) -> tuple[RunPoint, ...]:
+    if not file.is_file():
+        return ()
+    try:
+        return from_csv(file.read_text(encoding="utf-8"), Session()).session.points
+    except UserError as error:
+        log.warning("the published figures are left out: %s", error)
+        return ()
+
+
+def smallest_model(model_id: str, allowance: float) -> Smallest:
+    """The smallest model within an allowance, read off the forecasts.
+
+    Raises:
+        UserError: if the allowance is out of range.
+    """
+    check_allowance(allowance)
+    return smallest_within(forecasts_of(model_id), allowance, *bits_of(model_id))
+
+
+def bits_of(model_id: str) -> tuple[int, int]:
+    """Bits of a whole dense model, and of its compressible layers; zeros where neither analysis nor forecast tells."""
+    analysis = analysis_of(model_id)
+    if analysis is not None:
+        return analysis.model.original_bits, analysis.model.site_bits
+    return next(((each.original_bits, each.site_bits) for each in forecasts_of(model_id)), (0, 0))
+
+
+def seconds_for_recipe(wanted: Recipe) -> list[float | None]:
+    """The engine's estimate of measuring one recipe's quality, in seconds."""
+    return seconds_to_compare(wanted.model_id, [wanted.method], wanted.policy, wanted.removed_fraction, 1)
 
 
 def pattern_of(model_id: str, site: str) -> PatternInfo | None:

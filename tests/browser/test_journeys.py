@@ -21,6 +21,7 @@ TABS = {
     "Compare": ("perplexity", "native", "errors", "factors", "mask", "column", "columns"),
     "Test live": (),
     "What changed": (),
+    "Trade-offs": ("pareto", "run-map"),
 }
 LIVE_TIMEOUT = 420_000
 """Milliseconds for a first live measurement: the model may have to be converted and calibrated."""

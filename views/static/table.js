@@ -30,13 +30,14 @@
     };
     return [table.headers, ...table.rows].map((row) => row.map(quoted).join(',') + '\n').join('');
   }
-  function download(table) {
+  /** Give the visitor a CSV as a file. */
+  explorer.save = (name, text) => {
     const link = node('a', {
-      href: URL.createObjectURL(new Blob([csv(table)], {type: 'text/csv;charset=utf-8'})), download: `${table.name}.csv`,
+      href: URL.createObjectURL(new Blob([text], {type: 'text/csv;charset=utf-8'})), download: name,
     });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  }
+  };
 
   Object.assign(explorer, {node, download});
   explorer.table = (element, props, watch) => {
@@ -52,7 +53,7 @@
       button.hidden = scroll.hidden = !table;
       scroll.replaceChildren(...(table ? [render(table)] : []));
     }
-    button.addEventListener('click', () => download(now()));
+    button.addEventListener('click', () => explorer.save(`${now().name}.csv`, csv(now())));
     explorer.onChange(() => { clearTimeout(timer); timer = setTimeout(draw, 120); });
     new ResizeObserver(draw).observe(element);
     watch('value', draw);

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 from views.context import Context
-from views.tabs import changes, compare, explore, live
+from views.tabs import changes, compare, explore, live, trade_offs
 
 TABS: tuple[tuple[str, Callable[[Context], Any]], ...] = (
     ("explore", explore.build),
     ("compare", compare.build),
     ("live", live.build),
+    ("trade_offs", trade_offs.build),
     ("changes", changes.build),
 )
 """Key of the tab (its title is the text ``<key>.tab``) and the function that fills it."""

@@ -25,6 +25,7 @@ from views import engine
 from views.context import Context
 from views.figures import native, quality, site_errors
 from views.metrics import metric_of
+from views.runs import Measured
 from views.storage import StoragePictures, first_with_pictures
 from views.texts import Words
 from views.widgets import (
@@ -309,13 +310,14 @@ def build(context: Context) -> None:
         dense: list[AnyReport] = []
 
         def show(progress: Progress) -> list[Any]:
+            arrived = measured.arrival if measured.take(progress) else gr.skip()
             if isinstance(progress.partial, PerplexityReport | TranscriptionReport):
                 dense.append(progress.partial)
             if not isinstance(progress.partial, ComparisonRun | SpeechRun) or not dense:
-                return [progress_html(progress, words), *(gr.skip() for _ in [budget, *compared])]
+                return [progress_html(progress, words), *(gr.skip() for _ in [budget, *compared]), arrived]
             rows.append(progress.partial)
             engine.keep_comparison(key, engine.unfinished_comparison(name, dense[-1], rows))
-            return [progress_html(progress, words), *shown("compare.budget_unfinished")]
+            return [progress_html(progress, words), *shown("compare.budget_unfinished"), arrived]
 
         def shown(label: str) -> list[Any]:
             info = info_of(target)
@@ -323,10 +325,10 @@ def build(context: Context) -> None:
             choices = [*known, _choice(target, policy, words, label)]
             return [gr.update(choices=choices, value=target.value()), *show_info(info)]
 
-        recipes = tuple(engine.recipe(name, method, policy, ratio) for method in methods)
-        work = engine.compare(name, over_seeds(recipes, seeds))
-        engine.keep_comparison(key, (yield from engine.relay(work, show)))
-        yield [status_html(words("compare.finished")), *shown("compare.budget_live")]
+        recipes = over_seeds(tuple(engine.recipe(name, method, policy, ratio) for method in methods), seeds)
+        measured = Measured(recipes)
+        engine.keep_comparison(key, (yield from engine.relay(engine.compare(name, recipes), show)))
+        yield [status_html(words("compare.finished")), *shown("compare.budget_live"), gr.skip()]
 
     def other_model(name: str, chosen: list[str], policy: str) -> list[Any]:
         speech, policies = engine.is_speech(name), _policy_choices(name, words)
@@ -356,7 +358,7 @@ def build(context: Context) -> None:
     of_model = [measures, chosen_methods, policy, budget, *compared]
     context.model_id.change(other_model, [context.model_id, chosen_methods, policy], of_model, **quiet)
     live = [context.model_id, chosen_methods, policy, ratio, seeds]
-    context.heavy(button, cancel, status, measure, live, [budget, *compared])
+    context.heavy(button, cancel, status, measure, live, [budget, *compared, context.runs.arrived])
     _storage_picture(context, ratio, policy)
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import gradio as gr
 
 from compression.evaluation.alignment import align
+from compression.session import RunPoint, dense_point, report_point, timings_of
 from compression.types import Completion, Progress
 from views import engine
 from views.context import Context
 from views.figures import latency, live_perplexity
 from views.figures.live_perplexity import LiveTrace, Reading
+from views.runs import Arrival, now
 from views.tabs import live_speech
 from views.tabs.live_parts import half, recipe_label, setting_row, start_row
 from views.texts import Words
@@ -95,6 +97,7 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
     def measure(model: str, method: str, policy: str, ratio: float, text: str) -> Generator[list[Any], None, None]:
         trace = LiveTrace((), (), recipe_label(method, policy, ratio, words))
         cached: list[bool] = []
+        points: tuple[RunPoint, ...] = ()
         for side, wanted in (
             ("dense", engine.recipe(model, "dense", "uniform", 0.0)),
             ("compressed", engine.recipe(model, method, policy, ratio)),
@@ -105,10 +108,10 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
                 nonlocal trace
                 partial = progress.partial
                 if partial is None or not hasattr(partial, "perplexity"):
-                    return [progress_html(progress, words), *panel.unchanged()]
+                    return [progress_html(progress, words), *panel.unchanged(), gr.skip()]
                 readings.append(Reading(partial.tokens, partial.perplexity, partial.low, partial.high))
                 trace = trace.with_readings(side, tuple(readings))
-                return [progress_html(progress, words), *panel.updates(live_perplexity.view(trace, words))]
+                return [progress_html(progress, words), *panel.updates(live_perplexity.view(trace, words)), gr.skip()]
 
             cached.append(engine.workbench().is_cached(wanted, text, window=WINDOW, max_windows=MAX_WINDOWS))
             work = engine.workbench().perplexity(wanted, text, window=WINDOW, max_windows=MAX_WINDOWS)
@@ -119,11 +122,15 @@ def _perplexity(context: Context, setting: list[Any]) -> None:
                 )
             last = replace(readings[-1], tokens=report.tokens, perplexity=report.perplexity)
             trace = replace(trace.with_readings(side, (*readings[:-1], last)), convention=report.convention)
-            yield [gr.skip(), *panel.updates(live_perplexity.view(trace, words))]
+            point = dense_point(report, now()) if wanted.is_dense else report_point(report, wanted, now())
+            points = (*points, point)
+            arrival = Arrival(points, text=(report.text.fingerprint, text))
+            yield [gr.skip(), *panel.updates(live_perplexity.view(trace, words)), arrival]
         trace = replace(trace, finished=True)
-        yield [status_html(cached_text(cached, words)), *panel.updates(live_perplexity.view(trace, words))]
+        shown = panel.updates(live_perplexity.view(trace, words))
+        yield [status_html(cached_text(cached, words)), *shown, gr.skip()]
 
-    context.heavy(button, cancel, status, measure, [*setting, text], panel.outputs)
+    context.heavy(button, cancel, status, measure, [*setting, text], [*panel.outputs, context.runs.arrived])
     context.on_other_model(panel.cleared, panel.outputs)
 
 
@@ -167,11 +174,12 @@ def _latency(context: Context, setting: list[Any]) -> None:
 
     def measure(model: str, method: str, policy: str, ratio: float) -> Generator[list[Any], None, None]:
         def show(progress: Progress) -> list[Any]:
-            return [progress_html(progress, words), *panel.unchanged()]
+            return [progress_html(progress, words), *panel.unchanged(), gr.skip()]
 
         wanted = engine.recipe(model, method, policy, ratio)
         report = yield from engine.relay(engine.workbench().latency(wanted), show)
-        yield [status_html(), *panel.updates(latency.view(report, words))]
+        arrival = Arrival(timings=timings_of(report, wanted))
+        yield [status_html(), *panel.updates(latency.view(report, words)), arrival]
 
-    context.heavy(button, cancel, status, measure, setting, panel.outputs)
+    context.heavy(button, cancel, status, measure, setting, [*panel.outputs, context.runs.arrived])
     context.on_other_model(panel.cleared, panel.outputs)

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from compression.errors import UserError
+from compression.session import timings_of
 from compression.types import Progress, Transcript
 from views import engine, transcripts
 from views.context import Context
 from views.figures import speech_latency
+from views.runs import Arrival
 from views.tabs.live_parts import recipe_label, start_row
 from views.texts import Words
 from views.transcripts import Pair, transcripts_html
@@ -240,11 +242,12 @@ def _latency(context: Context, setting: list[Any]) -> None:
 
     def measure(model: str, method: str, policy: str, ratio: float) -> Generator[list[Any], None, None]:
         def show(progress: Progress) -> list[Any]:
-            return [progress_html(progress, words), *panel.unchanged()]
+            return [progress_html(progress, words), *panel.unchanged(), gr.skip()]
 
         wanted = engine.recipe(model, method, policy, ratio)
         report = yield from engine.relay(engine.workbench().speech_latency(wanted), show)
-        yield [status_html(), *panel.updates(speech_latency.view(report, words))]
+        arrival = Arrival(timings=timings_of(report, wanted))
+        yield [status_html(), *panel.updates(speech_latency.view(report, words)), arrival]
 
-    context.heavy(button, cancel, status, measure, setting, panel.outputs)
+    context.heavy(button, cancel, status, measure, setting, [*panel.outputs, context.runs.arrived])
     context.on_other_model(panel.cleared, panel.outputs)

@@ -857,5 +857,67 @@ ENGINE: Mapping[str, str] = {
     "The transcript of the recording has {tokens} tokens, more than the {room} that the decoder has room for: shorten "
     "it.": ("Текст к записи не помещается в декодировщик (токенов в нём {tokens}, а места для {room}): сократите его."),
     "the recording": "запись",
+    # runs: a session, its CSV, the smallest model
+    "This run is not in the session any more: choose one from the list.": (
+        "Этого запуска больше нет: выберите другой из списка."
+    ),
+    "A session holds {most} runs, and these would make {count}: remove some of them first.": (
+        "Запусков может быть не более {most}, а с этими стало бы {count}: сначала удалите часть."
+    ),
+    "A run's name has at most {most} characters, but {count} were given: shorten it.": (
+        "В имени запуска может быть не более {most} знаков, а задано {count}: сократите его."
+    ),
+    "Another run is called {name} already: choose another name.": (
+        "Запуск с именем {name} уже есть: выберите другое имя."
+    ),
+    "The runs that this browser kept do not read any more (another version wrote them): measure again, or bring them "
+    "in as CSV.": (
+        "Запуски, сохранённые в этом браузере, больше не читаются (их записала другая версия): измерьте заново или "
+        "загрузите их как CSV."
+    ),
+    "prefill of {tokens} tokens": "обработка промпта, токенов: {tokens}",
+    "encoder on a window of 30 seconds": "кодировщик на окне в 30 секунд",
+    "{what}, {count} decoded tokens, {threads} threads, {device!s}": (
+        "{what}; сгенерировано токенов: {count}; потоков: {threads}; {device}"
+    ),
+    "The CSV has {count} characters; at most {most} are read: split it into smaller files.": (
+        "В CSV знаков: {count}, а читается не более {most}: разделите его на части."
+    ),
+    "The file holds no CSV text: choose one with a header line and a line for each run.": (
+        "В файле нет текста CSV: выберите файл со строкой заголовков и строкой для каждого запуска."
+    ),
+    "The CSV lacks the columns {names!s}: its first line must name at least {needed!s}.": (
+        "В CSV нет столбцов {names}: в первой строке должны быть по меньшей мере {needed}."
+    ),
+    "The CSV has {count} runs; a session holds {most}: take a part of them.": (
+        "В CSV запусков: {count}, а сохранить можно не более {most}: возьмите часть."
+    ),
+    "The CSV has a header and no run: add a line for each run.": (
+        "В CSV есть заголовки, но нет ни одного запуска: добавьте строку для каждого."
+    ),
+    "The CSV breaks off or is malformed in line {line} ({error!s}): save it again as CSV.": (
+        "CSV обрывается или испорчен в строке {line} ({error}): сохраните его как CSV ещё раз."
+    ),
+    "Row {row} of the CSV has {cells} cells and the header {columns}: put text that holds the separator in double "
+    "quotes.": (
+        "В строке {row} CSV ячеек {cells}, а в заголовке {columns}: заключите текст с разделителем в двойные кавычки."
+    ),
+    "Row {row} of the CSV, column {name!s}: expected {expected}, but {given} stands there; nothing was taken from the "
+    "file.": ("Строка {row} CSV, столбец «{name}»: нужно {expected}, а там {given}; из файла ничего не взято."),
+    "text, and no formula": "текст, а не формула",
+    "at most {most} characters": "не более {most} знаков",
+    "a number from {least}": "число не меньше {least}",
+    "a number from {least} to {most}": "число от {least} до {most}",
+    "a number": "число",
+    "text": "текст",
+    "one of {names!s}": "одно из значений {names}",
+    "a recipe as this program writes it, or nothing": "рецепт в том виде, в каком его пишет эта программа, или ничего",
+    "Perplexity may grow by more than 0 and at most {most}, but {given} was asked for (0.05 means 5%).": (
+        "Рост перплексии должен быть больше 0 и не больше {most}, а задано {given} (0,05 — это 5\u202f%)."
+    ),
+    "no forecast was made": "прогноз не сделан",
+    "Without the dense model nothing says what is within a percentage of it: measure it as well.": (
+        "Без модели без сжатия не с чем сравнивать проценты: измерьте и её."
+    ),
 }
 """English template → Russian template."""
