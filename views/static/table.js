@@ -39,7 +39,9 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   };
 
-  Object.assign(explorer, {node, download});
+  /** Give the visitor a table as a CSV file. */
+  explorer.download = (table) => explorer.save(`${table.name}.csv`, csv(table));
+  explorer.node = node;
   explorer.table = (element, props, watch) => {
     const box = element.querySelector('.data-table');
     const scroll = box.querySelector('.scroll'), button = box.querySelector('button');
@@ -53,7 +55,7 @@
       button.hidden = scroll.hidden = !table;
       scroll.replaceChildren(...(table ? [render(table)] : []));
     }
-    button.addEventListener('click', () => explorer.save(`${now().name}.csv`, csv(now())));
+    button.addEventListener('click', () => explorer.download(now()));
     explorer.onChange(() => { clearTimeout(timer); timer = setTimeout(draw, 120); });
     new ResizeObserver(draw).observe(element);
     watch('value', draw);
