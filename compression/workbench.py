@@ -580,7 +580,7 @@ class Workbench:
             compress_seconds=time.perf_counter() - started,
             stages=stages,
         )
-        return self._compressed.put(recipe, dataclasses.replace(compressed, report=report))
+        return self._compressed.put(recipe, dataclasses.replace(compressed, report=report, recipe=recipe))
 
     def _open(self, recipe: Recipe) -> Steps[CompressedModel | DenseModel]:
         """The model a recipe names: dense, compressed, or read from a directory that ``compress`` wrote."""
