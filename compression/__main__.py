@@ -19,6 +19,7 @@ from rich.table import Table
 
 from compression import ablation, analysis, forecast, models, texts, types
 from compression.benchmarks import cospadi, inference_report, memory_report, solver
+from compression.commands import export as _export  # noqa: F401 - brings its commands
 from compression.commands.shared import (
     SCHEMAS,
     AudioOption,

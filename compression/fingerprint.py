@@ -1,7 +1,7 @@
 """A fixed question to a model and its answer to the bit: whether two copies of a model are the same.
 
-The question is a few tokens spread over the vocabulary; a speech model hears a built-in recording as well. The answer is
-the logits at every position. On the same machine with the same number of threads the same model gives the same bits;
+The question is a few tokens spread over the vocabulary; a speech model hears a built-in recording as well. The answer
+is the logits at every position. On the same machine with the same number of threads the same model gives the same bits;
 on another one, rounding differs in the last digits.
 """
 

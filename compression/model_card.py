@@ -30,7 +30,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+|~$&!])")
 
 @dataclass(frozen=True)
 class Base:
-    """What is known of a model of the catalogue: its repository on the Hub, licence and language, as published there."""
+    """What is known of a model of the catalogue, as published on the Hub: repository, licence and language."""
 
     repo_id: str
     license: str
@@ -161,11 +161,9 @@ def _paragraph(card: Card) -> str:
             f"{plain(settings.text.name)} (SHA-256 `{settings.fingerprint[:16]}…`)"
         )
     elif isinstance(plan.calibration, SpeechCalibration):
-        heard = plan.calibration
-        calibration = (
-            f"calibrated on {min(heard.num_sequences, heard.source.num_clips)} recordings of {plain(heard.source.name)} "
-            f"(SHA-256 `{heard.fingerprint[:16]}…`)"
-        )
+        heard = plan.calibration.source
+        count = min(plan.calibration.num_sequences, heard.num_clips)
+        calibration = f"calibrated on {count} recordings of {plain(heard.name)} (SHA-256 `{heard.fingerprint[:16]}…`)"
     caution = f"\n\n**The original was {plain(card.note)}; every figure here was made with it.**" if card.note else ""
     made = card.environment
     return (
@@ -173,7 +171,7 @@ def _paragraph(card: Card) -> str:
         f"policy {plain(plan.allocation.policy)}: {report.removed_fraction:.2%} of these layers and "
         f"{report.whole_model_removed_fraction:.2%} of the whole model removed, {calibration}. SHA-256 of the 16-bit "
         f"weights it was made from: `{plan.weights_hash}`. Made by {LIBRARY} {plain(made.version)} with torch "
-        f"{plain(made.torch)} and transformers {plain(made.transformers)}, {made.threads} threads.{caution}"
+        f"{plain(made.torch)} and transformers {plain(made.transformers)}; threads: {made.threads}.{caution}"
     )
 
 

@@ -127,7 +127,8 @@ def waiting_lock(name: str, what: str) -> Generator[Progress, None, Any]:
             seconds += 1
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a whole directory, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -147,7 +148,7 @@ def _temporary_sibling(path: Path) -> Iterator[Path]:
                 stale.acquire(timeout=0)
             except filelock.Timeout:
                 continue  # its process is alive
-            _remove(left.with_suffix(""))
+            remove(left.with_suffix(""))
             stale.release()
             left.unlink(missing_ok=True)
         guard.acquire()
@@ -155,7 +156,7 @@ def _temporary_sibling(path: Path) -> Iterator[Path]:
         with disk_errors(path.parent):
             yield temporary
     finally:
-        _remove(temporary)
+        remove(temporary)
         guard.release()
         guard_path.unlink(missing_ok=True)
 
@@ -308,5 +309,5 @@ def prune(folder: Path, max_bytes: int) -> None:
     for _, size, path in sorted(entries):
         if kept <= max_bytes:
             return
-        _remove(path)
+        remove(path)
         kept -= size

@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from compression import analysis, calibration, costs, export, forecast, models, pipeline, store, texts
+from compression import analysis, calibration, costs, export, exports, forecast, models, pipeline, store, texts
 from compression.allocation import CURVE_FRACTIONS, POLICIES, SLIDER, Evidence, LossCurves, Spectra, allocate, tabulate
 from compression.calibration import Calibration, Gradients, TextSplit, collect, collect_gradients, split_text
 from compression.columns import column_info
@@ -58,6 +58,7 @@ from compression.types import (
     Completion,
     CompressionPlan,
     CompressionReport,
+    Exported,
     LatencyReport,
     LinearSite,
     PerplexityReport,
@@ -541,6 +542,15 @@ class Workbench:
         export.save(compressed, directory)
         yield Progress("save", 1, 1, f"wrote {directory}")
         return compressed.report
+
+    @exclusive
+    def export(self, recipe: Recipe) -> Steps[Exported]:
+        """Compress, write into the cache and check in a fresh process; what was exported before is answered at once."""
+        recipe.check()
+        recipe = recipe.resolved()
+        recipe.build_method()
+        models.resolve(recipe.model_id)
+        return (yield from exports.make(_result_key("export", recipe), recipe, lambda: self._compress(recipe)))
 
     def _compress(self, recipe: Recipe) -> Steps[CompressedModel]:
         recipe.check()
