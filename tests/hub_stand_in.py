@@ -87,12 +87,21 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, value: object) -> None:
         self._answer(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
+
     def _handle(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.stand_in.requests.append((self.command, path, self.headers.get("Range")))
         self.stand_in.headers.append(dict(self.headers))
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length)
+        body = self._body()
         if any(part in path for part in self.stand_in.drops):
             self.close_connection = True
             return self.connection.shutdown(socket.SHUT_RDWR)

@@ -28,8 +28,9 @@ VALUE = "7"
 FILES = sorted(
     path
     for path in (ROOT / "compression").rglob("*.py")
-    # In the others the command line alone speaks.
-    if path.name not in ("__main__.py", "ablation.py") and not {"benchmarks", "commands"} & set(path.parts)
+    # In the others the command line alone speaks; a model card is written for the Hub, in English.
+    if path.name not in ("__main__.py", "ablation.py", "model_card.py")
+    and not {"benchmarks", "commands"} & set(path.parts)
 )
 
 SPEAKING = {"UserError", "HubUnreachableError", "Progress"}
@@ -63,6 +64,9 @@ NOT_SENTENCES = {
     "predictions: windows of per-token negative log-likelihoods in nats": "documentation of a metric",
     "Word and character error rate, pooled over utterances.": "documentation of a metric",
     "predictions: what was recognised; references: what was said": "documentation of a metric",
+    "A compressed model with its recipe, card and report": "the message of a commit on the Hub",
+    "the check of an export uses no network": "an error inside the process that checks, for the log",
+    "the check of an export failed: %s": "a line of the log",
 }
 SPOKEN = (
     "seeds",
@@ -88,6 +92,10 @@ SPOKEN = (
     "No recording of /x can be used: a.wav breaks off after 1.5 of 3.0 seconds: it is damaged; save or copy it again.",
     "word error rate after Whisper's English normaliser, greedy decoding of windows of at most 30 seconds, at most 224 "
     "tokens each",
+    "altered: model.safetensors",
+    "missing: config.json",
+    "/x is not as it was exported (altered: compression.json, missing: config.json): export it again.",
+    "The export could not be loaded in a fresh process: it ended with code -9.",
 )
 
 WORD = re.compile(r"(?<![\w/.*@=-])[a-z]{2,}(?![\w/.*@=-])")

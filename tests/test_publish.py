@@ -1,4 +1,4 @@
-"""An export goes to a stand-in for the Hub and comes back; every refusal is one sentence, and the token stays secret."""
+"""An export goes to a stand-in for the Hub and comes back; a refusal is one sentence, and the token stays secret."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import architectures
 import pytest
 import torch
 from hub_stand_in import StandIn
@@ -18,6 +17,8 @@ from compression.errors import UserError
 from compression.fingerprint import probe_logits
 from views.texts import words
 
+# huggingface_hub hands its files to httpx2 in a way that this deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 TOKEN = "hf_secretsecretsecret"
 REPO = "visitor/tiny"
 

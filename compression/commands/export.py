@@ -26,10 +26,11 @@ def verify(directory: ExportArgument, json_file: JsonOption = None) -> None:
     else:
         where = "" if check.same_machine else ", as another machine or another torch rounds"
         outcome = f"the logits differ by at most {check.largest_difference:.3g}{where}"
+    sizes = f"{check.weights_bytes:,} bytes on disk, {check.accounted_bytes:,} by the accounting"
     output.print(
-        f"{directory}: no file was altered; in a fresh process {outcome}; weights {check.weights_bytes:,} bytes on "
-        f"disk, {check.accounted_bytes:,} by the accounting ({check.weights_excess:+.2%}), {check.folder_bytes:,} bytes "
-        f"with tokenizer and reports; loaded in {check.load_seconds:.1f} s with {check.threads} threads.",
+        f"{directory}: no file was altered; in a fresh process {outcome}; weights {sizes} "
+        f"({check.weights_excess:+.2%}), {check.folder_bytes:,} bytes with tokenizer and reports; loaded in "
+        f"{check.load_seconds:.1f} s with {check.threads} threads.",
         highlight=False,
     )
     write(check, json_file)
