@@ -26,11 +26,6 @@ EARLIEST = (1980, 1, 1, 0, 0, 0)
 """The first time that a zip file can note; all files bear it, so that the same export is the same file."""
 
 
-def archives() -> Path:
-    """The folder whose files a page may hand out."""
-    return store.root() / "archives"
-
-
 def make(
     key: str, recipe: Recipe, compress: Callable[[], Generator[Progress, None, CompressedModel]]
 ) -> Generator[Progress, None, Exported]:
@@ -57,10 +52,10 @@ def make(
                 export.save(compressed, temporary / name)
                 check = yield from verify_export(compressed, temporary / name)
                 store.write_json(temporary / CHECK_FILE, check)
-        archive = archives() / key / f"{name}.zip"
+        archive = store.archives() / key / f"{name}.zip"
         if not archive.is_file():
             store.remove(archive.parent)
-            store.prune(archives(), MAX_BYTES)
+            store.prune(store.archives(), MAX_BYTES)
             with store.atomic_directory(archive.parent) as temporary:
                 yield from _pack(entry / name, temporary / archive.name)
         for path in (entry, archive.parent):

@@ -43,6 +43,11 @@ def root() -> Path:
     return Path(os.environ.get("COMPRESSION_CACHE") or "~/.cache/compression-explorer").expanduser().absolute()
 
 
+def archives() -> Path:
+    """The folder whose files a page may hand out: exports, packed."""
+    return root() / "archives"
+
+
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
     """Turn a full disk into one sentence that names `folder`.

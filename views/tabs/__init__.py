@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from views.context import Context
-from views.tabs import compare, explore, live
+from views.tabs import compare, explore, live, take_away
 
 TABS: tuple[tuple[str, Callable[[Context], Any]], ...] = (
     ("explore", explore.build),
     ("compare", compare.build),
     ("live", live.build),
+    ("take_away", take_away.build),
 )
 """Key of the tab (its title is the text ``<key>.tab``) and the function that fills it."""

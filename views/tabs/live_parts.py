@@ -78,7 +78,7 @@ def recipe_label(method: str, policy: str, ratio: float, words: Words) -> str:
 
 
 def start_row(
-    context: Context, setting: list[Any], label: str, task: str, twice: bool
+    context: Context, setting: list[Any], label: str, task: str, twice: bool, elem_id: str | None = None
 ) -> tuple[gr.Button, gr.Button, gr.HTML]:
     """A button, its cancel button, its cost and its status in one row.
 
@@ -88,6 +88,7 @@ def start_row(
         label: what the button says.
         task: the engine's name for the task; the status area is called ``<task>-status``.
         twice: whether the dense model is measured by itself as well.
+        elem_id: id of the button.
     """
     words = context.words
 
@@ -96,7 +97,7 @@ def start_row(
         return [*seconds, engine.seconds_for(model, "dense", "uniform", 0.0, task)] if twice else seconds
 
     with gr.Row(elem_classes=["controls"]):
-        button = gr.Button(label, variant="primary", size="md", min_width=170, scale=0)
+        button = gr.Button(label, variant="primary", size="md", min_width=170, scale=0, elem_id=elem_id)
         cancel = gr.Button(words("button.cancel"), interactive=False, size="md", min_width=100, scale=0)
         with gr.Column(min_width=240, elem_classes=["tight"]):
             context.cost_line(setting, estimate)
