@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from speech_samples import made_up, write_folder
 from test_pipeline import compressed
 from tiny import SENTENCES, finish, write_tiny_llama
 from tiny_whisper import write_tiny_whisper
@@ -29,8 +29,6 @@ from compression.types import Exported
 from compression.verification import verify_directory, verify_export
 from compression.workbench import get_workbench
 from views.texts import words
-
-ROOT = Path(__file__).parent.parent
 
 
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,20 +113,19 @@ def test_only_what_differs_from_the_defaults_is_said() -> None:
     assert said == "python -m compression compress gpt2 --method svd --policy uniform --removed 0.2 --out out"
 
 
-def test_the_command_of_the_card_gives_the_same_bytes(folder: Path, quick: None) -> None:
+def test_the_command_of_the_card_gives_the_same_bytes(
+    folder: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = Path(exported(recipe_in(folder)).directory)
     card = (made / "README.md").read_text(encoding="utf-8")
     command = card.split("```bash\n")[1].split("\n```")[0]
     assert "in the folder that holds tiny and words.txt" in card
-    result = subprocess.run(
-        [sys.executable, *shlex.split(command)[1:-1], "again"],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "COMPRESSION_CACHE": str(folder / "other cache")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert result.returncode == 0, result.stderr
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COMPRESSION_CACHE", str(folder / "other cache"))
+    monkeypatch.setattr(sys, "argv", [*shlex.split(command)[2:-1], "again"])
+    with pytest.raises(SystemExit) as stopped:
+        command_line_module.main()
+    assert stopped.value.code == 0
     assert (folder / "again" / "model.safetensors").read_bytes() == (made / "model.safetensors").read_bytes()
 
 
@@ -252,7 +249,8 @@ def test_the_process_that_checks_has_no_network() -> None:
 def test_a_directory_is_checked_against_what_was_noted(kind: str, tmp_path: Path, cache: Path, quick: None) -> None:
     if kind == "whisper":
         write_tiny_whisper(tmp_path / "tiny")
-        recipe = Recipe(str(tmp_path / "tiny"), "svd-llm", "uniform", 0.3, num_sequences=2)
+        heard = write_folder(tmp_path / "heard", made_up())
+        recipe = Recipe(str(tmp_path / "tiny"), "svd-llm", "uniform", 0.3, str(heard))
         directory = Path(exported(recipe).directory)
     else:
         directory = tmp_path / "out"

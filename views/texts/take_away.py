@@ -44,7 +44,7 @@ ENGLISH: dict[str, str] = {
     "take_away.command": "Make it again",
     "take_away.snippet": "Load it in Python",
     "take_away.card": "Model card",
-    "take_away.push_title": "Hugging Face Hub",
+    "take_away.push_title": "Upload to the Hugging Face Hub",
     "take_away.push": "Push to Hub",
     "take_away.push_hint": "Nothing is uploaded before you press “{button}”.",
     "take_away.push_hint_login": (
@@ -110,7 +110,7 @@ RUSSIAN: dict[str, str] = {
     "take_away.command": "Получить то же самое",
     "take_away.snippet": "Загрузить в Python",
     "take_away.card": "Карточка модели (по-английски)",
-    "take_away.push_title": "Hugging\u00a0Face\u00a0Hub",
+    "take_away.push_title": "Публикация на Hub",
     "take_away.push": "Отправить на Hub",
     "take_away.push_hint": "Пока вы не нажали «{button}», ничего не отправляется.",
     "take_away.push_hint_login": (
