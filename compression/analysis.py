@@ -519,6 +519,16 @@ def budget_info(model: ModelInfo, allocation: Allocation) -> BudgetInfo:
     )
 
 
+def planned_bytes(model: ModelInfo, removed_fraction: float) -> tuple[float, float]:
+    """Bytes of a model's weights when a share of its sites is removed, and before, at 16 bits a value.
+
+    No policy counts: all meet the same target.
+    """
+    sites = sum(accounting.dense_bits(site.out_features, site.in_features) for site in model.sites)
+    original = accounting.VALUE_BITS * model.num_parameters
+    return (original - removed_fraction * sites) / 8, original / 8
+
+
 def interpolate_log(indices: tuple[int, ...], values: tuple[float, ...], at: int) -> float:
     """Interpolate `values` over `indices`, linear in the index and in the logarithm of the value."""
     for i in range(1, len(indices)):

@@ -19,6 +19,8 @@ LATENCY_TOKENS = 2 * 5 * 3 * (128 + 16 * ONE_TOKEN_OVERHEAD)
 CLIP_SECONDS = 30.0
 """Of the recording that is written down live, an upper bound: most are shorter."""
 LOADING_SECONDS = 3.0
+EXPORT_SECONDS = 15.0
+"""Of writing an export and checking it: most of it is a fresh process that imports its libraries."""
 PATTERN_METHODS = ("svd-llm", "compot")
 """What a storage picture compresses one site with."""
 
@@ -55,8 +57,8 @@ def estimate(
 
     Args:
         reference: measured runs.
-        task: ``analyze``, ``pattern`` or ``changes``; of a language model ``perplexity``, ``generate`` or ``latency``;
-            of a speech model ``transcribe``: one recording, by one model.
+        task: ``analyze``, ``pattern``, ``changes`` or ``export``; of a language model ``perplexity``, ``generate`` or
+            ``latency``; of a speech model ``transcribe``: one recording, by one model.
         method: the method's name, or ``dense``.
         prepared: what need not be done again.
         removed_fraction: at which the method is to run; removing less takes longer.
@@ -73,7 +75,7 @@ def estimate(
     if task == "pattern":
         drawn = [by_method[name] for name in PATTERN_METHODS if name in by_method] or list(by_method.values())
         return seconds + sum(drawn) * scale**1.5 / len(reference.runs[0].sites)
-    running = _running_seconds(reference, task)
+    running = EXPORT_SECONDS / scale if task == "export" else _running_seconds(reference, task)
     if running is None:
         return None
     if method != "dense" and not prepared.compressed:

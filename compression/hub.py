@@ -102,7 +102,7 @@ def _ask(repo_id: str, revision: str | None, call: Callable[[Any], T]) -> T:
     """Ask the Hub's API a question and turn every way it may fail into one sentence."""
     from huggingface_hub import HfApi, errors
 
-    failures: tuple[type[BaseException], ...] = (*_transport_errors(), TimeoutError, OSError, ValueError)
+    failures: tuple[type[BaseException], ...] = (*transport_errors(), TimeoutError, OSError, ValueError)
     api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, library_name="compression-explorer")
     at = f" at revision {revision}" if revision else ""
     try:
@@ -124,7 +124,8 @@ def _ask(repo_id: str, revision: str | None, call: Callable[[Any], T]) -> T:
         raise HubUnreachableError(_unreachable(repo_id, type(error).__name__)) from error
 
 
-def _transport_errors() -> tuple[type[Exception], ...]:
+def transport_errors() -> tuple[type[Exception], ...]:
+    """What `huggingface_hub` raises where a connection fails."""
     try:
         http = importlib.import_module("httpx2")  # huggingface_hub from 2.0
     except ImportError:
@@ -256,7 +257,7 @@ def _fetch_file(repo_id: str, commit: str, file: HubFile, path: Path, repo_type:
             raise HubUnreachableError(
                 f"The Hugging Face Hub refused to send {file.path} of {repo_id} (status {status})."
             ) from error
-        except _transport_errors() as error:
+        except transport_errors() as error:
             attempts -= path.stat().st_size == start  # any progress earns another attempt
             if attempts <= 0:
                 raise HubUnreachableError(

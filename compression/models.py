@@ -274,6 +274,11 @@ CATALOGUE: dict[str, ModelSpec] = {
 """The models with a short id. OPT-125M is not among them: no commit of it with safetensors is known to us."""
 
 
+def is_model_file(path: str) -> bool:
+    """Whether a file of a repository is one that a model is loaded from: safetensors, configuration, tokenizer."""
+    return _WEIGHTS.fullmatch(path) is not None or _TEXT_FILES.fullmatch(path) is not None
+
+
 def resolve(model_id: str) -> ModelSpec:
     """Return what `model_id` means: a catalogue id, a local directory, or ``owner/name[@revision]`` on the Hub.
 
@@ -369,7 +374,7 @@ def _fetch_hub(spec: ModelSpec, source: HubSource) -> Generator[Progress, None, 
         names = [file.path for file in files]
         if "config.json" not in names or not any(_WEIGHTS.fullmatch(name) for name in names):
             raise UserError(_no_safetensors(repo_id, names))
-        wanted = tuple(f for f in files if _WEIGHTS.fullmatch(f.path) or _TEXT_FILES.fullmatch(f.path))
+        wanted = tuple(file for file in files if is_model_file(file.path))
         return (yield from hub.fetch_files(repo_id, commit, wanted, revision=revision)), ()
     except hub.HubUnreachableError as error:
         if fallback:
@@ -484,7 +489,7 @@ def load(model_id: str) -> Generator[Progress, None, LoadedModel]:
 
 
 def _load_directory(spec: ModelSpec, path: Path, notes: tuple[str, ...]) -> LoadedModel:
-    _check_config(spec.id, path)
+    check_config(spec.id, path)
     checkpoint_dtype = _checkpoint_dtype(spec.id, path)
     model = _load_model(spec.id, path)
     tokenizer = _load_tokenizer(spec.id, path, model)
@@ -502,7 +507,7 @@ def _load_directory(spec: ModelSpec, path: Path, notes: tuple[str, ...]) -> Load
     )
 
 
-def _check_config(model_id: str, path: Path) -> None:
+def check_config(model_id: str, path: Path) -> None:
     """Refuse what is neither a plain causal language model known to transformers nor a Whisper, before loading."""
     from transformers import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import (

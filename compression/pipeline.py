@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from compression.models import LoadedModel
+    from compression.recipe import Recipe
 
 T = TypeVar("T")
 
@@ -40,11 +41,13 @@ class CompressedModel:
         source: the dense model it was made from, or a stand-in with the same identity when read from disk.
         model: the torch module with compressed layers.
         report: what was done.
+        recipe: what was asked for, where that is known.
     """
 
     source: LoadedModel
     model: PreTrainedModel
     report: CompressionReport
+    recipe: Recipe | None = None
 
 
 def finish(steps: Generator[Progress, None, T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -259,3 +260,53 @@ def over_seeds(recipes: tuple[Recipe, ...], count: int) -> tuple[Recipe, ...]:
         for recipe in recipes
         if step == 0 or recipe.depends_on_seed()
     )
+
+
+_OPTIONS = {
+    "calibration_text": "--calibration",
+    "num_sequences": "--calibration-sequences",
+    "sequence_length": "--sequence-length",
+    "gradient_sequences": "--gradient-sequences",
+    "seed": "--seed",
+    "iterations": "--iterations",
+    "atoms_per_nonzero": "--atoms-per-nonzero",
+    "damping": "--damping",
+    "recalibrate": "--recalibrate",
+    "preset": "--preset",
+    "language": "--language",
+    "count_padding": "--count-padding",
+}
+"""Field of a `Recipe` → the option of ``compress`` that sets it."""
+
+
+def command_line(recipe: Recipe, out: str) -> str:
+    """The command that carries a recipe out, for a POSIX shell: what differs from the defaults, and always what counts.
+
+    Args:
+        recipe: not dense.
+        out: the directory to write.
+    """
+    words = ["python", "-m", "compression", "compress", recipe.model_id, "--method", recipe.method]
+    words += ["--policy", recipe.policy, "--removed", _number(recipe.removed_fraction)]
+    default = Recipe(recipe.model_id)
+    for name, option in _OPTIONS.items():
+        value = getattr(recipe, name)
+        if value == getattr(default, name):
+            continue
+        words.append(option)
+        if not isinstance(value, bool):
+            words.append(_number(value) if isinstance(value, float) else str(value))
+    if recipe.guards.least != default.guards.least:
+        words += ["--guard-least", _number(recipe.guards.least)]
+    if recipe.guards.most != default.guards.most:
+        words += ["--guard-most", _number(recipe.guards.most)]
+    for pattern, fraction in recipe.pins:
+        words += ["--pin", f"{pattern}={_number(fraction)}"]
+    for name, value in recipe.settings:
+        words += ["--setting", f"{name}={_number(value)}"]
+    return shlex.join([*words, "--out", out])
+
+
+def _number(value: float) -> str:
+    """A number that reads back as the same one."""
+    return repr(float(value)).removesuffix(".0")

@@ -163,6 +163,13 @@ def empty_model(config: PreTrainedConfig) -> PreTrainedModel:
     return model.eval()
 
 
+def empty_size(config: PreTrainedConfig) -> int:
+    """Number of parameters that `empty_model` would have, without making room for them."""
+    with torch.device("meta"):
+        model = auto_class(config).from_config(config, trust_remote_code=False)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def decoder_of(model: PreTrainedModel) -> nn.Module:
     """The model without its language-modelling head: what calibration runs."""
     return model.base_model

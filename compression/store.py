@@ -43,6 +43,11 @@ def root() -> Path:
     return Path(os.environ.get("COMPRESSION_CACHE") or "~/.cache/compression-explorer").expanduser().absolute()
 
 
+def archives() -> Path:
+    """The folder whose files a page may hand out: exports, packed."""
+    return root() / "archives"
+
+
 @contextmanager
 def disk_errors(folder: Path) -> Iterator[None]:
     """Turn a full disk into one sentence that names `folder`.
@@ -127,7 +132,8 @@ def waiting_lock(name: str, what: str) -> Generator[Progress, None, Any]:
             seconds += 1
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove a file or a whole directory, if it is there."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -147,7 +153,7 @@ def _temporary_sibling(path: Path) -> Iterator[Path]:
                 stale.acquire(timeout=0)
             except filelock.Timeout:
                 continue  # its process is alive
-            _remove(left.with_suffix(""))
+            remove(left.with_suffix(""))
             stale.release()
             left.unlink(missing_ok=True)
         guard.acquire()
@@ -155,7 +161,7 @@ def _temporary_sibling(path: Path) -> Iterator[Path]:
         with disk_errors(path.parent):
             yield temporary
     finally:
-        _remove(temporary)
+        remove(temporary)
         guard.release()
         guard_path.unlink(missing_ok=True)
 
@@ -308,5 +314,5 @@ def prune(folder: Path, max_bytes: int) -> None:
     for _, size, path in sorted(entries):
         if kept <= max_bytes:
             return
-        _remove(path)
+        remove(path)
         kept -= size

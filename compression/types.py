@@ -766,6 +766,61 @@ class SpeechComparison:
 
 
 @dataclass(frozen=True)
+class ExportCheck:
+    """What a fresh process made of an exported directory.
+
+    Attributes:
+        equal: whether its logits are those expected, to the bit.
+        largest_difference: between its logits and those expected.
+        compared: number of logits that were compared one by one.
+        accounted_bytes: what the accounting says that the weights take.
+        weights_bytes: of the weights' file on disk.
+        folder_bytes: of everything that is given away: weights, configuration, tokenizer, reports.
+        load_seconds: from the beginning of loading to a model that is ready to run.
+        threads: number of threads torch used.
+        same_machine: whether the logits expected were made with the same torch, processor and number of threads.
+    """
+
+    equal: bool
+    largest_difference: float
+    compared: int
+    accounted_bytes: int
+    weights_bytes: int
+    folder_bytes: int
+    load_seconds: float
+    threads: int
+    same_machine: bool = True
+
+    @property
+    def weights_excess(self) -> float:
+        """How far the weights on disk are from the accounting, as a share of it; positive where they are larger."""
+        return self.weights_bytes / self.accounted_bytes - 1
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model written to the cache and checked.
+
+    Attributes:
+        directory: where it lies; its name is what the model is called.
+        archive: the same as one file to download.
+        check: what a fresh process made of it.
+        command: the command that makes the same weights again.
+        snippet: Python that loads it.
+        card: its model card, without the front matter.
+        model_note: a caution that belongs wherever its figures appear.
+    """
+
+    directory: str
+    archive: str
+    check: ExportCheck
+    command: str
+    snippet: str
+    card: str
+    model_note: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """A step of long work: `done` of `total` units of `stage`; `partial` carries a partial result.
 

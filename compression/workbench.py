@@ -22,7 +22,19 @@ import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from compression import accounting, analysis, calibration, costs, export, forecast, models, pipeline, store, texts
+from compression import (
+    accounting,
+    analysis,
+    calibration,
+    costs,
+    export,
+    exports,
+    forecast,
+    models,
+    pipeline,
+    store,
+    texts,
+)
 from compression.allocation import CURVE_FRACTIONS, POLICIES, SLIDER, Evidence, LossCurves, Spectra, allocate, tabulate
 from compression.calibration import Calibration, Gradients, TextSplit, collect, collect_gradients, split_text
 from compression.columns import column_info
@@ -61,6 +73,7 @@ from compression.types import (
     Completion,
     CompressionPlan,
     CompressionReport,
+    Exported,
     LatencyReport,
     LinearSite,
     PerplexityReport,
@@ -551,6 +564,15 @@ class Workbench:
         yield Progress("save", 1, 1, f"wrote {directory}")
         return compressed.report
 
+    @exclusive
+    def export(self, recipe: Recipe) -> Steps[Exported]:
+        """Compress, write into the cache and check in a fresh process; what was exported before is answered at once."""
+        recipe.check()
+        recipe = recipe.resolved()
+        recipe.build_method()
+        models.resolve(recipe.model_id)
+        return (yield from exports.make(result_key("export", recipe), recipe, lambda: self._compress(recipe)))
+
     def _compress(self, recipe: Recipe) -> Steps[CompressedModel]:
         recipe.check()
         recipe = recipe.resolved()
@@ -589,7 +611,7 @@ class Workbench:
             compress_seconds=time.perf_counter() - started,
             stages=stages,
         )
-        return self._compressed.put(recipe, dataclasses.replace(compressed, report=report))
+        return self._compressed.put(recipe, dataclasses.replace(compressed, report=report, recipe=recipe))
 
     def _open(self, recipe: Recipe) -> Steps[CompressedModel | DenseModel]:
         """The model a recipe names: dense, compressed, or read from a directory that ``compress`` wrote."""

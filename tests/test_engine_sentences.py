@@ -28,8 +28,9 @@ VALUE = "7"
 FILES = sorted(
     path
     for path in (ROOT / "compression").rglob("*.py")
-    # In the others the command line alone speaks.
-    if path.name not in ("__main__.py", "ablation.py") and not {"benchmarks", "commands"} & set(path.parts)
+    # In the others the command line alone speaks; a model card is written for the Hub, in English.
+    if path.name not in ("__main__.py", "ablation.py", "model_card.py")
+    and not {"benchmarks", "commands"} & set(path.parts)
 )
 
 SPEAKING = {"UserError", "HubUnreachableError", "Progress"}
@@ -64,6 +65,9 @@ NOT_SENTENCES = {
     "predictions: windows of per-token negative log-likelihoods in nats": "documentation of a metric",
     "Word and character error rate, pooled over utterances.": "documentation of a metric",
     "predictions: what was recognised; references: what was said": "documentation of a metric",
+    "A compressed model with its recipe, card and report": "the message of a commit on the Hub",
+    "the check of an export uses no network": "an error inside the process that checks, for the log",
+    "the check of an export failed: %s": "a line of the log",
 }
 SPOKEN = (
     "seeds",
@@ -91,6 +95,10 @@ SPOKEN = (
     "tokens each",
     "The transcript of the recording has 449 tokens, more than the 445 that the decoder has room for: shorten it.",
     "a number from 0 to 1",
+    "altered: model.safetensors",
+    "missing: config.json",
+    "/x is not as it was exported (altered: compression.json, missing: config.json): export it again.",
+    "The export could not be loaded in a fresh process: it ended with code -9.",
 )
 
 WORD = re.compile(r"(?<![\w/.*@=-])[a-z]{2,}(?![\w/.*@=-])")

@@ -102,6 +102,8 @@ class Context:
         work: Callable[..., Any],
         inputs: list[Any],
         outputs: list[Any],
+        slot: dict[str, Any] | None = None,
+        with_login: bool = False,
     ) -> Any:
         """Wire long work to a button: one slot for everybody, streamed, cancellable, failing with a sentence.
 
@@ -112,6 +114,8 @@ class Context:
             work: generator function; yields ``[status value, *output values]``.
             inputs: its inputs.
             outputs: its outputs after the status.
+            slot: the queue of work that does not compute; by default the engine's, with a GPU where one is lent.
+            with_login: whether `work` is given, before its inputs, the token of a visitor who is signed in, or None.
 
         Returns:
             The event, for `.then`.
@@ -126,6 +130,9 @@ class Context:
             nothing = [gr.skip() for _ in [status, *outputs]]
             yield from engine.guarded(work(*values), nothing, fail, self.words("page.generic_error"))
 
+        def signed_in(login: gr.OAuthToken | None, *values: Any) -> Any:
+            yield from guarded(login.token if login else None, *values)
+
         def busy() -> list[Any]:
             waiting = status_html(self.words("progress.waiting"))
             return [waiting, gr.update(interactive=False), gr.update(interactive=True)]
@@ -135,7 +142,9 @@ class Context:
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         started = button.click(busy, None, [status, button, cancel], queue=False, **quiet)
-        event = started.then(on_accelerator(guarded), inputs, [status, *outputs], **engine.HEAVY, **quiet)
+        handler = signed_in if with_login else guarded
+        handler = on_accelerator(handler) if slot is None else handler
+        event = started.then(handler, inputs, [status, *outputs], **(slot or engine.HEAVY), **quiet)
         event.then(idle, None, [button, cancel], **quiet)
         cancel.click(
             lambda: [status_html(self.words("progress.cancelled")), *idle()],

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from compression import costs, forecast
-from compression.analysis import AnalysisInfo, AnyComparison, AnyReport, AnyRun, PatternInfo
+from compression.analysis import AnalysisInfo, AnyComparison, AnyReport, AnyRun, PatternInfo, planned_bytes
 from compression.errors import UserError
 from compression.forecast import ForecastReport
 from compression.gallery import all_policies, load_gallery, registered_methods, registered_policies
@@ -385,6 +385,12 @@ def guarded(
     except Exception:
         log.exception("unexpected error in an event")
         yield fail(generic)
+
+
+def predicted_bytes(model_id: str, removed_fraction: float) -> tuple[float, float] | None:
+    """Bytes of the weights after compression and before, of a model that has been analysed."""
+    analysis = analysis_of(model_id)
+    return None if analysis is None else planned_bytes(analysis.model, removed_fraction)
 
 
 def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float, task: str) -> float | None:

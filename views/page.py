@@ -9,12 +9,12 @@ from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 
 import compression
 from compression.environment import commit, processor_name
 from views import engine
 from views.context import Context
+from views.downloads import GZipText
 from views.language import DEFAULT, LanguageRedirect, path_of
 from views.scripts import OWN, PRELOAD, register_static_files
 from views.tabs import TABS
@@ -104,8 +104,8 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": "200mb",
         "footer_links": [],
         "allowed_paths": [],
-        # The tables travel as text of some hundred kilobytes, which shrink to a fifth. Streams are left alone.
-        "app_kwargs": {"middleware": [Middleware(LanguageRedirect), Middleware(GZipMiddleware, compresslevel=1)]},
+        # The tables travel as text of some hundred kilobytes, which shrink to a fifth. Streams and archives do not.
+        "app_kwargs": {"middleware": [Middleware(LanguageRedirect), Middleware(GZipText, compresslevel=1)]},
     }
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import gradio as gr
 import plotly
 
+from compression import store
+
 STATIC = Path(__file__).resolve().parent / "static"
 NAMES = ("core", "chart", "table", "changes", "slider", "address")
 """Our own scripts, in the order they build on each other."""
@@ -33,5 +35,5 @@ PRELOAD = "".join(f'<link rel="preload" as="script" href="{url}">' for url in (P
 
 
 def register_static_files() -> None:
-    """Let the server hand out Plotly's JavaScript and ours, and only these folders."""
-    gr.set_static_paths([PLOTLY_JS.parent, STATIC])
+    """Let the server hand out Plotly's JavaScript, ours and packed exports (without a copy), and only these folders."""
+    gr.set_static_paths([PLOTLY_JS.parent, STATIC, store.archives()])

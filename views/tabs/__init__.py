@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from views.context import Context
-from views.tabs import changes, compare, explore, live, trade_offs
+from views.tabs import changes, compare, explore, live, take_away, trade_offs
 
 TABS: tuple[tuple[str, Callable[[Context], Any]], ...] = (
     ("explore", explore.build),
@@ -14,5 +14,6 @@ TABS: tuple[tuple[str, Callable[[Context], Any]], ...] = (
     ("live", live.build),
     ("trade_offs", trade_offs.build),
     ("changes", changes.build),
+    ("take_away", take_away.build),
 )
 """Key of the tab (its title is the text ``<key>.tab``) and the function that fills it."""

@@ -919,5 +919,87 @@ ENGINE: Mapping[str, str] = {
     "Without the dense model nothing says what is within a percentage of it: measure it as well.": (
         "Без модели без сжатия не с чем сравнивать проценты: измерьте и её."
     ),
+    # Take away: exports, their check, the Hub
+    "writing {name!s}": "запись: {name}",
+    "packing {name!s}": "упаковка: {name}",
+    "a fresh process loads the export: {seconds} s": "новый процесс загружает экспорт: {seconds}\u00a0с",
+    "{directory!s} has no {file!s}: a folder that compress or the tab Take away wrote was expected; export the model "
+    "again.": (
+        "В папке {directory} нет файла {file}: нужна папка, которую записала команда compress или вкладка «С собой»; "
+        "экспортируйте модель ещё раз."
+    ),
+    "{directory!s} has no {file!s}: a folder that compress wrote was expected.": (
+        "В папке {directory} нет файла {file}: нужна папка, которую записала команда compress."
+    ),
+    "{name!s} is a dense model: give a folder that compress wrote, or a compressed model on the Hub as owner/name.": (
+        "{name} — модель без сжатия: укажите папку, которую записала команда compress, или сжатую модель на Hub в виде "
+        "owner/name."
+    ),
+    "{repository!s} has no {file!s}: a compressed model that was pushed from here was expected.": (
+        "В репозитории {repository} нет файла {file}: нужна сжатая модель, отправленная отсюда."
+    ),
+    "{directory!s} is damaged (its tensors do not fit its configuration): compress it again.": (
+        "Папка {directory} повреждена (тензоры не подходят к конфигурации): сожмите модель ещё раз."
+    ),
+    "{directory!s} is not as it was exported ({what}): export it again.": (
+        "Папка {directory} уже не та, что была экспортирована ({what}): экспортируйте модель ещё раз."
+    ),
+    "missing: {name!s}": "нет файла: {name}",
+    "altered: {name!s}": "изменён файл: {name}",
+    "The fresh process answered with other tokens for {directory!s}: export it again.": (
+        "Новый процесс ответил о папке {directory} другими токенами: экспортируйте модель ещё раз."
+    ),
+    "The export could not be loaded in a fresh process: {reason}": (
+        "Загрузить экспорт в новом процессе не удалось: {reason}"
+    ),
+    "it ended with code {code}.": "он завершился с кодом {code}.",
+    "A repository is named owner/name, with letters, digits, '-', '_' and '.' only, but {name} was given.": (
+        "Имя репозитория имеет вид owner/name и состоит из букв, цифр и знаков «-», «_», «.», а задано {name}."
+    ),
+    "Nobody is logged in to the Hugging Face Hub: run `hf auth login` on this machine, with a token that may write, "
+    "and try again.": (
+        "На Hugging Face Hub никто не вошёл: выполните на этой машине `hf auth login` с токеном, которому разрешена "
+        "запись, и попробуйте ещё раз."
+    ),
+    "Asking the Hugging Face Hub who is logged in": "Запрос к Hugging Face Hub: кто вошёл",
+    "Asking whether {name!s} exists": "Запрос: есть ли уже {name}",
+    "Creating {name!s}": "Создаётся {name}",
+    "Uploading {size} MB to {name!s}": "Отправка в {name}: {size}\u00a0МБ",
+    "Uploading {size} MB to {name!s}: {seconds} s": "Отправка в {name}: {size}\u00a0МБ, прошло {seconds}\u00a0с",
+    "Uploaded {name!s}": "Отправлено: {name}",
+    "{name!s} exists already and holds something else: choose another name.": (
+        "Репозиторий {name} уже есть, и в нём что-то другое: выберите другое имя."
+    ),
+    "{name!s} exists already and holds a compressed model: choose another name, or allow to update it.": (
+        "Репозиторий {name} уже есть, и в нём сжатая модель: выберите другое имя или разрешите обновление."
+    ),
+    "The Hugging Face Hub did not answer when asked for {name!s}: try again later.": (
+        "Hugging Face Hub не ответил на запрос о {name}: попробуйте позже."
+    ),
+    "The Hugging Face Hub was not asked for {name!s}: unset HF_HUB_OFFLINE and try again.": (
+        "Запрос к Hugging Face Hub о {name} не отправлен: снимите переменную HF_HUB_OFFLINE и попробуйте ещё раз."
+    ),
+    "The connection to the Hugging Face Hub broke off while {name!s} was uploaded: check the network and try again; "
+    "the exported model is still here.": (
+        "Связь с Hugging Face Hub оборвалась при отправке {name}: проверьте сеть и попробуйте ещё раз; "
+        "экспортированная модель цела."
+    ),
+    "The Hugging Face Hub refused the login (unknown or expired token): log in again, with a token that may write.": (
+        "Hugging Face Hub не принял вход (токен неизвестен или истёк): войдите ещё раз с токеном, которому разрешена "
+        "запись."
+    ),
+    "The Hugging Face Hub does not let this login write to {name!s}: use your own name as its owner, and a token that "
+    "may write.": (
+        "Hugging Face Hub не разрешает этому пользователю писать в {name}: укажите владельцем себя и возьмите токен, "
+        "которому разрешена запись."
+    ),
+    "{name!s} was changed by somebody else meanwhile, or its name is taken: look at it, then try again.": (
+        "Репозиторий {name} тем временем изменил кто-то другой, или имя занято: посмотрите на него и попробуйте ещё "
+        "раз."
+    ),
+    "The Hugging Face Hub refused the upload of {name!s} (status {status}): try again later; the exported model is "
+    "still here.": (
+        "Hugging Face Hub отказал в отправке {name} (статус {status}): попробуйте позже; экспортированная модель цела."
+    ),
 }
 """English template → Russian template."""
