@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -981,7 +980,7 @@ class _Tab:
             **show,
         )
         self.other.input(self.shown, self.chosen, self.filled, **show)
-        self.run.input(partial(self.shown, another=True), self.chosen, self.filled, **show)
+        self.run.input(self._another, self.chosen, self.filled, **show)
         for panel in (self.pareto, self.map):
             panel.chart.click(self._picked, self.chosen, self.filled, **show)
         context.model_id.change(self._other_model, self.chosen, [*self.filled, *self._of_model], **QUIET)
@@ -1017,9 +1016,25 @@ class _Tab:
             "",
         ]
 
-    def _picked(self, kept: str | None, *chosen: Any, event: gr.EventData) -> list[Any]:
+    def _another(self, *values: Any) -> list[Any]:
+        """Another run was chosen from the list."""
+        return self.shown(*values, another=True)
+
+    def _picked(
+        self,
+        kept: str | None,
+        model_id: str,
+        measure: str | None,
+        cost: Cost,
+        budget: float | None,
+        everything: bool,
+        run: str | None,
+        other: str | None,
+        event: gr.EventData,
+    ) -> list[Any]:
         """A click on a point chooses its run."""
-        return self.shown(kept, *chosen[:-2], getattr(event, "picked", None), chosen[-1], another=True)
+        picked = getattr(event, "picked", None) or run
+        return self.shown(kept, model_id, measure, cost, budget, everything, picked, other, another=True)
 
     def _keep(self, kept: str | None, arrived: Arrival | None, texts: dict[str, str]) -> list[Any]:
         """What work has measured joins the kept runs."""
