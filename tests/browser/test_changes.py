@@ -57,9 +57,8 @@ def test_a_text_is_marked_and_its_table_answers_without_a_request(open_changes: 
     page.locator("#changes-text textarea").fill(" ".join(["The quick =brown foxes, jump over"] * 30))
     found(page)
     expect(page.locator("#changes-summary")).to_contain_text("of 179 predicted tokens flipped")
-    expect(page.locator("#changes-words mark.flipped").first).to_have_attribute(
-        "title", "flipped: loss 1.00 → 4.50 nats (+3.50); dense says “=brown”, compressed says “other”"
-    )
+    said = "flipped: loss 1.00 → 4.50 nats (+3.50); dense says “=brown”, compressed says “other”"
+    expect(page.locator("#changes-words mark.flipped").first).to_have_attribute("title", said)
     expect(page.locator("#drift-summary")).to_contain_text("The damage starts in block")
     page.screenshot(path=screenshots / "changes.png", full_page=True)
     fit_for_everybody(page, 1280, "en-US")
@@ -71,16 +70,16 @@ def test_a_text_is_marked_and_its_table_answers_without_a_request(open_changes: 
     expect(rows.first).to_contain_text("3.50")
     table.get_by_role("button", name="Show more").click()
     expect(rows).to_have_count(100)
-    table.get_by_label("Order").select_option("place")
+    table.get_by_role("combobox", name="Order").select_option("place")
     expect(rows.first.locator("td").first).to_have_text("2")
-    table.get_by_label("Show", exact=True).select_option("flipped")
+    table.get_by_role("combobox", name="Show").select_option("flipped")
     expect(table.get_by_role("status")).to_contain_text("of 45 shown")
-    table.get_by_label("Show", exact=True).select_option("rise")
+    table.get_by_role("combobox", name="Show").select_option("rise")
     table.get_by_label("More than (nats)").fill("2")
     expect(table.get_by_role("status")).to_contain_text("23 of 23 shown")
-    table.get_by_label("Find a word").fill("foxes")
+    table.get_by_label("Find a word").fill("jump")
     expect(table.get_by_role("status")).to_contain_text("shown; 179 in all")
-    expect(rows.first.locator("b")).to_have_text(" foxes,")
+    expect(rows.first.locator("b")).to_have_text(" jump")
     table.get_by_label("Find a word").fill("nowhere")
     expect(table.get_by_role("status")).to_have_text("Nothing fits: choose a wider filter, or another word.")
     with page.expect_download() as download:
@@ -121,8 +120,6 @@ def test_a_recording_is_compared_word_by_word(
 
     page = opened(open_spoken_changes(width, theme, locale), locale)
     expect(page.locator("#changes-text")).to_be_hidden()
-    page.locator("#changes-button").click()
-    expect(page.locator("#changes-status").get_by_role("alert")).to_be_visible()
     page.locator("#changes-example input").click()
     page.get_by_role("option").first.click()
     page.locator("#changes-audio audio[controls]").wait_for()
