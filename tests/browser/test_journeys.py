@@ -338,30 +338,6 @@ def test_latency_is_measured_beside_dense_with_threads_named(open_page: OpenPage
     expect(panel).to_contain_text(re.compile(r"GFLOP/s and \d+ GB/s measured here"))
 
 
-def test_chosen_methods_are_compared_live(open_page: OpenPage) -> None:
-    """Three that need no gradients, at nine tenths removed, where they are quick; test_workbench runs all."""
-    from playwright.sync_api import expect
-
-    from compression.methods import METHODS
-
-    page = open_page()
-    open_tab(page, "Compare")
-    page.locator("#compare-ratio input[type=range]").fill("0.9")
-    choose(page, "compare-policy", "uniform")
-    for name, method in METHODS.items():
-        box = page.locator("#compare-methods").get_by_label(method.title, exact=True)
-        expect(box).to_be_checked(checked=not method.slow)
-        box.set_checked(name in ("svd", "compot", "rocket"))
-    page.get_by_role("button", name="Compare", exact=True).click()
-    expect(page.locator("#compare-status")).to_contain_text("All chosen methods are measured", timeout=LIVE_TIMEOUT)
-    rows = page.locator("#runs tbody tr")
-    expect(rows).to_have_count(4)
-    for title in ("dense", "SVD", "COMPOT", "ROCKET"):
-        expect(page.locator("#runs")).to_contain_text(title)
-    expect(page.locator("#runs")).to_contain_text("Mean KL (nats)")
-    page.locator("#native [data-drawn]").wait_for()
-
-
 @pytest.mark.parametrize("text", ["", "word"], ids=["empty", "one-word"])
 def test_a_bad_text_gets_one_sentence_and_the_app_goes_on(open_page: OpenPage, text: str) -> None:
     from playwright.sync_api import expect
