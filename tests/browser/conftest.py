@@ -94,8 +94,8 @@ def made_up_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @contextmanager
-def _app(command: list[str], log: Path) -> Iterator[str]:
-    """The app in a process of its own, on a free port and without a way to the Hub."""
+def _app(command: list[str], log: Path, more: dict[str, str] | None = None) -> Iterator[str]:
+    """The app in a process of its own, on a free port and, unless `more` settings say so, without a way to the Hub."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -105,6 +105,7 @@ def _app(command: list[str], log: Path) -> Iterator[str]:
         "GRADIO_ANALYTICS_ENABLED": "False",
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(ROOT),
+        **(more or {}),
     }
     with log.open("wb") as output:
         app = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings}, stdout=output, stderr=output)
