@@ -73,10 +73,11 @@ def words_html(report: ChangesReport | None, words: Words) -> str:
     words = about(report, words)
     body, passage = [], 0
     for unit in report.units:
-        if report.unit == "word" and unit.passage != passage:
-            body.append("\n")
+        html = _unit_html(unit, report, words)
+        if report.unit == "word" and (unit.passage != passage or not body):  # each recording has a line of its own
+            html = ("\n" if body else "") + html.lstrip(" ")
         passage = unit.passage
-        body.append(_unit_html(unit, report, words))
+        body.append(html)
     label = escape(words("changes.words"))
     text = f'<p class="changed-text" tabindex="0" role="region" aria-label="{label}">{"".join(body)}</p>'
     return f"{text}{_legend_html(words)}"

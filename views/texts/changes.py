@@ -231,7 +231,7 @@ RUSSIAN: dict[str, str] = {
     "changes.no": "нет",
     "changes.drift_title": "На какой глубине это начинается",
     "changes.drift_hint": "Здесь появится ошибка скрытого состояния после каждого блока, окно за окном.",
-    "changes.drift_x": "блок (E — эмбеддинги, N — нормировка)",
+    "changes.drift_x": "блок (E — вход, N — нормировка)",
     "changes.drift_y": "относительная ошибка (доля нормы)",
     "changes.drift_median": "медиана по позициям",
     "changes.drift_pooled": "по всем позициям вместе",
