@@ -27,7 +27,7 @@ from compression.types import (
     Progress,
     TextSource,
 )
-from views import engine
+from views import engine, run_again, smallest_model, trade_scene
 from views.runs import (
     Arrival,
     Measured,
@@ -40,8 +40,8 @@ from views.runs import (
     without_examples,
 )
 from views.tabs import trade_offs
-from views.tabs.trade_offs import Choice, scene_of
 from views.texts import words
+from views.trade_scene import Choice, scene_of
 from views.widgets import ChartPanel
 
 EN, RU = words("en"), words("ru")
@@ -154,26 +154,26 @@ def test_a_choice_that_is_gone_falls_back_to_what_is_shown_at_first() -> None:
 
 def test_the_facts_of_a_run_say_where_it_came_from() -> None:
     scene = scene_of(own(MINE), Choice("tiny", run=MINE.key))
-    html = trade_offs.facts_html(scene, EN)
+    html = trade_scene.facts_html(scene, EN)
     assert "<h3>mine</h3>" in html and "not known: it was not made here" in html
     assert "COMPOT · pooled · 20% (size −50%, perplexity +66.7%)" in html
     changed = replace(COMPOT, recipe=replace(COMPOT.recipe, seed=3, damping=0.1), name="<b>")  # type: ignore[type-var]
-    html = trade_offs.facts_html(scene_of(own(changed), Choice("tiny", run=changed.key)), RU)
+    html = trade_scene.facts_html(scene_of(own(changed), Choice("tiny", run=changed.key)), RU)
     assert "зерно калибровки = 3, демпфирование = 0.1" in html and "&lt;b&gt;" in html and "<b>" not in html
-    assert "There is no run" in trade_offs.facts_html(scene_of(Session(), Choice("elsewhere")), EN)
+    assert "There is no run" in trade_scene.facts_html(scene_of(Session(), Choice("elsewhere")), EN)
 
 
 def test_two_runs_are_compared_and_what_is_no_comparison_is_left_out() -> None:
-    said, table = trade_offs.difference_view(scene_of(own(MINE), Choice("tiny", run=COMPOT.key, other=SVD.key)), EN)
+    said, table = trade_scene.difference_view(scene_of(own(MINE), Choice("tiny", run=COMPOT.key, other=SVD.key)), EN)
     assert said.startswith("From COMPOT · pooled · 20% to SVD · uniform · 20%: size 0%, perplexity +100%.")
     rows = json.loads(table)["rows"]
     assert rows[:2] == [["Size", "0.0 MB", "0.0 MB", "0%"], ["Perplexity", "30.0", "60.0", "+100%"]]
     assert rows[2:] == [["method", "COMPOT", "SVD", ""], ["policy", "pooled", "uniform", ""]]
     other = replace(MINE, measure=replace(MINE.measure, convention="other windows"), name="")
-    said, table = trade_offs.difference_view(scene_of(own(other), Choice("tiny", run=COMPOT.key, other=other.key)), EN)
+    said, table = trade_scene.difference_view(scene_of(own(other), Choice("tiny", run=COMPOT.key, other=other.key)), EN)
     assert "not measured on the same text by the same convention" in said and "perplexity" not in said
     assert json.loads(table)["rows"][1][3] == ""
-    assert trade_offs.difference_view(scene_of(Session(), Choice("tiny")), EN) == ("", "")
+    assert trade_scene.difference_view(scene_of(Session(), Choice("tiny")), EN) == ("", "")
 
 
 NAMES = (
@@ -237,7 +237,7 @@ def test_what_arrives_joins_what_is_kept_and_loses_nothing() -> None:
 
 
 def test_the_smallest_model_is_answered_from_the_forecast() -> None:
-    said, found = trade_offs.smallest_answer(Session(), "tiny", 0.05, EN)
+    said, found = smallest_model.smallest_answer(Session(), "tiny", 0.05, EN)
     # Perplexity 20 + 0.1 a per cent: 21, which is 5 % more, at 10 %; its upper end, twice as steep, at 5 %.
     assert found.best is not None and found.best.removed_fraction == 0.1 and found.best.sure_fraction == 0.05
     assert said.startswith(
@@ -246,25 +246,27 @@ def test_the_smallest_model_is_answered_from_the_forecast() -> None:
     assert said.endswith(
         "Predicted change of perplexity +5% (95% band +2.5% to +10%). To be 95% sure, remove 5% at most."
     )
-    table = trade_offs.candidates_table(found, EN)
+    table = smallest_model.candidates_table(found, EN)
     assert table is not None
     assert table.rows[0][:2] == ("COMPOT", "pooled") and table.rows[0][3] == 0.1
     assert table.rows[1] == ("SVD", "uniform", *(None,) * 6, "it is broken")
-    assert "Прогноз изменения перплексии — +5\u202f%" in trade_offs.smallest_answer(Session(), "tiny", 0.05, RU)[0]
+    assert "Прогноз изменения перплексии — +5\u202f%" in smallest_model.smallest_answer(Session(), "tiny", 0.05, RU)[0]
     with pytest.raises(UserError, match="more than 0"):
-        trade_offs.smallest_answer(Session(), "tiny", 0.0, EN)
+        smallest_model.smallest_answer(Session(), "tiny", 0.0, EN)
     with pytest.raises(UserError, match="number of per cent"):
-        trade_offs.allowance_of(None, EN)
+        smallest_model.allowance_of(None, EN)
 
 
 def test_without_a_forecast_the_measured_runs_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "forecasts_of", lambda model: ())
-    said, found = trade_offs.smallest_answer(Session(), "tiny", 0.5, EN)
+    said, found = smallest_model.smallest_answer(Session(), "tiny", 0.5, EN)
     assert found.best is None and "python -m compression predict" in said
     assert "the smallest model within +50% is COMPOT · pooled · 20%: perplexity 30.0 against 23.3" in said
-    assert "no measured run is within +1%" in trade_offs.smallest_answer(Session(), "tiny", 0.01, EN)[0]
+    assert "no measured run is within +1%" in smallest_model.smallest_answer(Session(), "tiny", 0.01, EN)[0]
     monkeypatch.setattr(engine, "is_speech", lambda model: True)
-    assert trade_offs.smallest_answer(Session(), "tiny", 0.5, EN)[0].startswith("Word error rates have no forecast.")
+    assert smallest_model.smallest_answer(Session(), "tiny", 0.5, EN)[0].startswith(
+        "Word error rates have no forecast."
+    )
 
 
 def compares(monkeypatch: pytest.MonkeyPatch, quality: float) -> list[Recipe]:
@@ -292,16 +294,16 @@ def compares(monkeypatch: pytest.MonkeyPatch, quality: float) -> list[Recipe]:
 )
 def test_one_measurement_verifies_the_answer(monkeypatch: pytest.MonkeyPatch, quality: float, said: str) -> None:
     asked = compares(monkeypatch, quality)
-    best = trade_offs.smallest_answer(Session(), "tiny", 0.05, EN)[1].best
+    best = smallest_model.smallest_answer(Session(), "tiny", 0.05, EN)[1].best
     assert best is not None
-    steps = list(trade_offs.verify(EN, "tiny", (best, 0.05)))
+    steps = list(smallest_model.verify(EN, "tiny", (best, 0.05)))
     assert asked == [Recipe("tiny", "compot", "pooled", 0.1)]
     assert "Predicted +5% (95% band +2.5% to +10%), " + said in steps[-1][1]
     assert ("It stays within" in steps[-1][1]) == (quality == 24.0)
     arrivals = [step[2] for step in steps if isinstance(step[2], Arrival)]
     assert [len(each.points) for each in arrivals] == [1, 2], "the dense model is a point before its run is"
     with pytest.raises(UserError, match="Press “Find” first"):
-        list(trade_offs.verify(EN, "tiny", None))
+        list(smallest_model.verify(EN, "tiny", None))
 
 
 # --- one run, again ---
@@ -320,13 +322,13 @@ def test_a_run_is_repeated_with_one_change_as_its_child(
     monkeypatch: pytest.MonkeyPatch, what: str, value: str, changed: dict[str, Any]
 ) -> None:
     asked = compares(monkeypatch, 28.0)
-    steps = list(trade_offs.repeat(EN, Session(), Choice("tiny", run=COMPOT.key), what, value, {}))
+    steps = list(run_again.repeat(EN, Session(), Choice("tiny", run=COMPOT.key), what, value, {}))
     assert COMPOT.recipe is not None
     assert asked == [replace(COMPOT.recipe, **changed)]
     made = steps[-2][1].points[-1]
     assert (made.parent, made.quality) == (COMPOT.key, 28.0)
     assert "perplexity 28.0. It is in the picture." in steps[-1][0]
-    entries = dict(map(reversed, trade_offs.new_values(COMPOT, what, EN)))  # type: ignore[arg-type]
+    entries = dict(map(reversed, run_again.new_values(COMPOT, what, EN)))  # type: ignore[arg-type]
     assert value in entries or what in ("method", "policy")
     assert str(getattr(COMPOT.recipe, what)) not in entries, "its own value would change nothing"
 
@@ -334,7 +336,7 @@ def test_a_run_is_repeated_with_one_change_as_its_child(
 def test_a_run_of_a_pasted_text_is_repeated_on_it_while_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     on_text = replace(COMPOT, measure=replace(COMPOT.measure, measured_on="pasted text", fingerprint="ff"))
     asked = compares(monkeypatch, 28.0)
-    steps = list(trade_offs.repeat(EN, own(on_text), Choice("tiny", measure_key(on_text.measure)), "seed", "1", {}))
+    steps = list(run_again.repeat(EN, own(on_text), Choice("tiny", measure_key(on_text.measure)), "seed", "1", {}))
     assert asked and "not here any more, so this was measured on some text" in steps[-1][0]
 
     class Bench:
@@ -345,7 +347,7 @@ def test_a_run_of_a_pasted_text_is_repeated_on_it_while_it_is_known(monkeypatch:
 
     monkeypatch.setattr(engine, "workbench", Bench)
     choice = Choice("tiny", measure_key(on_text.measure))
-    steps = list(trade_offs.repeat(EN, own(on_text), choice, "seed", "1", {"ff": "my text"}))
+    steps = list(run_again.repeat(EN, own(on_text), choice, "seed", "1", {"ff": "my text"}))
     (made,) = steps[-2][1].points
     assert (made.measure, made.quality, made.parent) == (on_text.measure, 33.0, on_text.key)
     assert "not here any more" not in steps[-1][0]
@@ -354,7 +356,7 @@ def test_a_run_of_a_pasted_text_is_repeated_on_it_while_it_is_known(monkeypatch:
 def test_what_cannot_be_repeated_says_why() -> None:
     def refused(point: RunPoint | None, what: str | None, value: Any) -> str:
         with pytest.raises(UserError) as caught:
-            trade_offs.changed_recipe(point, what, value, EN)
+            run_again.changed_recipe(point, what, value, EN)
         return str(caught.value)
 
     assert "no run to choose" in refused(None, "seed", "1")
@@ -362,7 +364,7 @@ def test_what_cannot_be_repeated_says_why() -> None:
     assert "Choose what changes" in refused(COMPOT, "seed", None) == refused(COMPOT, None, "1")
     assert "nothing would change" in refused(COMPOT, "seed", "0")
     assert "Choose what changes" in refused(DENSE, "seed", "1"), "the dense model has no calibration"
-    assert trade_offs.changed_recipe(DENSE, "method", "svd", EN) == Recipe("tiny", "svd", "own", 0.2)
+    assert run_again.changed_recipe(DENSE, "method", "svd", EN) == Recipe("tiny", "svd", "own", 0.2)
 
 
 def test_the_time_of_a_run_is_measured_beside_the_dense_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,14 +375,14 @@ def test_the_time_of_a_run_is_measured_beside_the_dense_model(monkeypatch: pytes
             return LatencyReport(2, 8, 4, figures, figures, "", "x", model_id="tiny")
 
     monkeypatch.setattr(engine, "workbench", Bench)
-    *_, last = trade_offs.time_run(EN, Session(), Choice("tiny", run=COMPOT.key))
+    *_, last = run_again.time_run(EN, Session(), Choice("tiny", run=COMPOT.key))
     assert "prefill 30.0 ms, decode 30.0 ms a token" in last[0]
     assert [recipe for recipe, _ in last[1].timings] == [Recipe("tiny"), COMPOT.recipe]
     timed = own().with_timings(last[1].timings)
-    facts = trade_offs.facts_html(scene_of(timed, Choice("tiny", run=COMPOT.key)), RU)
+    facts = trade_scene.facts_html(scene_of(timed, Choice("tiny", run=COMPOT.key)), RU)
     assert "обработка промпта 30,0\u00a0мс" in facts and "токенов: 8; сгенерировано токенов: 4; потоков: 2; x" in facts
     with pytest.raises(UserError, match="cannot be repeated"):
-        list(trade_offs.time_run(EN, own(MINE), Choice("tiny", run=MINE.key)))
+        list(run_again.time_run(EN, own(MINE), Choice("tiny", run=MINE.key)))
 
 
 # --- CSV ---
@@ -389,15 +391,15 @@ def test_the_time_of_a_run_is_measured_beside_the_dense_model(monkeypatch: pytes
 def test_runs_go_out_as_csv_and_come_in_again(tmp_path: Path) -> None:
     elsewhere = replace(MINE, measure=replace(MINE.measure, convention="other windows"), name="")
     session = own(MINE, elsewhere)
-    text = trade_offs.csv_text(session, Choice("tiny"))
+    text = trade_scene.csv_text(session, Choice("tiny"))
     back = from_csv(text, Session()).session
     assert {point.key for point in back.points} == {point.key for point in (*EXAMPLES, MINE, elsewhere)}
     file = tmp_path / "runs.csv"
     file.write_text(text, encoding="utf-8", newline="")
-    brought, said = trade_offs.read_csv(str(file), Session(), "tiny", EN)
+    brought, said = trade_scene.read_csv(str(file), Session(), "tiny", EN)
     assert {point.key for point in brought.points} == {MINE.key, elsewhere.key}, "examples need not be kept"
     assert said.startswith("Runs in the file: 5; new: 2.") and "other windows" in said
-    again, said = trade_offs.read_csv(str(file), brought, "tiny", RU)
+    again, said = trade_scene.read_csv(str(file), brought, "tiny", RU)
     assert again == brought and said == "Запусков в файле: 5; новых: 0."
 
 
@@ -417,10 +419,10 @@ def test_a_csv_that_is_refused_says_why_in_both_languages(tmp_path: Path, conten
     file = tmp_path / "bad.csv"
     file.write_bytes(content)
     with pytest.raises(UserError, match="(?s).") as caught:
-        trade_offs.read_csv(str(file), own(MINE), "tiny", EN)
+        trade_scene.read_csv(str(file), own(MINE), "tiny", EN)
     assert why in str(caught.value)
     page = tab("ru")
-    outcome = page._attempt(lambda: trade_offs.read_csv(str(file), own(MINE), "tiny", RU))
+    outcome = page._attempt(lambda: trade_scene.read_csv(str(file), own(MINE), "tiny", RU))
     assert isinstance(outcome[0], dict), "what is kept stays"
     assert 'role="alert"' in outcome[1] and "expected" not in outcome[1] and "lacks" not in outcome[1]
 
@@ -428,6 +430,6 @@ def test_a_csv_that_is_refused_says_why_in_both_languages(tmp_path: Path, conten
 def test_a_csv_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     file = tmp_path / "large.csv"
     with file.open("wb") as opened:
-        opened.truncate(trade_offs.MAX_BYTES + 1)
+        opened.truncate(trade_scene.MAX_BYTES + 1)
     with pytest.raises(UserError, match="at most 8 MB"):
-        trade_offs.read_csv(str(file), Session(), "tiny", EN)
+        trade_scene.read_csv(str(file), Session(), "tiny", EN)

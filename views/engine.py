@@ -58,6 +58,10 @@ EVALUATION_TEXT = "sotu-evaluation"
 """The built-in text that live comparisons are scored on."""
 EVALUATION_RECORDINGS = DEFAULT_TEST
 """The built-in recordings that those of a speech model are scored on."""
+WINDOW = 128
+MAX_WINDOWS = 16
+"""How a text of the visitor's is scored. Short windows: a few paragraphs then give enough of them for an interval that
+says something."""
 NOT_FOR_SPEECH = frozenset({"sensitivity", "learned"})
 """Policies that measure or learn on text."""
 

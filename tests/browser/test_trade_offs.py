@@ -120,7 +120,7 @@ def test_runs_come_in_as_csv_and_a_file_with_a_formula_changes_nothing(open_page
     bring_in(page, tmp_path / "mine.csv")
     expect(said).to_have_text(f"Runs in the file: {len(rows) + 1}; new: 1.")
     labels = f"{TRACES}.flatMap((each) => each.text || [])"
-    page.wait_for_function(f"{labels}.some((text) => text.startsWith('from elsewhere'))")
+    page.wait_for_function(f"{labels}.some((text) => text.includes('from elsewhere'))")
     choose(page, "from elsewhere")
     again = download(page, tmp_path / "again.csv")
     assert [row for row in again if row["name"] == "from elsewhere"][0]["stored_bytes"] == "150000000"

@@ -21,7 +21,7 @@ from views.texts import Words
 from views.theme import BLUE, GREEN, NEUTRAL, PURPLE, VERMILLION, faded, style_of
 from views.widgets import Table, View
 
-HEIGHT = 520
+HEIGHT = 600
 MB = 1_000_000
 FAR = LARGEST_ALLOWANCE
 """A perplexity that has grown by more than this share is not drawn, unless nothing smaller is better."""
@@ -29,7 +29,7 @@ PUBLISHED = ("bowtie", "hourglass", "star-square", "diamond-tall", "star-triangl
 """Markers of published figures, a method each."""
 HUES = (VERMILLION, BLUE, PURPLE, GREEN)
 TICKS = [1, 2, 3, 5, 7, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300, 500, 1000, 3000, 10_000, 100_000]
-FIRST_LABELS = 0.09
+APART = 0.2
 """Labels of the frontier are so far apart, as a share of the axis."""
 
 
@@ -131,7 +131,7 @@ def _figure(picture: TradeOff, runs: list[Placed], chosen: str, words: Words) ->
     _axes(figure, picture, words)
     if picture.budget is not None:
         _budget(figure, picture, words)
-    legend = {"font": {"size": 11.5}, "itemclick": False, "itemdoubleclick": False, "maxheight": 220}
+    legend = {"font": {"size": 11}, "itemclick": False, "itemdoubleclick": False, "maxheight": 230}
     figure.update_layout(hovermode="closest", legend=legend)
     return finish(figure, HEIGHT, words("trade_offs.title"))
 
@@ -216,12 +216,13 @@ def _labels(figure: go.Figure, frontier: list[Placed], picture: TradeOff, words:
     if not frontier:
         return
     places = [cost_value(run.cost, picture) for run in frontier]
-    apart = FIRST_LABELS * max(places[-1] - places[0], 1e-9)
+    apart = APART * max(places[-1] - places[0], 1e-9)
     named: list[tuple[float, Placed]] = []
     for place, run in zip(places, frontier, strict=True):
-        # Of runs that stand together, the best is named: it is the last of them.
+        # Of runs that stand together, the best is named: it is the last of them; or one that has a name of its own.
         if named and place - named[-1][0] < apart:
-            named[-1] = (named[-1][0], run)
+            if run.point.name or not named[-1][1].point.name:
+                named[-1] = (named[-1][0], run)
         else:
             named.append((place, run))
     figure.add_trace(
@@ -229,8 +230,9 @@ def _labels(figure: go.Figure, frontier: list[Placed], picture: TradeOff, words:
             x=[cost_value(run.cost, picture) for _, run in named],
             y=[run.point.quality for _, run in named],
             mode="text",
-            text=[f"{escape(short_label(run.point, words), quote=False)}\u00a0\u00a0" for _, run in named],
-            textposition="bottom left",
+            text=[_spaced(escape(short_label(run.point, words), quote=False)) for _, run in named],
+            # Under the frontier there is nothing to cover; at its end a label would reach the one before.
+            textposition=["bottom right", *["bottom left"] * (len(named) - 2), "top left"][-len(named) :],
             textfont={"size": 11},
             cliponaxis=False,
             showlegend=False,
@@ -238,6 +240,10 @@ def _labels(figure: go.Figure, frontier: list[Placed], picture: TradeOff, words:
             name="labels",
         )
     )
+
+
+def _spaced(text: str) -> str:
+    return f"\u00a0\u00a0{text}\u00a0\u00a0"
 
 
 def _axes(figure: go.Figure, picture: TradeOff, words: Words) -> None:

@@ -13,6 +13,7 @@ from compression.session import RunPoint, dense_point, report_point, timings_of
 from compression.types import Completion, Progress
 from views import engine
 from views.context import Context
+from views.engine import MAX_WINDOWS, WINDOW
 from views.figures import latency, live_perplexity
 from views.figures.live_perplexity import LiveTrace, Reading
 from views.runs import Arrival, now
@@ -20,10 +21,6 @@ from views.tabs import live_speech
 from views.tabs.live_parts import half, recipe_label, setting_row, start_row
 from views.texts import Words
 from views.widgets import ChartPanel, CompletionSide, completions_html, progress_html, status_html
-
-WINDOW = 128
-MAX_WINDOWS = 16
-"""Short windows: a few paragraphs then give enough of them for an interval that says something."""
 
 
 def cached_text(cached: Sequence[bool], words: Words) -> str:
