@@ -71,7 +71,8 @@ def words_html(report: ChangesReport | None, words: Words) -> str:
     if report is None:
         return f'<p class="empty">{escape(words("changes.empty"))}</p>'
     words = about(report, words)
-    body, passage = [], 0
+    body: list[str] = []
+    passage = 0
     for unit in report.units:
         html = _unit_html(unit, report, words)
         if report.unit == "word" and (unit.passage != passage or not body):  # each recording has a line of its own
