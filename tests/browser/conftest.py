@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 ROOT = Path(__file__).parent.parent.parent
-TIMEOUT = 30_000
+TIMEOUT = 60_000
 """Milliseconds that a condition is waited for, on a machine that has other work as well."""
 ARGUMENTS = (
     "--no-sandbox",

@@ -55,7 +55,7 @@ def open_speech(listening_browser: Browser, speech_url: str) -> Iterator[Callabl
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{speech_url}/?__theme={theme}")
         page.get_by_role("tab", name="Проверка" if locale.startswith("ru") else "Test live").click()
