@@ -44,7 +44,7 @@ ALIKE = {
 
 NAMES = re.compile(
     r"Compression Cost Explorer|Apache-2\.0|SVD-LLM|COMPOT|SVD|CSV|CPU|Hub|FLOPs|Enter|"
-    r"Gradio|Plotly|PyTorch|Transformers|"
+    r"Gradio|Plotly|PyTorch|Transformers|Hugging\sFace|"
     r"python -m compression [a-z]+"
 )
 LATIN_RUN = re.compile(r"[A-Za-z]+(?:[\s,;:.()'’-]+[A-Za-z]+)+")

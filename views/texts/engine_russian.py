@@ -837,7 +837,7 @@ ENGINE: Mapping[str, str] = {
         "Токенов в тексте: {count}, а первый никогда не предсказывается: введите не меньше двух, лучше целый абзац."
     ),
     "{model!s} is the dense model itself: name a method, or a directory that compress wrote.": (
-        "{model} — сама модель без сжатия: назовите метод или папку, которую записала команда compress."
+        "{model} — сама модель без сжатия: назовите метод или папку, которую записала команда `compress`."
     ),
     "What was said can be given for recordings of at most 30 seconds, since a longer one is cut and nobody knows which "
     "words are in which part: leave it empty, or give a shorter recording.": (
@@ -865,7 +865,7 @@ ENGINE: Mapping[str, str] = {
         "Запусков может быть не более {most}, а с этими стало бы {count}: сначала удалите часть."
     ),
     "A run's name has at most {most} characters, but {count} were given: shorten it.": (
-        "В имени запуска может быть не более {most} знаков, а задано {count}: сократите его."
+        "Знаков в имени запуска может быть не более {most}, а задано {count}: сократите его."
     ),
     "Another run is called {name} already: choose another name.": (
         "Запуск с именем {name} уже есть: выберите другое имя."
@@ -900,12 +900,12 @@ ENGINE: Mapping[str, str] = {
     ),
     "Row {row} of the CSV has {cells} cells and the header {columns}: put text that holds the separator in double "
     "quotes.": (
-        "В строке {row} CSV ячеек {cells}, а в заголовке {columns}: заключите текст с разделителем в двойные кавычки."
+        "Ячеек в строке {row} — {cells}, а в заголовке CSV — {columns}: заключите текст с разделителем в двойные кавычки."
     ),
     "Row {row} of the CSV, column {name!s}: expected {expected}, but {given} stands there; nothing was taken from the "
-    "file.": ("Строка {row} CSV, столбец «{name}»: нужно {expected}, а там {given}; из файла ничего не взято."),
+    "file.": ("Строка CSV номер {row}, столбец «{name}»: нужно {expected}, а там {given}; из файла ничего не взято."),
     "text, and no formula": "текст, а не формула",
-    "at most {most} characters": "не более {most} знаков",
+    "at most {most} characters": "текст, в котором знаков не более {most}",
     "a number from {least}": "число не меньше {least}",
     "a number from {least} to {most}": "число от {least} до {most}",
     "a number": "число",
@@ -925,14 +925,14 @@ ENGINE: Mapping[str, str] = {
     "a fresh process loads the export: {seconds} s": "новый процесс загружает экспорт: {seconds}\u00a0с",
     "{directory!s} has no {file!s}: a folder that compress or the tab Take away wrote was expected; export the model "
     "again.": (
-        "В папке {directory} нет файла {file}: нужна папка, которую записала команда compress или вкладка «С собой»; "
+        "В папке {directory} нет файла {file}: нужна папка, которую записала команда `compress` или вкладка «С собой»; "
         "экспортируйте модель ещё раз."
     ),
     "{directory!s} has no {file!s}: a folder that compress wrote was expected.": (
-        "В папке {directory} нет файла {file}: нужна папка, которую записала команда compress."
+        "В папке {directory} нет файла {file}: нужна папка, которую записала команда `compress`."
     ),
     "{name!s} is a dense model: give a folder that compress wrote, or a compressed model on the Hub as owner/name.": (
-        "{name} — модель без сжатия: укажите папку, которую записала команда compress, или сжатую модель на Hub в виде "
+        "{name} — модель без сжатия: укажите папку, которую записала команда `compress`, или сжатую модель на Hub в виде "
         "owner/name."
     ),
     "{repository!s} has no {file!s}: a compressed model that was pushed from here was expected.": (
