@@ -92,7 +92,7 @@ def test_the_frontier_is_a_line_of_steps_through_its_runs_and_the_chosen_run_is_
     ring = next(each for each in data if each["name"] == "chosen run")
     assert (ring["x"], ring["y"], ring["marker"]["symbol"]) == ([6.0], [25.0], "circle-open")
     labels = next(each for each in data if each["name"] == "labels")
-    assert [text.strip("\u00a0") for text in labels["text"]] == ["50%", "mine", "20%", "dense"]
+    assert [text.strip("\u00a0") for text in labels["text"]] == ["50%", "mine", "dense"]
 
 
 def test_error_bars_are_what_the_sentence_says_they_are() -> None:
@@ -212,7 +212,10 @@ def test_the_map_draws_each_run_below_the_one_it_came_from() -> None:
     assert lines["x"] == [0, 0, 1, None, 1, 1, 2, None, 0, 0, 1, None]
     assert lines["y"] == [0, 1, 1, None, 1, 2, 2, None, 0, 3, 3, None]
     assert runs["marker"]["symbol"] == [style_of(method)[1] for method in ("dense", "compot", "compot", "svd")]
-    assert runs["text"][2] == "  <b>mine</b><br>  perplexity 30.0, size −8.3%, perplexity +20%"
+    assert runs["text"][2] == "  <b>mine</b><br>  uniform · 30% · size −8.3%<br>  perplexity 30.0 (+20%)"
+    assert runs["text"][0] == "  <b>dense</b><br>  perplexity 20.0"
+    timed = drawn(map_of([GOOD.key], session=TIMED))["data"][1]["text"][1]
+    assert timed == "  <b>20% · COMPOT</b><br>  uniform · size −25%<br>  perplexity 25.0 (+25%), decode −3%"
     assert (ring["x"], ring["y"]) == ([1], [1])
 
 

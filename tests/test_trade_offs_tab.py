@@ -28,6 +28,7 @@ from compression.types import (
     TextSource,
 )
 from views import engine, run_again, smallest_model, trade_scene
+from views.context import Context
 from views.runs import (
     Arrival,
     Measured,
@@ -178,7 +179,18 @@ def test_two_runs_are_compared_and_what_is_no_comparison_is_left_out() -> None:
 
 NAMES = (
     *("notice", "measure", "cost", "budget", "chart", "summary", "table", "run", "facts", "name", "remove", "what"),
-    *("value", "hint", "other", "difference", "differences", "map", "map_summary", "map_table"),
+    *(
+        "value",
+        "hint",
+        "repeat_cost",
+        "time_cost",
+        "other",
+        "difference",
+        "differences",
+        "map",
+        "map_summary",
+        "map_table",
+    ),
 )
 """What `shown` fills, in order."""
 
@@ -187,6 +199,7 @@ def tab(language: str = "en") -> trade_offs._Tab:
     """The tab without its components, which need a page."""
     made = object.__new__(trade_offs._Tab)
     made.words = words(language)
+    made.context = Context(made.words, None, None, None)  # type: ignore[arg-type]
     for name in ("pareto", "map"):
         panel = object.__new__(ChartPanel)
         panel.words, panel.hint, panel.titled, panel.live_summary, panel.live_table = made.words, "hint", False, "", ""

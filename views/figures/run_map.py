@@ -8,15 +8,17 @@ from html import escape
 
 import plotly.graph_objects as go
 
-from compression.session import Difference, MapRow, Measure, Session, run_map
+from compression.session import Difference, MapRow, Measure, RunPoint, Session, run_map
 from views.figures.common import finish
 from views.run_words import change, points_of_per_cent, run_label, write_quality
 from views.texts import Words
 from views.theme import NEUTRAL, style_of
 from views.widgets import Table, View
 
-ROW, AROUND = 46, 24
+ROW, AROUND = 60, 24
 """Pixels a run takes, and those around all of them."""
+LONGEST = 34
+"""Characters of a heading: a phone has room for so many."""
 HEIGHT = 320
 WIDTH = 20.0
 """Steps of indentation that the picture has room for; the names stand in them."""
@@ -71,7 +73,7 @@ def _figure(rows: Sequence[MapRow], chosen: str, words: Words) -> go.Figure:
                 "size": 12,
                 "line": {"width": 1, "color": [colour for colour, _, _ in styles]},
             },
-            text=[f"  <b>{_short(row, words)}</b><br>  {_line(row, words)}" for row in rows],
+            text=[_lines(row, words) for row in rows],
             textposition="middle right",
             textfont={"size": 11.5},
             customdata=[row.point.key for row in rows],
@@ -99,25 +101,44 @@ def _figure(rows: Sequence[MapRow], chosen: str, words: Words) -> go.Figure:
     return finish(figure, ROW * len(rows) + AROUND, words("trade_offs.map_title"))
 
 
-def _short(row: MapRow, words: Words) -> str:
-    label = run_label(row.point, words)
-    return escape(label if len(label) <= 52 else f"{label[:51]}…", quote=False)
+def _lines(row: MapRow, words: Words) -> str:
+    """What stands beside a marker, in three lines that a phone has room for."""
+    point, made = row.point, row.difference
+    parts = [words.name("policy", point.policy)] if point.policy else []
+    if point.name and point.removed_fraction:
+        parts.append(words.percent(point.removed_fraction))
+    if point.step not in ("dense", "compressed"):
+        parts.append(words(f"trade_offs.step.{point.step}"))
+    if point.recipe is not None and point.recipe.seed:
+        parts.append(words("trade_offs.seed", seed=point.recipe.seed))
+    quality = words("trade_offs.map_quality", value=write_quality(point, words))
+    if made is not None:
+        parts.append(words("trade_offs.delta_size", value=change(made.size, words)))
+        if made.quality is not None:
+            quality += f" ({_quality_change(made.quality, words)})"
+        if made.decode is not None:
+            quality = ", ".join([quality, words("trade_offs.delta_decode", value=change(made.decode, words))])
+    lines = [f"<b>{_heading(point, words)}</b>", " · ".join(parts), quality]
+    return "<br>".join(f"  {line}" for line in lines if line)
 
 
-def _line(row: MapRow, words: Words) -> str:
-    """The quality, and what changed from the run it came from."""
-    value = words("trade_offs.map_quality", value=write_quality(row.point, words))
-    if row.difference is None:
-        return value
-    return ", ".join([value, *changes(row.difference, words)])
+def _heading(point: RunPoint, words: Words) -> str:
+    """The visitor's name, or the share and the method; the marker says the method, too."""
+    heading = point.name or words.name("method", point.method)
+    if not point.name and point.removed_fraction:
+        heading = f"{words.percent(point.removed_fraction)} · {heading}"
+    return escape(heading if len(heading) <= LONGEST else f"{heading[: LONGEST - 1]}…", quote=False)
+
+
+def _quality_change(share: float, words: Words) -> str:
+    return points_of_per_cent(share, words) if words.speech else change(share, words)
 
 
 def changes(made: Difference, words: Words) -> list[str]:
     """The deltas in words, those that are known: size, quality, time."""
     parts = [words("trade_offs.delta_size", value=change(made.size, words))]
     if made.quality is not None:
-        written = points_of_per_cent(made.quality, words) if words.speech else change(made.quality, words)
-        parts.append(words("trade_offs.delta_quality", value=written))
+        parts.append(words("trade_offs.delta_quality", value=_quality_change(made.quality, words)))
     if made.decode is not None:
         parts.append(words("trade_offs.delta_decode", value=change(made.decode, words)))
     if made.prefill is not None:

@@ -231,8 +231,8 @@ def _labels(figure: go.Figure, frontier: list[Placed], picture: TradeOff, words:
             y=[run.point.quality for _, run in named],
             mode="text",
             text=[_spaced(escape(short_label(run.point, words), quote=False)) for _, run in named],
-            # Under the frontier there is nothing to cover; at its end a label would reach the one before.
-            textposition=["bottom right", *["bottom left"] * (len(named) - 2), "top left"][-len(named) :],
+            # Under the frontier there is nothing to cover; at its end a long label would reach the one before.
+            textposition=["bottom right", *["bottom left"] * (len(named) - 2), "bottom center"][-len(named) :],
             textfont={"size": 11},
             cliponaxis=False,
             showlegend=False,

@@ -111,6 +111,8 @@ class _Tab:
             self.what,
             self.value,
             self.repeat_hint,
+            self.repeat_cost,
+            self.time_cost,
             self.other,
             self.difference,
             self.difference_table,
@@ -156,7 +158,8 @@ class _Tab:
                 self.csv_in = gr.UploadButton(
                     words("trade_offs.csv_in"), size="md", scale=0, elem_id="runs-csv-in", type="filepath"
                 )
-            gr.Markdown(words("trade_offs.csv_hint", columns=", ".join(REQUIRED)), elem_classes=["hint"])
+            columns = ", ".join(f"`{name}`" for name in REQUIRED)
+            gr.Markdown(words("trade_offs.csv_hint", columns=columns), elem_classes=["hint"])
             self.csv_status = status_area("runs-csv-status")
             self.carrier = gr.Textbox("", elem_classes=["carrier"], show_label=False, container=False)
 
@@ -234,9 +237,7 @@ class _Tab:
                 self.time = gr.Button(words("trade_offs.latency"), size="md", scale=0, elem_id="run-latency")
                 self.time_cancel = gr.Button(words("button.cancel"), interactive=False, size="md", scale=0)
                 with gr.Column(min_width=240, elem_classes=["tight"]):
-                    self.context.cost_line(
-                        [self.run, self.context.runs.kept, self.context.model_id], self._seconds_to_time
-                    )
+                    self.time_cost = gr.Markdown(self._cost_of_time(point), elem_classes=["cost"])
                     self.time_status = status_area("run-latency-status")
             gr.Markdown(f"### {words('trade_offs.repeat_title')}", elem_classes=["figure-title"])
             with gr.Row(elem_classes=["controls"]):
@@ -262,10 +263,7 @@ class _Tab:
                 )
                 self.repeat_cancel = gr.Button(words("button.cancel"), interactive=False, size="md", scale=0)
                 with gr.Column(min_width=240, elem_classes=["tight"]):
-                    self.context.cost_line(
-                        [self.run, self.what, self.value, self.context.runs.kept, self.context.model_id],
-                        self._seconds_to_repeat,
-                    )
+                    self.repeat_cost = gr.Markdown("", elem_classes=["cost"])
                     self.repeat_status = status_area("run-repeat-status")
             self.other = gr.Dropdown(
                 self._others(scene),
@@ -323,21 +321,21 @@ class _Tab:
 
     # Estimates
 
-    def _point(self, key: str | None, kept: str | None, model_id: str) -> RunPoint | None:
-        return scene_of(read(kept)[0], Choice(model_id, run=key)).session.point(key) if key else None
-
-    def _seconds_to_time(self, key: str | None, kept: str | None, model_id: str) -> list[float | None]:
-        point = self._point(key, kept, model_id)
+    def _cost_of_time(self, point: RunPoint | None) -> str:
+        """What measuring the latency of a run costs."""
         if point is None or point.recipe is None:
-            return [None]
-        task = "speech-latency" if point.measure.metric == "wer" else "latency"
-        recipe = point.recipe
-        return [engine.seconds_for(recipe.model_id, recipe.method, recipe.policy, recipe.removed_fraction, task)]
+            return ""
+        task, recipe = "speech-latency" if point.measure.metric == "wer" else "latency", point.recipe
+        seconds = engine.seconds_for(recipe.model_id, recipe.method, recipe.policy, recipe.removed_fraction, task)
+        return self.context.cost_text([seconds])
 
-    def _seconds_to_repeat(
-        self, key: str | None, what: str | None, value: Any, kept: str | None, model_id: str
-    ) -> list[float | None]:
-        return engine.seconds_for_recipe(changed_recipe(self._point(key, kept, model_id), what, value, self.words))
+    def _cost_of_repeat(self, what: str | None, value: Any, kept: str | None, *chosen: Any) -> str:
+        """What repeating the chosen run with a change costs."""
+        try:
+            wanted = changed_recipe(scene_of(read(kept)[0], Choice(*chosen)).run, what, value, self.words)
+        except UserError:
+            return ""
+        return self.context.cost_text(engine.seconds_for_recipe(wanted))
 
     # What is filled
 
@@ -374,6 +372,8 @@ class _Tab:
             gr.update(interactive=mine),
             *([gr.skip(), gr.skip()] if same else self._changes(point, what)),
             self._repeat_hint(point),
+            gr.skip() if same else "",
+            self._cost_of_time(point),
             gr.update(choices=self._others(scene), value=other.key if other else None),
             compared,
             table,
@@ -391,7 +391,7 @@ class _Tab:
 
     def wire(self) -> None:
         """Connect everything."""
-        context, words = self.context, self.words
+        context = self.context
         kept, arrived, texts = context.runs.kept, context.runs.arrived, context.runs.texts
         show: dict[str, Any] = {**QUIET, "trigger_mode": "always_last", "queue": False}
         gr.on(
@@ -406,17 +406,20 @@ class _Tab:
         for panel in (self.pareto, self.map):
             panel.chart.click(self._picked, self.chosen, self.filled, **show)
         context.model_id.change(self._other_model, self.chosen, [*self.filled, *self._of_model], **QUIET)
-        self.what.input(
-            lambda *values: gr.update(choices=new_values(self._point(*values[:3]), values[3], words), value=None),
-            [self.run, kept, context.model_id, self.what],
-            self.value,
-            **show,
-        )
+        # What changes and its new value are only sent when they are set: the list of values is another for every run,
+        # and Gradio refuses one that was sent for the run before.
+        self.what.input(self._values_of, [self.what, *self.chosen], [self.value, self.repeat_cost], **show)
+        self.value.input(self._cost_of_repeat, [self.what, self.value, *self.chosen], self.repeat_cost, **show)
         arrived.change(self._keep, [kept, arrived, texts], [kept, texts, self.notice], **QUIET)
         self._wire_run(kept)
         self._wire_csv(kept)
         self._wire_smallest(kept, arrived)
         self._wire_work(kept, arrived, texts)
+
+    def _values_of(self, what: str | None, kept: str | None, *chosen: Any) -> list[Any]:
+        """Another setting is to be changed: its values."""
+        point = scene_of(read(kept)[0], Choice(*chosen)).run
+        return [gr.update(choices=new_values(point, what, self.words), value=None), ""]
 
     @property
     def _of_model(self) -> list[Any]:
