@@ -900,7 +900,8 @@ ENGINE: Mapping[str, str] = {
     ),
     "Row {row} of the CSV has {cells} cells and the header {columns}: put text that holds the separator in double "
     "quotes.": (
-        "Ячеек в строке {row} — {cells}, а в заголовке CSV — {columns}: заключите текст с разделителем в двойные кавычки."
+        "Ячеек в строке {row} — {cells}, а в заголовке CSV — {columns}: заключите текст с разделителем в двойные "
+        "кавычки."
     ),
     "Row {row} of the CSV, column {name!s}: expected {expected}, but {given} stands there; nothing was taken from the "
     "file.": ("Строка CSV номер {row}, столбец «{name}»: нужно {expected}, а там {given}; из файла ничего не взято."),
@@ -932,8 +933,8 @@ ENGINE: Mapping[str, str] = {
         "В папке {directory} нет файла {file}: нужна папка, которую записала команда `compress`."
     ),
     "{name!s} is a dense model: give a folder that compress wrote, or a compressed model on the Hub as owner/name.": (
-        "{name} — модель без сжатия: укажите папку, которую записала команда `compress`, или сжатую модель на Hub в виде "
-        "owner/name."
+        "{name} — модель без сжатия: укажите папку, которую записала команда `compress`, или сжатую модель на Hub в "
+        "виде owner/name."
     ),
     "{repository!s} has no {file!s}: a compressed model that was pushed from here was expected.": (
         "В репозитории {repository} нет файла {file}: нужна сжатая модель, отправленная отсюда."
