@@ -92,7 +92,7 @@ def test_the_frontier_is_a_line_of_steps_through_its_runs_and_the_chosen_run_is_
     ring = next(each for each in data if each["name"] == "chosen run")
     assert (ring["x"], ring["y"], ring["marker"]["symbol"]) == ([6.0], [25.0], "circle-open")
     labels = next(each for each in data if each["name"] == "labels")
-    assert [text.strip("\u00a0") for text in labels["text"]] == ["50%", "mine", "dense"]
+    assert [text.strip("\u00a0").removeprefix("<br>") for text in labels["text"]] == ["50%", "mine", "dense"]
 
 
 def test_error_bars_are_what_the_sentence_says_they_are() -> None:

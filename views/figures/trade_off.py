@@ -28,7 +28,34 @@ FAR = LARGEST_ALLOWANCE
 PUBLISHED = ("bowtie", "hourglass", "star-square", "diamond-tall", "star-triangle-up", "hexagram", "diamond-wide")
 """Markers of published figures, a method each."""
 HUES = (VERMILLION, BLUE, PURPLE, GREEN)
-TICKS = [1, 2, 3, 5, 7, 10, 12, 15, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300, 500, 1000, 3000, 10_000, 100_000]
+TICKS = [
+    1,
+    2,
+    3,
+    5,
+    7,
+    10,
+    12,
+    15,
+    18,
+    20,
+    22,
+    25,
+    30,
+    35,
+    40,
+    50,
+    70,
+    100,
+    150,
+    200,
+    300,
+    500,
+    1000,
+    3000,
+    10_000,
+    100_000,
+]
 APART = 0.2
 """Labels of the frontier are so far apart, as a share of the axis."""
 
@@ -225,12 +252,13 @@ def _labels(figure: go.Figure, frontier: list[Placed], picture: TradeOff, words:
                 named[-1] = (named[-1][0], run)
         else:
             named.append((place, run))
+    labels = [escape(short_label(run.point, words), quote=False) for _, run in named]
     figure.add_trace(
         go.Scatter(
             x=[cost_value(run.cost, picture) for _, run in named],
             y=[run.point.quality for _, run in named],
             mode="text",
-            text=[_spaced(escape(short_label(run.point, words), quote=False)) for _, run in named],
+            text=[*(_spaced(label) for label in labels[:-1]), f"<br>{labels[-1]}"],
             # Under the frontier there is nothing to cover; at its end a long label would reach the one before.
             textposition=["bottom right", *["bottom left"] * (len(named) - 2), "bottom center"][-len(named) :],
             textfont={"size": 11},

@@ -865,7 +865,7 @@ ENGINE: Mapping[str, str] = {
         "Запусков может быть не более {most}, а с этими стало бы {count}: сначала удалите часть."
     ),
     "A run's name has at most {most} characters, but {count} were given: shorten it.": (
-        "Знаков в имени запуска может быть не более {most}, а задано {count}: сократите его."
+        "В имени запуска знаков может быть не более {most}, а задано {count}: сократите его."
     ),
     "Another run is called {name} already: choose another name.": (
         "Запуск с именем {name} уже есть: выберите другое имя."
@@ -900,13 +900,12 @@ ENGINE: Mapping[str, str] = {
     ),
     "Row {row} of the CSV has {cells} cells and the header {columns}: put text that holds the separator in double "
     "quotes.": (
-        "Ячеек в строке {row} — {cells}, а в заголовке CSV — {columns}: заключите текст с разделителем в двойные "
-        "кавычки."
+        "CSV, строка {row}: ячеек {cells}, а в заголовке {columns}: заключите текст с разделителем в двойные кавычки."
     ),
     "Row {row} of the CSV, column {name!s}: expected {expected}, but {given} stands there; nothing was taken from the "
-    "file.": ("Строка CSV номер {row}, столбец «{name}»: нужно {expected}, а там {given}; из файла ничего не взято."),
+    "file.": ("CSV, строка {row}, столбец «{name}»: нужно {expected}, а там {given}; из файла ничего не взято."),
     "text, and no formula": "текст, а не формула",
-    "at most {most} characters": "текст, в котором знаков не более {most}",
+    "at most {most} characters": "знаков не более {most}",
     "a number from {least}": "число не меньше {least}",
     "a number from {least} to {most}": "число от {least} до {most}",
     "a number": "число",
