@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from functools import cache as once
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _BrowserToge
     return _BrowserTogether(config, log)
 
 
+@once
+def _give_way() -> None:
+    """Lower this worker's priority, once; a process cannot take that back."""
+    if hasattr(os, "nice"):
+        os.nice(5)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Whatever is no browser test gives way to those of the other worker, where answers have a time to keep to."""
-    in_browser = Path(__file__).parent / "browser" in item.path.parents
-    if workers and not in_browser and hasattr(os, "nice") and os.nice(0) == 0:
-        os.nice(5)
+    if workers and Path(__file__).parent / "browser" not in item.path.parents:
+        _give_way()
 
 
 @pytest.fixture
