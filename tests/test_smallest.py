@@ -11,7 +11,7 @@ from test_session import DENSE, SESSION, SMALL, point
 
 from compression.errors import UserError
 from compression.forecast import Prediction
-from compression.smallest import smallest_measured, smallest_within, verified
+from compression.smallest import foretold, smallest_measured, smallest_within, verified
 
 ORIGINAL, SITES = 10_000_000, 8_000_000
 
@@ -84,3 +84,22 @@ def test_of_measured_runs_the_smallest_within_is_found():
     assert smallest_measured(SESSION.points, 0.05) is None
     with pytest.raises(UserError, match="Without the dense model"):
         smallest_measured([SMALL], 0.05)
+
+
+def test_a_run_is_foretold_only_where_the_forecast_speaks_of_it():
+    """On another text it is the dense model's perplexity there, times the change of the forecast."""
+    report = law(2.0, "svd", "uniform")
+    here = replace(DENSE, quality=30.0)
+    told = foretold([law(9.0, "svd", "fisher"), report], here, point(0.255, 99.0, 5000))
+    low, high = (report.predictions[place].perplexity / report.dense.perplexity for place in (25, 26))
+    assert told == pytest.approx(30 * math.sqrt(low * high))
+    asked = point(0.255, 99.0, 5000)
+    for other in (
+        point(0.61, 99.0, 5000),
+        point(0.2, 99.0, 5000, "compot"),
+        replace(asked, recipe=replace(asked.recipe, seed=1)),
+        replace(asked, recipe=None),
+        replace(asked, measure=replace(asked.measure, measured_on="elsewhere")),
+    ):
+        assert foretold([report], here, other) is None
+    assert foretold([replace(report, problem="none", predictions=())], here, asked) is None

@@ -8,30 +8,15 @@ from typing import Any
 import gradio as gr
 
 from compression.errors import UserError
-from compression.session import (
-    RunPoint,
-    Session,
-)
+from compression.session import RunPoint, Session
 from compression.smallest import Candidate, Smallest, smallest_measured, verified
 from compression.types import Progress
 from views import engine
-from views.run_words import (
-    change,
-    plain,
-    points_of_per_cent,
-    run_label,
-    write_quality,
-)
-from views.runs import (
-    Measured,
-)
+from views.run_words import change, plain, points_of_per_cent, run_label, write_quality
+from views.runs import Measured
 from views.texts import Words
 from views.trade_scene import Choice, megabytes, scene_of
-from views.widgets import (
-    Table,
-    progress_html,
-    status_html,
-)
+from views.widgets import Table, progress_html, status_html
 
 
 def allowance_of(value: float | None, words: Words) -> float:
