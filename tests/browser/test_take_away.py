@@ -54,33 +54,42 @@ def address(browser: Browser, stand_in: StandIn, place: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def open_tab(browser: Browser, address: str, place: Path) -> Iterator[Callable[..., Page]]:
+def open_tiny(browser: Browser, address: str, place: Path) -> Iterator[Callable[..., Page]]:
+    """``open_tiny(width, theme, locale)``: a link to the tiny model; once analysed it opens at once."""
     with _pages(browser, address) as make:
 
-        def open_it(width: int = 1280, theme: str = "light", locale: str = "en-US", query: str = "") -> Page:
-            page = make(width, theme, locale, query)
-            page.get_by_role("tab", name="С собой" if locale.startswith("ru") else "Take away").click()
-            return page
+        def open_it(width: int = 1280, theme: str = "light", locale: str = "en-US") -> Page:
+            return make(width, theme, locale, f"&model={place / 'tiny'}")
 
         yield open_it
 
 
+def choose_svd(page: Page, tab: str, uniform: str) -> None:
+    """Open the tab, on the tiny model, with a method that needs no calibration of the loss."""
+    page.get_by_role("tab", name=tab).click()
+    page.locator(".model-line:visible", has_text="tiny").wait_for()
+    for box, name in (("#take-method input", "SVD"), ("#take-policy input", uniform)):
+        page.locator(box).click()
+        page.get_by_role("option", name=name, exact=True).click()
+
+
 def test_an_export_is_checked_downloaded_and_pushed(
-    open_tab: Callable[..., Page], stand_in: StandIn, place: Path, screenshots: Path
+    open_tiny: Callable[..., Page], stand_in: StandIn, place: Path, screenshots: Path
 ) -> None:
     from playwright.sync_api import expect
 
-    page = open_tab(query=f"&model={place / 'tiny'}&policy=uniform")
+    page = open_tiny()
+    expect(page.locator("#explore-status")).to_contain_text("has not been analysed here yet")
+    page.get_by_role("button", name="Load and analyse").click()
+    expect(page.locator("#explore-status")).to_contain_text("14 sites", timeout=TIMEOUT)
+    choose_svd(page, "Take away", "uniform")
+    expect(page.locator("#take-predicted")).to_contain_text("Predicted: about 0.1 MB")
     page.locator("#push-repository input, #push-repository textarea").fill("visitor/small")
     push, alert = page.locator("#push-button"), page.locator("#push-status").get_by_role("alert")
     push.click()
     expect(alert).to_contain_text("press “Export” first")
     assert stand_in.requests == []
 
-    page.locator("#take-method input").click()
-    page.get_by_role("option", name="SVD", exact=True).click()
-    page.locator("#take-policy input").click()
-    page.get_by_role("option", name="uniform", exact=True).click()
     page.locator("#export-button").click()
     summary = page.locator("#export-summary")
     expect(summary).to_contain_text("logits are equal to the bit", timeout=TIMEOUT)
@@ -117,11 +126,8 @@ def test_an_export_is_checked_downloaded_and_pushed(
     assert TOKEN not in page.content() and TOKEN not in (place / "app.log").read_text(errors="replace")
 
     for width, theme, locale in ((390, "dark", "ru-RU"), (1280, "dark", "en-US")):
-        again = open_tab(width, theme, locale, f"&model={place / 'tiny'}")
-        again.locator("#take-method input").click()
-        again.get_by_role("option", name="SVD", exact=True).click()
-        again.locator("#take-policy input").click()
-        again.get_by_role("option", name="равномерная" if locale == "ru-RU" else "uniform", exact=True).click()
+        again = open_tiny(width, theme, locale)
+        choose_svd(again, *(("С собой", "равномерная") if locale == "ru-RU" else ("Take away", "uniform")))
         again.locator("#export-button").click()
         again.locator("#export-command textarea").wait_for()
         again.locator("#export-card button").first.click()
