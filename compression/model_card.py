@@ -183,7 +183,7 @@ def _sizes(original: int, stored: int) -> tuple[str, str, str]:
     def size(bits: int) -> str:
         return f"{bits:,} bits = {bits // 8:,} bytes"
 
-    return size(original), size(stored), f"{1 - stored / original:.2%}"
+    return size(original), size(stored), f"{1 - stored / original:.2%}" if original else "nothing to remove"
 
 
 def _kinds(report: CompressionReport) -> list[tuple[str, int]]:

@@ -20,8 +20,9 @@ TABS = {
     "Explore": ("heatmap", "spectrum", "budget", "forecast-chart", "site-mask", "site-convergence"),
     "Compare": ("perplexity", "native", "errors", "factors", "mask", "column", "columns"),
     "Test live": (),
-    "What changed": (),
     "Trade-offs": ("pareto", "run-map"),
+    "What changed": (),
+    "Take away": (),
 }
 LIVE_TIMEOUT = 420_000
 """Milliseconds for a first live measurement: the model may have to be converted and calibrated."""
