@@ -19,6 +19,7 @@ from torch.nn import functional as F  # noqa: N812
 from compression.errors import UserError
 from compression.evaluation.changes_report import ChangesReport, UnitChange
 from compression.evaluation.drift import Drift
+from compression.evaluation.perplexity import check_windows
 from compression.speech.clips import Clip
 from compression.speech.sequences import spoken_sequences
 from compression.types import Progress, SpeechCalibration, SpeechSource, TextSource
@@ -147,10 +148,7 @@ def reading_windows(model: PreTrainedModel, tokens: Tensor, window: int, max_win
     context = context_of(model)
     if context is not None and window > context:
         raise UserError(f"The window of {window} tokens is longer than the model's context of {context}: shorten it.")
-    if window < 2:
-        raise UserError(f"A window must hold at least 2 tokens, but {window} was given.")
-    if max_windows is not None and max_windows < 1:
-        raise UserError(f"At least one window must be measured, but {max_windows} was given.")
+    check_windows(window, max_windows)
     if len(tokens) < 2:
         raise UserError(
             f"The text has {len(tokens)} token{'' if len(tokens) == 1 else 's'}, and the first one is never predicted: "

@@ -59,6 +59,18 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, content: str) -> Tensor:
     return torch.tensor(encoded["input_ids"], dtype=torch.int64)
 
 
+def check_windows(window: int, max_windows: int | None) -> None:
+    """Refuse windows in which nothing is predicted, or none at all.
+
+    Raises:
+        UserError: unless a window holds two tokens at least, and one is asked for.
+    """
+    if window < 2:
+        raise UserError(f"A window must hold at least 2 tokens, but {window} was given.")
+    if max_windows is not None and max_windows < 1:
+        raise UserError(f"At least one window must be measured, but {max_windows} was given.")
+
+
 def evaluation_windows(tokens: Tensor, window: int, max_windows: int | None) -> tuple[Tensor, ...]:
     """Cut tokens into non-overlapping windows; a tail shorter than a window is dropped unless it is all there is.
 
@@ -70,10 +82,7 @@ def evaluation_windows(tokens: Tensor, window: int, max_windows: int | None) -> 
     Raises:
         UserError: if the window is too short, no window is asked for, or fewer than two tokens came.
     """
-    if window < 2:
-        raise UserError(f"A window must hold at least 2 tokens, but {window} was given.")
-    if max_windows is not None and max_windows < 1:
-        raise UserError(f"At least one window must be measured, but {max_windows} was given.")
+    check_windows(window, max_windows)
     if len(tokens) < 2:
         raise UserError(
             f"The text has {len(tokens)} token{'' if len(tokens) == 1 else 's'}: perplexity needs at least two, better "
