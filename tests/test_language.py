@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import MutableMapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 import pytest
+from own_loop import run_apart
 
 from views.language import LanguageRedirect, path_of, preferred
 from views.page import launch_options
@@ -92,9 +91,7 @@ def answer(url: str, accept: str | None = None, method: str = "GET", kind: str =
     async def send(message: Any) -> None:
         sent.append(message)
 
-    # In a thread of its own: beside the browser tests another event loop runs in this one.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(LanguageRedirect(app)(scope, receive, send))).result()
+    run_apart(LanguageRedirect(app)(scope, receive, send))
     if passed:
         assert (passed, sent, scope) == ([(scope, receive, send)], [], before)
         return 200, {}

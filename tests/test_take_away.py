@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 import warnings
@@ -14,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from own_loop import run_apart
 
 from compression import publish, store
 from compression.errors import UserError
@@ -230,5 +230,5 @@ def test_archives_are_not_packed_again(path: str, packed: bool) -> None:
         sent.append(message)
 
     scope = {"type": "http", "path": path, "headers": [(b"accept-encoding", b"gzip")]}
-    asyncio.run(GZipText(app)(scope, None, send))  # type: ignore[arg-type]
+    run_apart(GZipText(app)(scope, None, send))  # type: ignore[arg-type]
     assert ((b"content-encoding", b"gzip") in sent[0]["headers"]) == packed

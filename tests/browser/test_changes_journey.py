@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from accessibility import serious_findings
 from test_everywhere import READ, english_left
 
 if TYPE_CHECKING:
@@ -39,11 +40,8 @@ def found(page: Page) -> None:
 
 def fit_for_everybody(page: Page, width: int, locale: str) -> None:
     """No sideways scroll, nothing serious from axe, no English in the Russian page."""
-    from axe_playwright_python.sync_playwright import Axe
-
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    problems = Axe().run(page).response["violations"]
-    assert [each["id"] for each in problems if each["impact"] in ("serious", "critical")] == []
+    assert serious_findings(page) == []
     if locale == "ru-RU":
         skipped = "#changes-words .changed-text, #changes-table tbody, #changes-summary"  # the English text itself
         page.evaluate("s => document.querySelectorAll(s).forEach((node) => node.remove())", skipped)

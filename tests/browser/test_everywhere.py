@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from accessibility import serious_findings
 from test_journeys import TABS
 
 if TYPE_CHECKING:
@@ -76,10 +77,7 @@ def tabs(page: Page) -> list[str]:
 def test_a_walk_through_every_tab(
     open_page: OpenPage, screenshots: Path, language: str, theme: str, width: int
 ) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     page = open_page(width, theme, LOCALES[language])
-    axe = Axe()
     for place, name in enumerate(tabs(page)):
         page.get_by_role("tab").nth(place).click()
         for chart in TABS[name]:
@@ -91,13 +89,7 @@ def test_a_walk_through_every_tab(
         assert bright == (theme == "dark")
         file = f"{name.lower().replace(' ', '-')}-{language}-{theme}-{width}.png"
         page.screenshot(path=screenshots / file, full_page=True)
-        found = axe.run(page).response["violations"]
-        serious = [
-            f"{each['id']}: {each['nodes'][0]['html'][:200]}"
-            for each in found
-            if each["impact"] in ("serious", "critical")
-        ]
-        assert serious == [], name
+        assert serious_findings(page) == [], name
         assert page.evaluate("document.documentElement.lang") == language
         if language == "ru":
             assert english_left(page.evaluate(READ)) == [], name

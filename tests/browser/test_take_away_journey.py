@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from accessibility import serious_findings
 from conftest import _app, _pages
 from hub_stand_in import StandIn, serve
 from tiny import write_tiny_llama
@@ -133,15 +134,5 @@ def test_an_export_is_checked_downloaded_and_pushed(
         again.locator("#export-card button").first.click()
         again.locator(".model-card h2").first.wait_for()
         assert again.evaluate("document.documentElement.scrollWidth") <= width
-        _no_serious_finding(again)
+        assert serious_findings(again) == []
         again.screenshot(path=screenshots / f"take-away-{locale[:2]}-{theme}-{width}.png", full_page=True)
-
-
-def _no_serious_finding(page: Page) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
-    found = Axe().run(page).response["violations"]
-    serious = [
-        f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in found if each["impact"] in ("serious", "critical")
-    ]
-    assert serious == []
