@@ -524,9 +524,7 @@ def planned_bytes(model: ModelInfo, removed_fraction: float) -> tuple[float, flo
 
     No policy counts: all meet the same target.
     """
-    sites = sum(accounting.dense_bits(site.out_features, site.in_features) for site in model.sites)
-    original = accounting.VALUE_BITS * model.num_parameters
-    return (original - removed_fraction * sites) / 8, original / 8
+    return (model.original_bits - removed_fraction * model.site_bits) / 8, model.original_bits / 8
 
 
 def interpolate_log(indices: tuple[int, ...], values: tuple[float, ...], at: int) -> float:

@@ -12,7 +12,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
@@ -23,7 +22,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from compression import (
-    accounting,
     analysis,
     calibration,
     costs,
@@ -271,31 +269,18 @@ class Workbench:
         count = len(tokenize(dense.loaded.tokenizer, text.content))
         return calibration.too_short(what, count, settings, dense.context)
 
-    def _alone(self, key: str, dense: DenseModel) -> Steps[AbstractContextManager[None]]:
-        """While one process makes the statistics called `key`, others wait and find them made."""
-        return (yield from store.waiting_lock(f"statistics-{key[:16]}", dense.loaded.id))
-
     def _calibrate(self, dense: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, AnyCalibration]]:
         settings = yield from self._settings(dense, recipe)
         key = store.content_key("calibration", code_version(), dense.identity, settings)
         folder = store.root() / "calibrations" / key
-        with (yield from self._alone(key, dense)):
-            meta = _read_meta(folder)
-            reused = meta is not None
-            if meta is None:
-                sequences = (yield from self._split(dense, recipe)).inputs
-                with store.atomic_directory(folder) as temporary:
-                    made = yield from collect(
-                        dense.loaded.model,
-                        dense.sites,
-                        sequences,
-                        key,
-                        TensorFolder(temporary),
-                        TensorFolder(temporary, MAGNITUDES),
-                    )
-                    meta = StatisticsMeta(made.num_positions, made.seconds)
-                    store.write_json(temporary / META_FILE, meta)
-                store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
+
+        def make(temporary: Path) -> Steps[StatisticsMeta]:
+            sequences = (yield from self._split(dense, recipe)).inputs
+            grams, magnitudes = TensorFolder(temporary), TensorFolder(temporary, MAGNITUDES)
+            made = yield from collect(dense.loaded.model, dense.sites, sequences, key, grams, magnitudes)
+            return StatisticsMeta(made.num_positions, made.seconds)
+
+        meta, reused = yield from self._statistics(folder, dense, make)
         magnitudes = TensorFolder(folder, MAGNITUDES)
         return Calibration(TensorFolder(folder), meta.counts, key, meta.seconds, reused, magnitudes), settings
 
@@ -304,27 +289,41 @@ class Workbench:
         settings = yield from self._settings(dense, recipe)
         key = store.content_key("gradients", code_version(), dense.identity, settings)
         folder = store.root() / "calibrations" / f"{key}-gradients"
-        with (yield from self._alone(key, dense)):
-            meta = _read_meta(folder)
-            reused = meta is not None
-            if meta is None:
-                sequences = (yield from self._split(dense, recipe)).gradients
-                if sequences is None:
-                    raise (yield from self._too_short("gradients", dense, recipe))
-                with store.atomic_directory(folder) as temporary:
-                    made = yield from collect_gradients(
-                        dense.loaded.model,
-                        dense.sites,
-                        sequences,
-                        key,
-                        TensorFolder(temporary),
-                        TensorFolder(temporary, ROW_FISHERS),
-                    )
-                    meta = StatisticsMeta({"scored": made.num_scored}, made.seconds)
-                    store.write_json(temporary / META_FILE, meta)
-                store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
+
+        def make(temporary: Path) -> Steps[StatisticsMeta]:
+            sequences = (yield from self._split(dense, recipe)).gradients
+            if sequences is None:
+                raise (yield from self._too_short("gradients", dense, recipe))
+            grams, fishers = TensorFolder(temporary), TensorFolder(temporary, ROW_FISHERS)
+            made = yield from collect_gradients(dense.loaded.model, dense.sites, sequences, key, grams, fishers)
+            return StatisticsMeta({"scored": made.num_scored}, made.seconds)
+
+        meta, reused = yield from self._statistics(folder, dense, make)
         fishers = TensorFolder(folder, ROW_FISHERS)
         return Gradients(TensorFolder(folder), meta.counts["scored"], key, meta.seconds, reused, fishers)
+
+    @staticmethod
+    def _statistics(
+        folder: Path, dense: DenseModel, make: Callable[[Path], Steps[StatisticsMeta]]
+    ) -> Steps[tuple[StatisticsMeta, bool]]:
+        """What stands beside stored statistics, and whether they were there already.
+
+        While one process makes them, others wait and then find them.
+
+        Args:
+            folder: where they lie.
+            dense: the model they are of.
+            make: writes them to a folder.
+        """
+        with (yield from store.waiting_lock(f"statistics-{folder.name[:80]}", dense.loaded.id)):
+            known = _read_meta(folder)
+            if known is not None:
+                return known, True
+            with store.atomic_directory(folder) as temporary:
+                meta = yield from make(temporary)
+                store.write_json(temporary / META_FILE, meta)
+            store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
+            return meta, False
 
     def _error_curves(self, dense: DenseModel, recipe: Recipe) -> Steps[LossCurves]:
         """Error curves of the recipe's method, or of `CURVE_METHOD` where it names none."""
@@ -669,7 +668,7 @@ class Workbench:
             problem=fitted.problem,
             environment=describe_environment(),
             original_bits=pipeline.dense_stored_bits(dense.loaded),
-            site_bits=sum(accounting.dense_bits(site.out_features, site.in_features) for site in dense.sites),
+            site_bits=self._info(dense).site_bits,
         )
         names = {recipe.policy} | ({OWN} if recipe.policy == recipe.build_method().own_policy else set())
         for policy in names:
