@@ -19,7 +19,7 @@ import pydantic_core
 from compression import store
 from compression.analysis import AnyComparison, AnyReport, AnyRun, quality_range
 from compression.errors import UserError
-from compression.recipe import DENSE, Recipe
+from compression.recipe import Recipe
 from compression.speech.recordings import DEFAULT_RECORDINGS
 from compression.texts import DEFAULT_CALIBRATION
 from compression.types import (
@@ -257,18 +257,7 @@ def measure_of(report: AnyReport) -> Measure:
 
 def dense_point(report: AnyReport, made: str) -> RunPoint:
     """The dense model as a point."""
-    low, high = quality_range(report) or (None, None)
-    return RunPoint(
-        measure_of(report),
-        report.quality,
-        report.stored_bits,
-        DENSE,
-        step="dense",
-        quality_low=low,
-        quality_high=high,
-        recipe=Recipe(report.model_id),
-        made=made,
-    )
+    return replace(_point(report, report, Recipe(report.model_id), made), policy="", step="dense")
 
 
 def run_point(run: AnyRun, dense: AnyReport, recipe: Recipe, made: str, parent: str = "") -> RunPoint:
@@ -277,33 +266,25 @@ def run_point(run: AnyRun, dense: AnyReport, recipe: Recipe, made: str, parent: 
     Args:
         run: the run.
         dense: the dense model in the same comparison.
-        recipe: what made the run.
+        recipe: what made the run; its policy may be called ``own``.
         made: date and time.
         parent: key of the run it was made from, if that is not the dense model.
     """
-    low, high = quality_range(run) or (None, None)
-    return RunPoint(
-        measure_of(dense),
-        run.quality,
-        run.stored_bits,
-        run.method,
-        run.policy,
-        run.removed_fraction_target,
-        quality_low=low,
-        quality_high=high,
-        recipe=replace(recipe, policy=run.policy),
-        parent=parent,
-        made=made,
-    )
+    return replace(_point(run, dense, replace(recipe, policy=run.policy), made), parent=parent)
 
 
 def report_point(report: PerplexityReport, recipe: Recipe, made: str) -> RunPoint:
     """A compressed model that was measured by itself, on a text of the visitor's, as a point."""
-    low, high = quality_range(report) or (None, None)
+    return _point(report, report, recipe, made)
+
+
+def _point(measured: AnyReport | AnyRun, reference: AnyReport, recipe: Recipe, made: str) -> RunPoint:
+    """What was measured as a point; `reference` says on what and how."""
+    low, high = quality_range(measured) or (None, None)
     return RunPoint(
-        measure_of(report),
-        report.quality,
-        report.stored_bits,
+        measure_of(reference),
+        measured.quality,
+        measured.stored_bits,
         recipe.method,
         recipe.policy,
         recipe.removed_fraction,
@@ -556,12 +537,15 @@ def difference(session: Session, before: RunPoint, after: RunPoint) -> Differenc
         wer = after.measure.metric == "wer"
         quality = after.quality - before.quality if wer else _relative(before.quality, after.quality)
     first, second = session.timing(before), session.timing(after)
-    alike = first is not None and second is not None and first.convention == second.convention
+    decode = prefill = None
+    if first is not None and second is not None and first.convention == second.convention:
+        decode = _relative(first.decode_ms, second.decode_ms)
+        prefill = _relative(first.prefill_ms, second.prefill_ms)
     return Difference(
         size=_relative(before.stored_bits, after.stored_bits),
         quality=quality,
-        decode=_relative(first.decode_ms, second.decode_ms) if alike and first and second else None,
-        prefill=_relative(first.prefill_ms, second.prefill_ms) if alike and first and second else None,
+        decode=decode,
+        prefill=prefill,
         settings=_asked_differently(before, after),
     )
 
