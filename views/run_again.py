@@ -10,30 +10,15 @@ import gradio as gr
 
 from compression.errors import UserError
 from compression.recipe import OWN, Recipe
-from compression.session import (
-    RunPoint,
-    Session,
-    report_point,
-    timings_of,
-)
+from compression.session import RunPoint, Session, report_point, timings_of
 from compression.types import Progress
 from views import engine
 from views.engine import MAX_WINDOWS, WINDOW
-from views.run_words import (
-    run_label,
-    write_quality,
-)
-from views.runs import (
-    Arrival,
-    Measured,
-    now,
-)
+from views.run_words import run_label, write_quality
+from views.runs import Arrival, Measured, now
 from views.texts import Words
 from views.trade_scene import Choice, scene_of
-from views.widgets import (
-    progress_html,
-    status_html,
-)
+from views.widgets import progress_html, status_html
 
 CHANGES = ("removed_fraction", "method", "policy", "seed")
 """What a run can be repeated with."""

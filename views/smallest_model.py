@@ -12,6 +12,7 @@ from compression.session import RunPoint, Session
 from compression.smallest import Candidate, Smallest, smallest_measured, verified
 from compression.types import Progress
 from views import engine
+from views.figures.trade_off import MB
 from views.run_words import change, plain, points_of_per_cent, run_label, write_quality
 from views.runs import Measured
 from views.texts import Words
@@ -100,7 +101,14 @@ def candidates_table(found: Smallest, words: Words) -> Table | None:
             rows.append((*name, None, None, None, None, None, None, words.sentence(each.problem)))
             continue
         remark = words("trade_offs.smallest_end") if each.at_the_end else ""
-        numbers = (each.stored_bits / 8e6, each.removed_fraction, each.change, each.low, each.high, each.sure_fraction)
+        numbers = (
+            each.stored_bits / 8 / MB,
+            each.removed_fraction,
+            each.change,
+            each.low,
+            each.high,
+            each.sure_fraction,
+        )
         rows.append((*name, *numbers, remark))
     return Table("smallest", headers, tuple(rows), wide=len(headers) - 1, shares=frozenset(range(3, 8)))
 

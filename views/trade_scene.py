@@ -9,41 +9,15 @@ from pathlib import Path
 from compression.errors import UserError
 from compression.recipe import Recipe
 from compression.runs_csv import MAX_CHARACTERS, from_csv, to_csv
-from compression.session import (
-    COMPARED,
-    Cost,
-    Difference,
-    Measure,
-    RunPoint,
-    Session,
-    difference,
-    trade_off,
-)
+from compression.session import COMPARED, Cost, Difference, Measure, RunPoint, Session, difference, trade_off
 from compression.smallest import foretold
 from views import engine
 from views.figures import run_map
 from views.figures import trade_off as picture_of
-from views.run_words import (
-    change,
-    measure_label,
-    plain,
-    points_of_per_cent,
-    run_label,
-    write_quality,
-)
-from views.runs import (
-    is_published,
-    measure_key,
-    measures_of,
-    shown_with,
-    without_examples,
-)
+from views.run_words import change, measure_label, plain, points_of_per_cent, run_label, write_quality
+from views.runs import is_published, measure_key, measures_of, shown_with, without_examples
 from views.texts import Words
-from views.widgets import (
-    Table,
-    View,
-    table_value,
-)
+from views.widgets import Table, View, table_value
 
 MAX_BYTES = 4 * MAX_CHARACTERS
 """Of a CSV: every character takes four bytes at most."""
@@ -317,4 +291,4 @@ def read_csv(path: str, own: Session, model_id: str, words: Words) -> tuple[Sess
 
 def megabytes(bits: int, words: Words) -> str:
     """A number of bits as megabytes."""
-    return words("trade_offs.megabytes", value=words.number(bits / 8e6, 1))
+    return words("trade_offs.megabytes", value=words.number(bits / 8 / picture_of.MB, 1))

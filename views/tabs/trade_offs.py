@@ -13,30 +13,15 @@ import gradio as gr
 
 from compression.errors import UserError
 from compression.runs_csv import REQUIRED
-from compression.session import (
-    Cost,
-    RunPoint,
-    Session,
-)
+from compression.session import Cost, RunPoint, Session
 from compression.smallest import Candidate
 from views import engine
 from views.context import Context
 from views.figures import run_map
 from views.figures import trade_off as picture_of
 from views.run_again import FROM_DENSE, changed_recipe, changes_of, new_values, repeat, time_run
-from views.run_words import (
-    choices,
-    measure_label,
-)
-from views.runs import (
-    MAX_TEXTS,
-    Arrival,
-    is_published,
-    measure_key,
-    read,
-    renamed,
-    shown_with,
-)
+from views.run_words import choices, measure_label
+from views.runs import MAX_TEXTS, Arrival, is_published, measure_key, read, renamed, shown_with
 from views.smallest_model import allowance_of, candidates_table, smallest_answer, verify
 from views.texts import Words
 from views.trade_scene import (
@@ -50,14 +35,7 @@ from views.trade_scene import (
     read_csv,
     scene_of,
 )
-from views.widgets import (
-    ChartPanel,
-    alert_html,
-    data_table,
-    status_area,
-    status_html,
-    table_value,
-)
+from views.widgets import ChartPanel, alert_html, data_table, status_area, status_html, table_value
 
 COSTS: tuple[Cost, ...] = ("size", "decode", "prefill")
 ALLOWANCE = 5.0
