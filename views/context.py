@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -146,11 +147,8 @@ class Context:
         handler = on_accelerator(handler) if slot is None else handler
         event = started.then(handler, inputs, [status, *outputs], **(slot or engine.HEAVY), **quiet)
         event.then(idle, None, [button, cancel], **quiet)
-        cancel.click(
-            lambda: [status_html(self.words("progress.cancelled")), *idle()],
-            None,
-            [status, button, cancel],
-            cancels=[event],
-            **quiet,
-        )
+        cancel.click(None, cancels=[event], **quiet)
+        # Answered in the page: the server takes the cancellation when the engine's running step ends, seconds later.
+        answer = json.dumps([status_html(self.words("progress.cancelled")), *idle()])
+        cancel.click(None, None, [status, button, cancel], js=f"() => {answer}", **quiet)
         return event
