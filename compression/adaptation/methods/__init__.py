@@ -1,7 +1,7 @@
 """The adaptation methods. Importing this package registers every one of them: add new files to the import below."""
 
 from compression.adaptation.base import METHODS, AdaptationMethod, Adapter, Setup, create_method
-from compression.adaptation.methods import bitfit, full, head, lora, lora_xs, rocoft, velora, vera
+from compression.adaptation.methods import bitfit, finegates, full, head, lora, lora_xs, rocoft, velora, vera
 
 __all__ = [
     "METHODS",
@@ -10,6 +10,7 @@ __all__ = [
     "Setup",
     "bitfit",
     "create_method",
+    "finegates",
     "full",
     "head",
     "lora",

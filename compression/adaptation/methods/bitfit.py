@@ -25,7 +25,7 @@ def add_zero_biases(model: PreTrainedModel, structure: ModelStructure) -> tuple[
     missing: set[str] = set()
     for name in structure.layers:
         layer = linear(model, name)
-        if layer.bias is not None:
+        if getattr(layer, "bias", None) is not None:
             continue
         layer.bias = nn.Parameter(torch.zeros(layer.out_features, dtype=layer.weight.dtype, device=layer.weight.device))
         switch = next((entry for part, entry in BIAS_SWITCHES.items() if f".{part}." in name), "")
@@ -76,7 +76,7 @@ class BitFit(AdaptationMethod):
     source = "BitFit (2106.10199)"
     default_learning_rate = 1e-3
 
-    lr: float = setting(0.0, "Learning rate, 0 for the method's own", 0.0, 1.0)
+    lr: float = setting(0.0, "Learning rate, 0 for the default", 0.0, 1.0)
 
     def attach(self, setup: Setup) -> BitFitAdapter:
         """Add what biases are missing, and thaw all."""

@@ -37,7 +37,7 @@ class Full(AdaptationMethod):
     source = "BERT (1810.04805), appendix A.3"
     default_learning_rate = 5e-5
 
-    lr: float = setting(0.0, "Learning rate, 0 for the method's own", 0.0, 1.0)
+    lr: float = setting(0.0, "Learning rate, 0 for the default", 0.0, 1.0)
 
     def attach(self, setup: Setup) -> FullAdapter:
         """Thaw the model."""

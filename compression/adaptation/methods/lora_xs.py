@@ -49,7 +49,9 @@ def adapted_layers(structure: ModelStructure) -> tuple[str, ...]:
     """Query, value, attention output and MLP output of an encoder; every linear layer of a language model."""
     if not structure.classifies:
         return structure.layers
-    return tuple(name for block in structure.blocks for name in (block.query, block.value, block.output, block.mlp_output))
+    return tuple(
+        name for block in structure.blocks for name in (block.query, block.value, block.output, block.mlp_output)
+    )
 
 
 @register
@@ -69,7 +71,7 @@ class LoRAXS(AdaptationMethod):
 
     rank: int = setting(25, "Rank r", 1, 1024)
     alpha: float = setting(16.0, "Scale α, divided by the rank", 0.01, 1024.0)
-    lr: float = setting(0.0, "Learning rate, 0 for the method's own", 0.0, 1.0)
+    lr: float = setting(0.0, "Learning rate, 0 for the default", 0.0, 1.0)
 
     def attach(self, setup: Setup) -> ReplacingAdapter:
         """Decompose the weights."""

@@ -40,7 +40,7 @@ class RowLinear(AdaptedLinear):
 @register
 @dataclass(frozen=True)
 class RoCoFT(AdaptationMethod):
-    """``W = W₀ + R`` with R nonzero in the first k rows only: Σ k·in trained numbers over all linear layers of the blocks.
+    """``W = W₀ + R`` with R nonzero in the first k rows only: Σ k·in trained numbers over the blocks' linear layers.
 
     The published 1-row and 3-row variants are k = 1 and 3; biases stay frozen, as in the paper's counts.
     """
@@ -52,7 +52,7 @@ class RoCoFT(AdaptationMethod):
     default_learning_rate = 1e-3
 
     rows: int = setting(1, "Rows of every weight", 1, 4096)
-    lr: float = setting(0.0, "Learning rate, 0 for the method's own", 0.0, 1.0)
+    lr: float = setting(0.0, "Learning rate, 0 for the default", 0.0, 1.0)
 
     def attach(self, setup: Setup) -> ReplacingAdapter:
         """Set the rows apart."""

@@ -59,7 +59,7 @@ class VeLoRA(AdaptationMethod):
     alpha: int = setting(16, "Scale α, divided by the rank", 1, 4096)
     num_groups: int = setting(64, "Groups of features", 1, 4096)
     everywhere: int = setting(0, "Every linear layer instead of query and value (1: yes)", 0, 1)
-    lr: float = setting(0.0, "Learning rate, 0 for the method's own", 0.0, 1.0)
+    lr: float = setting(0.0, "Learning rate, 0 for the default", 0.0, 1.0)
 
     def attach(self, setup: Setup) -> VeLoRAAdapter:
         """Wrap the layers."""

@@ -24,7 +24,7 @@ class VeRA(AdaptationMethod):
 
     rank: int = setting(256, "Rank r", 1, 4096)
     everywhere: int = setting(0, "Every linear layer instead of query and value (1: yes)", 0, 1)
-    lr: float = setting(0.0, "Learning rate, 0 for the method's own", 0.0, 1.0)
+    lr: float = setting(0.0, "Learning rate, 0 for the default", 0.0, 1.0)
 
     def attach(self, setup: Setup) -> PeftAdapter:
         """Wrap the layers."""
