@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
+import itertools
 
 import pytest
 import reference
@@ -17,8 +18,11 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 from compression.adaptation.base import METHODS, AdaptationMethod, Setup, create_method, register
 from compression.adaptation.methods.bitfit import add_zero_biases
 from compression.adaptation.methods.lora_xs import adapted_layers
+from compression.adaptation.methods.maskllm import MaskedLinear, Sampling
+from compression.adaptation.methods.two_of_four import input_norms
 from compression.adaptation.structure import head_parameter_names, linear, structure_of
 from compression.errors import UserError
+from compression.linalg import TWO_OF_FOUR, two_of_four_mask
 from compression.modules import ShrunkLinear
 
 SETTINGS = {"vera": {"rank": 16}, "lora-xs": {"rank": 6}}
@@ -351,3 +355,118 @@ def test_the_head_alone_leaves_the_encoder_alone():
     adapter, setup = attached("head", "bert", model)
     deployed = trained(adapter, setup).deploy()
     assert all(torch.equal(before[k], v) for k, v in deployed.bert.encoder.state_dict().items())
+
+
+# --- two of four ------------------------------------------------------------------------------------------------------
+
+
+def slow_two_of_four(scores):
+    mask = torch.zeros_like(scores, dtype=torch.bool)
+    for row in range(len(scores)):
+        for start in range(0, scores.shape[1], 4):
+            best = sorted(range(start, start + 4), key=lambda column: -scores[row, column])[:2]
+            mask[row, best] = True
+    return mask
+
+
+def test_the_mask_keeps_the_two_largest_of_every_four():
+    scores = torch.rand(5, 24, generator=torch.Generator().manual_seed(3)).round(decimals=1)
+    assert torch.equal(two_of_four_mask(scores), slow_two_of_four(scores))
+    assert sorted(TWO_OF_FOUR) == sorted(set(itertools.permutations((1, 1, 0, 0))))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["magnitude-2:4", "wanda-2:4"])
+def test_one_shot_masks_keep_what_their_metric_says(name, kind):
+    """Wanda's norms by hand: what enters every layer of the dense model at the positions that count."""
+    adapter, setup = attached(name, kind)
+    model = dense(kind)
+    for layer_name in setup.structure.layers:
+        layer = model.get_submodule(layer_name)
+        rows = []
+        with torch.no_grad():
+            hook = layer.register_forward_hook(lambda m, args, out, rows=rows: rows.append(args[0]))
+            for batch in batches_of(model):
+                model(**batch)
+                mask = batch.get("attention_mask", torch.ones_like(batch["input_ids"])).bool()
+                rows[-1] = rows[-1][mask]
+            hook.remove()
+        norms = torch.cat(rows).norm(dim=0) if name == "wanda-2:4" else torch.ones(layer.in_features)
+        expected = layer.weight * slow_two_of_four(layer.weight.detach().abs() * norms)
+        assert torch.equal(linear(adapter.model, layer_name).weight, expected)
+    removal = adapter.removal()
+    assert removal.removed_fraction == 0.5 and removal.removed_parameters * 2 == removal.gated_parameters
+    assert removal.soft_sparsity is None and "43.75%" in METHODS[name].warning
+
+
+def test_the_models_inputs_are_left_as_they_were_when_norms_are_taken():
+    setup = setup_of(dense("bert"))
+    setup.model.train()
+    assert len(input_norms(setup, 1)) == len(setup.structure.layers)
+    assert setup.model.training and not any(m._forward_pre_hooks for m in setup.model.modules())
+
+
+def test_inputs_that_are_no_multiple_of_four_are_refused():
+    model = dense("bert")
+    name = structure_of(model).blocks[1].mlp_output
+    model.set_submodule(name, nn.Linear(94, 64))
+    with pytest.raises(UserError, match=rf"{name}: two of every four inputs .* but there are 94: choose another"):
+        create_method("magnitude-2:4").attach(setup_of(model))
+
+
+def test_maskllm_begins_at_its_prior_and_sharpens_its_samples():
+    for wanda in (0, 1):
+        adapter, setup = attached("maskllm", "llama", prior_strength=100.0, wanda_prior=wanda)
+        one_shot, _ = attached("wanda-2:4" if wanda else "magnitude-2:4", "llama")
+        assert torch.equal(logits(adapter.model), logits(one_shot.model)), "so strong a prior decides"
+    adapter, _ = attached("maskllm", "llama")
+    layer = next(iter(adapter.layers.values()))
+    adapter.before_step(0.0)
+    assert (layer.sampling.temperature, layer.sampling.scale) == (4.0, 100.0)
+    torch.manual_seed(0)
+    soft = layer.soft_mask()
+    assert ((soft > 0.1) & (soft < 0.9)).float().mean() > 0.5
+    reference.assert_close(soft.view(-1, 4).sum(1), torch.full((soft.numel() // 4,), 2.0), rtol=0, atol=1e-5)
+    adapter.before_step(1.0)
+    assert (layer.sampling.temperature, layer.sampling.scale) == pytest.approx((0.05, 500.0))
+    hard = layer.soft_mask()
+    assert ((hard - layer.mask()).abs() < 1e-3).float().mean() > 0.99
+
+
+def test_the_samples_of_maskllm_are_gumbel_softmax_and_its_penalty_the_kept_energy():
+    adapter, setup = attached("maskllm", "bert", regularisation=0.1)
+    adapter.before_step(0.5)
+    layer = next(iter(adapter.layers.values()))
+    torch.manual_seed(5)
+    noise = -torch.empty_like(layer.logits).exponential_().log()
+    torch.manual_seed(5)
+    soft = layer.soft_mask()
+    choice = ((layer.logits * 300 + noise) / 2.025).exp()
+    choice = choice / choice.sum(1, keepdim=True)
+    expected = sum(choice[:, k, None] * torch.tensor(p) for k, p in enumerate(TWO_OF_FOUR)).view(soft.shape)
+    reference.assert_close(soft, expected, rtol=1e-4, atol=1e-5)
+    torch.manual_seed(6)
+    penalty = adapter.penalty()
+    torch.manual_seed(6)
+    energy = sum((each.base.weight * each.soft_mask()).square().sum() for each in adapter.layers.values())
+    assert penalty.item() == pytest.approx(-0.1 * energy.item(), rel=1e-5) and penalty.requires_grad
+    assert attached("maskllm", "bert", regularisation=0.0)[0].penalty() is None
+
+
+def test_maskllm_learns_a_mask_that_a_toy_loss_asks_for():
+    """One layer whose output must equal that of a hidden 2:4 mask: from no prior the logits find it."""
+    torch.manual_seed(0)
+    base = nn.Linear(16, 12, bias=False).requires_grad_(False)
+    hidden = two_of_four_mask(torch.rand(12, 16))
+    layer = MaskedLinear(base, torch.zeros(12, 16, dtype=torch.bool), 0.0, Sampling())
+    optimizer = torch.optim.AdamW([layer.logits], lr=1e-2)
+    x = torch.randn(256, 16)
+    target = x @ (base.weight * hidden).T
+    for step in range(300):
+        layer.sampling.move(step / 300)
+        optimizer.zero_grad()
+        (layer.train()(x) - target).square().mean().backward()
+        optimizer.step()
+    assert (layer.mask().bool() == hidden).float().mean() > 0.95
+    error = (layer.eval()(x) - target).square().mean() / target.square().mean()
+    assert error < 0.02

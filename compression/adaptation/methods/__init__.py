@@ -1,7 +1,19 @@
 """The adaptation methods. Importing this package registers every one of them: add new files to the import below."""
 
 from compression.adaptation.base import METHODS, AdaptationMethod, Adapter, Setup, create_method
-from compression.adaptation.methods import bitfit, finegates, full, head, lora, lora_xs, rocoft, velora, vera
+from compression.adaptation.methods import (
+    bitfit,
+    finegates,
+    full,
+    head,
+    lora,
+    lora_xs,
+    maskllm,
+    rocoft,
+    two_of_four,
+    velora,
+    vera,
+)
 
 __all__ = [
     "METHODS",
@@ -15,7 +27,9 @@ __all__ = [
     "head",
     "lora",
     "lora_xs",
+    "maskllm",
     "rocoft",
+    "two_of_four",
     "velora",
     "vera",
 ]
