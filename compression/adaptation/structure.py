@@ -129,9 +129,15 @@ def structure_of(model: PreTrainedModel) -> ModelStructure:
             for index in range(config.num_hidden_layers)
         )
         return ModelStructure(blocks, classifies=False)
-    raise UserError(
-        f"The architecture {kind!r} has no structure that can be adapted here: expected an encoder "
-        f"({', '.join(ENCODER_TYPES)}) for a classification task, or a language model ({', '.join(LLAMA_LIKE)}) for text."
+    raise unsupported(kind)
+
+
+def unsupported(architecture: str) -> UserError:
+    """What is said of an architecture that is none of `ENCODER_TYPES` and `LLAMA_LIKE`, or not the one a task needs."""
+    return UserError(
+        f"The architecture {architecture!r} has no structure that can be adapted here: expected an encoder "
+        f"({', '.join(ENCODER_TYPES)}) for a classification task, or a language model ({', '.join(LLAMA_LIKE)}) for "
+        "text."
     )
 
 

@@ -1,0 +1,1 @@
+"""Adapting a model to a task or a text, and removing from it what the task does not need."""
