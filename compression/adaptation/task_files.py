@@ -157,7 +157,7 @@ def _csv_lines(path: Path, content: str) -> Iterator[tuple[int, list[str]]]:
             if cells:
                 yield reader.line_num, cells
     except csv.Error as error:
-        raise UserError(f"Line {reader.line_num} of {path} is no CSV ({error}): correct it.") from error
+        raise UserError(f"Line {reader.line_num} of {path} is no CSV: correct its quotation marks.") from error
 
 
 def _json_rows(path: Path, content: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -98,28 +98,38 @@ def load_task(name: str, train: str, evaluation: str) -> Generator[Progress, Non
     both = {path.resolve() for path in train_files} & {path.resolve() for path in evaluation_files}
     if both:
         raise UserError(f"{min(both)} is given for training and for evaluation: keep the examples to measure on aside.")
-    learned, train_source = yield from _examples(name, train_files, kept_aside=False)
-    measured, evaluation_source = yield from _examples(name, evaluation_files, kept_aside=True)
+    learned, learned_from = yield from _examples(name, train_files, kept_aside=False)
+    measured, measured_on = yield from _examples(name, evaluation_files, kept_aside=True)
     known = {example.texts for example in learned}
     unknown = [example for example in measured if example.texts not in known]
-    if len(unknown) < len(measured):
-        evaluation_source += f"; left out because they occur in training: {len(measured) - len(unknown)}"
-    _check(learned, unknown, LABELS[name], train_source, evaluation_source)
-    return TaskData(name, LABELS[name], tuple(learned), tuple(unknown), train_source, evaluation_source)
+    if measured and not unknown:
+        raise UserError("All examples to measure on occur in training: give others with --eval.")
+    _check(learned, unknown, LABELS[name])
+    left_out = len(measured) - len(unknown)
+    return TaskData(
+        name,
+        LABELS[name],
+        tuple(learned),
+        tuple(unknown),
+        f"{learned_from} (examples: {len(learned)})",
+        f"{measured_on} (examples: {len(unknown)}, left out because they occur in training: {left_out})"
+        if left_out
+        else f"{measured_on} (examples: {len(unknown)})",
+    )
 
 
 def _examples(name: str, files: list[Path], kept_aside: bool) -> Generator[Progress, None, tuple[list[Example], str]]:
     """Examples of files, or else those the task brings along, and what they are in words."""
     if files:
         rows = [row for path in files for row in _read(path, name)]
-        source = f"{', '.join(path.name for path in files)} (examples: {len(rows)})"
+        source = ", ".join(path.name for path in files)
     elif name == "era":
         rows = [((sentence,), label) for sentence, label in (yield from era.load())[kept_aside]]
-        source = f"sentences of State of the Union addresses (examples: {len(rows)})"
+        source = "sentences of State of the Union addresses"
     else:
         split = "validation" if kept_aside else "train"
         rows = _read((yield from _from_hub(name, split)), name)
-        source = f"GLUE {name} {split}, from the Hub (examples: {len(rows)})"
+        source = f"GLUE {name} {split}, from the Hub"
     return [Example(texts, label) for texts, label in rows], source
 
 
@@ -149,17 +159,11 @@ def _from_hub(name: str, split: str) -> Generator[Progress, None, Path]:
     return kept
 
 
-def _check(
-    train: Sequence[Example],
-    evaluation: Sequence[Example],
-    labels: Sequence[str],
-    train_source: str,
-    evaluation_source: str,
-) -> None:
+def _check(train: Sequence[Example], evaluation: Sequence[Example], labels: Sequence[str]) -> None:
     """Refuse examples that nothing can be learned or measured on."""
     counts = Counter(example.label for example in train)
     if len(counts) < 2:
-        raise UserError(f"The examples to train on, {train_source}, are not of two classes: add the missing ones.")
+        raise UserError("The examples to train on are not of two classes: add the missing ones.")
     lonely = next((labels[label] for label, count in counts.items() if count < 2), None)
     if lonely is not None:
         raise UserError(
@@ -167,7 +171,7 @@ def _check(
             "it."
         )
     if not evaluation:
-        raise UserError(f"No example is left to measure on, {evaluation_source}: give others with --eval.")
+        raise UserError("There is no example to measure on: give some with --eval.")
     unknown = next((labels[example.label] for example in evaluation if example.label not in counts), None)
     if unknown is not None:
         raise UserError(f"The class {unknown!r} is among the examples to measure on, but not among those to train on.")
