@@ -90,6 +90,9 @@ class Adapter(ABC):
     def after_step(self) -> None:
         """Called after the optimiser's step (to project the parameters, or to end a phase)."""
 
+    def finish(self) -> None:
+        """Called once when training is over, early perhaps, and before anything is deployed."""
+
     def gates(self) -> tuple[GateMap, ...]:
         """The gates now; empty for methods without."""
         return ()
