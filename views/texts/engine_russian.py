@@ -1006,6 +1006,13 @@ ENGINE: Mapping[str, str] = {
     "rows of every weight": "число строк каждой матрицы весов",
     "scale α, divided by the rank": "масштаб α, делится на ранг",
     "groups of features": "число групп признаков",
+    "largest rank": "наибольший ранг",
+    "scale α, divided by the rank at the start": "масштаб α, делится на начальный ранг",
+    "rank r at the start": "начальный ранг r",
+    "how often ranks grow": "сколько раз растут ранги",
+    "share of the training after which nothing more leaves": (
+        "доля обучения, после которой больше ничего не удаляется"
+    ),
     "every linear layer instead of query and value (1: yes)": ("все линейные слои вместо запросов и значений (1: да)"),
     "learning rate, 0 for the default": "скорость обучения, 0: по умолчанию",
     "training batches to look at": "сколько обучающих пакетов просмотреть",
@@ -1067,6 +1074,9 @@ ENGINE: Mapping[str, str] = {
     "Trains the first rows of every linear layer's weight.": (
         "Обучает первые строки матрицы весов каждого линейного слоя."
     ),
+    "Low-rank adapters whose ranks grow where they matter, while heads and neurons of little salience leave.": (
+        "Адаптеры низкого ранга: ранги растут там, где это важно, а малозаметные головы и нейроны удаляются."
+    ),
     "Learns which two of every four weights stay, beginning near a one-shot mask.": (
         "Обучается тому, какие два из каждых четырёх весов остаются, начиная вблизи готовой маски."
     ),
@@ -1084,6 +1094,7 @@ ENGINE: Mapping[str, str] = {
     ),
     "{count} layers of a 2:4 pattern run as dense matrices, zeros filled in: dense memory and speed": (
         "слоёв с шаблоном 2:4, работающих как плотные матрицы с нулями, с памятью и скоростью исходной модели: {count}"
+    ),
     # adaptation: tasks and encoders
     "{model!s} is an encoder for classification: use it with adapt, or choose {names!s}.": (
         "{model} — это кодировщик для классификации: используйте его в команде adapt или выберите {names}."
