@@ -1,1 +1,1 @@
-"""Adapting a model to a task or a text, and removing from it what the task does not need."""
+"""Adapting a model to a task or to text: methods that train part of it, and what really leaves."""
