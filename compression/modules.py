@@ -492,7 +492,7 @@ class ShrunkLinear(CompressedLinear):
         return whole.index_copy(-1, scattered, output)
 
     def _find_places(self, device: torch.device) -> tuple[Tensor | None, Tensor | None, int]:
-        """Where the stored columns stand among what arrives, and the stored rows among what leaves; None: everywhere."""
+        """Where stored columns stand among what arrives and stored rows among what leaves; None for everywhere."""
         layouts = self._flags("column_layout_bits", self.in_features), self._flags("row_layout_bits", self.out_features)
         columns, rows = self.columns[layouts[0]], self.rows[layouts[1]]
         gathered = None if bool(columns.all()) else columns.nonzero()[:, 0].to(device)

@@ -1,9 +1,9 @@
 """Gates on rows and columns: ``y = ((x ⊙ ω_c) Wᵀ + b) ⊙ ω_r``, learned, and closed where they are not needed.
 
 Source: FineGates (2602.09169), section 3. A gate has a free logit θ; ``μ = tanh θ``. In training
-``ω = clamp(μ + ε + 0.5, 0, 1)`` with ``ε ~ N(0, noise²)``, in evaluation the same without ε. It is closed, and what it
-gates leaves, iff ``μ ≤ −0.5``; it is fully open iff ``μ ≥ 0.5``. The regulariser sees ``Φ((μ + 0.5) ÷ 0.5)``, the chance
-that a gate with a noise of 0.5 is open.
+``ω = clamp(μ + ε + 0.5, 0, 1)`` with ``ε ~ N(0, noise²)``, in evaluation the same without ε. It is closed, and what
+it gates leaves, iff ``μ ≤ −0.5``; it is fully open iff ``μ ≥ 0.5``. The regulariser sees ``Φ((μ + 0.5) ÷ 0.5)``, the
+chance that a gate with a noise of 0.5 is open.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class GateVector(nn.Module):
 
     @property
     def mu(self) -> Tensor:
-        """tanh θ, (gates,)."""
+        """Tanh θ, (gates,)."""
         return torch.tanh(self.logits)
 
     def gates(self, noisy: bool) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+from transformers import PreTrainedModel
 
 from compression.adaptation.base import Batch
 from compression.adaptation.tasks import Encoded, collate, epoch_batches
@@ -30,7 +31,7 @@ class Classification(Problem):
         """Take encoded examples."""
         self._train, self._evaluation = list(train), list(evaluation)
         self._pad_id, self._batch_size, self._seed = pad_id, batch_size, seed
-        self._lengths = [len(item.tokens) for item in self._train]
+        self._lengths = [len(item.ids) for item in self._train]
 
     @property
     def epoch_steps(self) -> int:
@@ -60,7 +61,7 @@ class Classification(Problem):
         """Accuracy, F1 and loss, on the first examples only if it must be quick."""
         count = min(QUICK_ITEMS, len(self._evaluation)) if quick else len(self._evaluation)
         items = self._evaluation[:count]
-        order = sorted(range(count), key=lambda place: len(items[place].tokens))
+        order = sorted(range(count), key=lambda place: len(items[place].ids))
         answers, losses = torch.zeros(count, dtype=torch.long), torch.zeros(count)
         for start in range(0, count, MEASURE_BATCH):
             places = order[start : start + MEASURE_BATCH]
@@ -103,7 +104,13 @@ class LanguageModelling(Problem):
     """The next token of a text."""
 
     def __init__(
-        self, sequences: Tensor, evaluation: Tensor, source: TextSource, batch_size: int, seed: int, window: int = 1024,
+        self,
+        sequences: Tensor,
+        evaluation: Tensor,
+        source: TextSource,
+        batch_size: int,
+        seed: int,
+        window: int = 1024,
         max_windows: int | None = 4,
     ) -> None:
         """Take token ids: (sequences, length) to train on, (tokens,) to measure on in windows."""
@@ -136,6 +143,7 @@ class LanguageModelling(Problem):
     def measure(self, model: nn.Module, step: int, quick: bool) -> Generator[Progress, None, Score]:
         """Perplexity under the convention of all other measurements."""
         windows = QUICK_WINDOWS if quick else self._max_windows
+        assert isinstance(model, PreTrainedModel)
         report = yield from measure_perplexity(model, self._evaluation, self._source, 0, self._window, windows)
         loss = report.negative_log_likelihood
         return Score(step, report.tokens, None, None, loss, report.perplexity)

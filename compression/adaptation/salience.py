@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from compression.errors import UserError
 
 
 @contextmanager
-def _probing(layers: Iterable[GatedLinear], probes: dict[int, Tensor]) -> Iterable[None]:
+def _probing(layers: Iterable[GatedLinear], probes: dict[int, Tensor]) -> Iterator[None]:
     watched = list(layers)
     for layer in watched:
         layer.probes = probes

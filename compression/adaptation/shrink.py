@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -184,7 +183,7 @@ def shrink(
         layers[name] = ShrunkLinear(
             whole.weight, whole.bias, part.rows, part.columns, part.row_layout, part.column_layout, dtype
         )
-    return cast(PreTrainedModel, compressed_copy(model, layers))
+    return compressed_copy(model, layers)
 
 
 def shrink_units(

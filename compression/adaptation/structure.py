@@ -1,8 +1,8 @@
 """Which linear layers of a block belong together: what must leave jointly when something really leaves.
 
-A neuron of the MLP is a row of its input layers and a column of its output layer. A head is rows of query, key and value
-and columns of the attention's output; where several query heads share a key-value head (GQA), they are one group. Rotary
-position embeddings turn dimensions in pairs, so query and key rows leave in those pairs.
+A neuron of the MLP is a row of its input layers and a column of its output layer. A head is rows of query, key and
+value and columns of the attention's output; where several query heads share a key-value head (GQA), they are one group.
+Rotary position embeddings turn dimensions in pairs, so query and key rows leave in those pairs.
 """
 
 from __future__ import annotations

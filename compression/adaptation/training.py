@@ -121,7 +121,12 @@ class Stop:
 
 
 def train(
-    adapter: Adapter, problem: Problem, plan: Plan, checkpoint: Path | None = None, key: str = "", stop: Stop | None = None
+    adapter: Adapter,
+    problem: Problem,
+    plan: Plan,
+    checkpoint: Path | None = None,
+    key: str = "",
+    stop: Stop | None = None,
 ) -> Generator[Progress, None, Trained]:
     """Train an adapter.
 

@@ -197,8 +197,13 @@ class GatesAdapter(Adapter):
         """The gates of every layer."""
         kept = self.kept()
         return tuple(
-            gate_map(name, block.index, name.removeprefix(f"{block.path}."), self.layers[name],
-                     1 - kept[name].stored / kept[name].total)
+            gate_map(
+                name,
+                block.index,
+                name.removeprefix(f"{block.path}."),
+                self.layers[name],
+                1 - kept[name].stored / kept[name].total,
+            )
             for block in self.setup.structure.blocks
             for name in block.layers
         )
