@@ -244,11 +244,11 @@ def test_examples_become_batches() -> None:
     tokenizer.model_input_names = ["input_ids", "attention_mask", "token_type_ids"]
     examples = [Example(("the fox", "a model of a few thousand weights is enough"), 1), Example(("dog", "box"), 0)]
     items = encode(tokenizer, examples, 512)
-    assert [len(item.tokens) for item in items] == [9, len(tokenizer("dog", "box")["input_ids"])], "cut to the model's"
-    assert max(len(item.tokens) for item in encode(tokenizer, examples, 8)) == 8
+    assert [len(item.ids) for item in items] == [9, len(tokenizer("dog", "box")["input_ids"])], "cut to the model's"
+    assert max(len(item.ids) for item in encode(tokenizer, examples, 8)) == 8
     batch = collate(items, tokenizer.pad_token_id)
     reference = tokenizer.pad(
-        {"input_ids": [list(i.tokens) for i in items], "token_type_ids": [list(i.type_ids or ()) for i in items]},
+        {"input_ids": [list(i.ids) for i in items], "token_type_ids": [list(i.type_ids or ()) for i in items]},
         return_tensors="pt",
     )
     assert batch.keys() == {"input_ids", "attention_mask", "token_type_ids", "labels"}

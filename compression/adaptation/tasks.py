@@ -182,12 +182,12 @@ class Encoded:
     """An example as tokens.
 
     Attributes:
-        tokens: token ids, special ones included.
+        ids: tokens, special ones included.
         type_ids: 0 for the first text and 1 for the second; None for a model that does not tell them apart.
         label: index of the class.
     """
 
-    tokens: tuple[int, ...]
+    ids: tuple[int, ...]
     type_ids: tuple[int, ...] | None
     label: int
 
@@ -224,14 +224,14 @@ def collate(items: Sequence[Encoded], pad_id: int) -> dict[str, Tensor]:
     """
     import torch
 
-    longest = max(len(item.tokens) for item in items)
+    longest = max(len(item.ids) for item in items)
 
     def padded(rows: Sequence[Sequence[int]], value: int) -> Tensor:
         return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
 
     batch = {
-        "input_ids": padded([item.tokens for item in items], pad_id),
-        "attention_mask": padded([[1] * len(item.tokens) for item in items], 0),
+        "input_ids": padded([item.ids for item in items], pad_id),
+        "attention_mask": padded([[1] * len(item.ids) for item in items], 0),
         "labels": torch.tensor([item.label for item in items]),
     }
     types = [item.type_ids for item in items if item.type_ids is not None]

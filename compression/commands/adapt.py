@@ -160,7 +160,8 @@ def planned(
     for name in names:
         own = tuple(sorted((key, value) for key, value in settings if key in known_settings[name]))
         create_method(name, **dict(own))  # refuses a value out of range
-        for target in targets if METHODS[name].removes else targets[:1]:
+        # One target for all runs that remove nothing, so that they are found in the cache whatever is asked for.
+        for target in targets if METHODS[name].removes else (base.target_sparsity,):
             planned_runs += [
                 dataclasses.replace(base, method=name, target_sparsity=target, seed=seed, settings=own)
                 for seed in range(seeds)
