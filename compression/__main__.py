@@ -62,7 +62,7 @@ from compression.commands.shared import (
     write,
 )
 from compression.errors import UserError
-from compression.gallery import COMPARATORS
+from compression.gallery import headline_methods
 from compression.recipe import PRESETS, Guards, Recipe, over_seeds
 from compression.speech import recordings
 
@@ -908,7 +908,7 @@ def _headline(base: Recipe, fractions: tuple[float, ...], audio: str | None) -> 
     info = run(
         workbench.analyze(model, base.calibration_text, counts[0], policies=policies, gradient_sequences=counts[1])
     )
-    shown = [m for m in methods if (m.name not in COMPARATORS if audio is None else m.name in SPEECH_METHODS)]
+    shown = headline_methods(methods) if audio is None else [m for m in methods if m.name in SPEECH_METHODS]
     # Before the comparison, which sets beside its runs what is stored.
     forecasts = tuple(
         run(workbench.forecast(dataclasses.replace(base, method=method.name, policy=method.own_policy)))

@@ -22,6 +22,7 @@ ALIKE = {
     "method.cospadi",
     "method.rocket",
     "method.dobi-svd",
+    "method.wanda-2:4",
     "card.none",
     "card.removed_value",
     "card.bits_value",

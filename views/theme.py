@@ -25,12 +25,14 @@ METHOD_STYLES: dict[str, tuple[str, str, str]] = {
     "fwsvd": (PURPLE, "triangle-right", "dashdot"),
     "cospadi": (BLUE, "hexagon", "dash"),
     "rocket": (BLUE, "triangle-up", "dot"),
+    "magnitude-2:4": (GREEN, "square-open", "dot"),
+    "wanda-2:4": (GREEN, "square-cross", "dash"),
     "dense": (GREEN, "diamond", "dashdot"),
 }
 """Method → colour, marker, dash; colour never stands alone.
 
 Blue methods store a sparse dictionary, vermillion ones a rank in the space of the whitened inputs, purple ones a rank
-in another space."""
+in another space, green ones (beside the dense model) some of the weights themselves."""
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 """For lines of one hue in one picture, in the order they come."""
