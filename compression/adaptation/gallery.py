@@ -6,6 +6,7 @@ FineGates removed from the language model) and ``methods.json`` (the registered 
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 from compression import store
@@ -17,9 +18,9 @@ MASKS_FILE = "lm-gates.json"
 
 def registered_methods() -> tuple[AdaptMethodInfo, ...]:
     """What the engine has now; imports torch."""
-    from compression.adaptation import methods  # noqa: F401 - importing it registers every method
     from compression.adaptation.base import METHODS, describe
 
+    import_module("compression.adaptation.methods")  # registers every method
     return tuple(map(describe, METHODS.values()))
 
 

@@ -177,10 +177,10 @@ def _about(task: str, method: str, page_model: str, context: Context) -> str:
         model = words("page.model_line_note" if note else "page.model_line", title=title, note=said)
     described = next((each for each in adaptation.methods(task) if each.name == method), None)
     parts = [words(f"adapt.about.{task}"), f"{model}."]
-    if described is not None:
+    if described is not None and described.description:
         parts.append(f"**{words.name('method', method)}:** {words.sentence(described.description)}")
-        if described.warning:
-            parts.append(words.sentence(described.warning))
+    if described is not None and described.warning:
+        parts.append(words.sentence(described.warning))
     return "\n\n".join(parts)
 
 
