@@ -70,10 +70,9 @@ class RunPictures:
             )
         with gr.Row(equal_height=False):
             self.curves = self._panel("curves", figures.CURVES_HEIGHT, views.get("curves"))
-            with gr.Column(min_width=280):
-                self.descent = self._panel("descent", figures.DESCENT_HEIGHT, views.get("descent"))
-                latency = None if run is None else figures.latency_view(run, words)
-                self.latency = self._panel("latency", figures.LATENCY_HEIGHT, latency)
+            self.descent = self._panel("descent", figures.DESCENT_HEIGHT, views.get("descent"))
+        latency = None if run is None else figures.latency_view(run, words)
+        self.latency = self._panel("latency", figures.LATENCY_HEIGHT, latency)
 
     def _panel(self, name: str, height: int, view: View | None) -> ChartPanel:
         words = self.words

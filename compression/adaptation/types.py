@@ -13,6 +13,8 @@ TASKS = ("mrpc", "sst2", "era", "lm")
 LANGUAGE_MODELLING = "lm"
 MAX_TARGET = 0.9
 """The largest target sparsity."""
+MAX_SEED = 2**31 - 1
+"""The largest seed."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class AdaptSettings:
             ("batch size", self.batch_size, 1, 512),
             ("maximum length", self.max_length, 8, 4096),
             ("number of steps", self.steps or 1, 1, 10**6),
-            ("seed", self.seed, 0, 2**31 - 1),
+            ("seed", self.seed, 0, MAX_SEED),
         ):
             if not low <= value <= high:
                 raise UserError(f"The {what} must be from {low} to {high}, but {value} was given.")

@@ -16,7 +16,7 @@ from views.texts import Words
 from views.theme import BLUE, GREEN, NEUTRAL, PURPLE, SCALE, VERMILLION, style_of
 from views.widgets import Table, View
 
-CURVES_HEIGHT = 640
+CURVES_HEIGHT = 720
 DESCENT_HEIGHT = 440
 POINTS_HEIGHT = 480
 LATENCY_HEIGHT = 260
@@ -172,7 +172,6 @@ def descent_view(descent: Descent, finished: bool, words: Words) -> View | None:
             x=[point.gradient for point in points],
             y=[point.gap for point in points],
             mode="markers",
-            name=words("adapt.descent_steps"),
             marker={
                 "size": 7,
                 "color": [point.step for point in points],
@@ -182,7 +181,7 @@ def descent_view(descent: Descent, finished: bool, words: Words) -> View | None:
             },
             customdata=[point.step for point in points],
             hovertemplate=words("adapt.descent_hover"),
-            showlegend=True,
+            showlegend=False,
         )
     )
     ends = [min(point.gradient for point in points), max(point.gradient for point in points)]
@@ -194,9 +193,10 @@ def descent_view(descent: Descent, finished: bool, words: Words) -> View | None:
             name=words("adapt.descent_bound", mu=words.significant(descent.mu, 2)),
             line={"color": VERMILLION, "dash": "dash", "width": 2},
             hoverinfo="skip",
+            showlegend=True,
         )
     )
-    axis = {"type": "log", "exponentformat": "power", "dtick": 1}
+    axis = {"type": "log", "exponentformat": "power"}
     figure.update_xaxes(title_text=words("adapt.descent_x"), **axis)
     figure.update_yaxes(title_text=words("adapt.descent_y"), **axis)
     figure.update_layout(margin={"t": 12})
@@ -259,7 +259,9 @@ def points_view(rows: Sequence[MethodRow], majority: float | None, words: Words)
             annotation={"text": words("adapt.curve_majority"), "font": {"size": 11}},
             annotation_position="bottom right",
         )
-    figure.update_xaxes(title_text=words("adapt.points_x"), tickformat=".0%", rangemode="tozero")
+    most = max(row.removed_fraction.high for row in rows)
+    room = [-0.03 * max(most, 0.1), 1.06 * max(most, 0.1)]  # those that remove nothing stand free of the axis
+    figure.update_xaxes(title_text=words("adapt.points_x"), tickformat=".0%", range=room)
     if text:
         figure.update_yaxes(title_text=words("adapt.curves_y_perplexity"))
     else:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from compression.adaptation.analysis import GateCell, GateGrid, gate_groups
 from compression.adaptation.types import GateMap
-from views.figures.common import MAP_AROUND, MAP_ROW, block_map, colour_bar, finish, rows_height, short_projections
+from views.figures.common import MAP_AROUND, MAP_ROW, block_map, colour_bar, finish, rows_height
 from views.texts import Words
 from views.theme import BLUE, SCALE, VERMILLION
 from views.widgets import Table, View
@@ -36,7 +36,7 @@ def map_view(grid: GateGrid, side: str, words: Words) -> View:
             for row, label in zip(grid.cells, labels, strict=True)
         ],
         SCALE,
-        colour_bar(words(f"adapt.gates_scale_{side}"), tickvals=[0, 0.25, 0.5, 0.75, 1]),
+        colour_bar(words("adapt.gates_scale"), tickvals=[0, 0.25, 0.5, 0.75, 1]),
         words,
     )
     title = words(f"adapt.gates_{side}")
@@ -48,12 +48,20 @@ def map_view(grid: GateGrid, side: str, words: Words) -> View:
 
 
 def _labels(projections: Sequence[str]) -> list[str]:
-    """The last part of a name where that is enough; ``dense``, which each part of an encoder has, says nothing."""
-    last = short_projections(projections)
-    parts = [name.removesuffix(".dense").rsplit(".", 1)[-1] for name in projections]
-    if len(set(parts)) == len(parts):
-        return parts
-    return last if len(last[0]) < len(projections[0]) else [name.removesuffix(".dense") for name in projections]
+    """As much of the end of each name as tells it from the others; ``dense`` at the end of one says nothing.
+
+    ``attention.output.dense`` and ``output.dense`` become ``attention.output`` and ``output``.
+    """
+    names = [name.removesuffix(".dense").split(".") for name in projections]
+
+    def label(parts: list[str]) -> str:
+        for start in reversed(range(len(parts))):
+            end = parts[start:]
+            if sum(other[-len(end) :] == end for other in names) == 1:
+                return ".".join(end)
+        return ".".join(parts)
+
+    return [label(parts) for parts in names]
 
 
 def _hover(cell: GateCell, label: str, side: str, words: Words) -> str:

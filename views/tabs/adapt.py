@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from compression.adaptation.archive import new_folder, pack
-from compression.adaptation.types import LANGUAGE_MODELLING, TASKS, AdaptRun, AdaptSettings, Moment
+from compression.adaptation.types import LANGUAGE_MODELLING, MAX_SEED, TASKS, AdaptRun, AdaptSettings, Moment
 from compression.errors import UserError
 from compression.types import Progress
 from views import adaptation, engine
@@ -76,7 +76,7 @@ def build(context: Context) -> None:
             seed = gr.Number(
                 0,
                 minimum=0,
-                maximum=2**31 - 1,
+                maximum=MAX_SEED,
                 precision=0,
                 label=words("adapt.seed"),
                 elem_id="adapt-seed",

@@ -47,8 +47,7 @@ ENGLISH: dict[str, str] = {
     "adapt.provenance": "Made on {date} at commit {commit}: {processor}, {threads} threads.",
     "adapt.gates_rows": "Gates of the rows (outputs)",
     "adapt.gates_columns": "Gates of the columns (inputs)",
-    "adapt.gates_scale_rows": "mean gate of the rows: 0 closed, 1 open",
-    "adapt.gates_scale_columns": "mean gate of the columns: 0 closed, 1 open",
+    "adapt.gates_scale": "mean gate: 0 closed, 1 open",
     "adapt.gates_hover_rows": (
         "block {block}, {projection}<br>mean gate {mean}<br>{open} of the rows open<br>{removed} of the weights removed"
     ),
@@ -69,9 +68,10 @@ ENGLISH: dict[str, str] = {
     "adapt.layer": "Layer",
     "adapt.layer_rows": "rows",
     "adapt.layer_columns": "columns",
-    "adapt.layer_x": "place in the layer (share, in up to 64 groups)",
+    "adapt.layer_x": "place in the layer (share)",
     "adapt.layer_y": "gate (0 closed, 1 open)",
     "adapt.layer_summary": (
+        "Rows and columns stand in up to 64 groups. "
         "In {layer}, {rows} of the rows and {columns} of the columns are open; {removed} of its weights really leave."
     ),
     "adapt.curves_title": "Training",
@@ -98,11 +98,10 @@ ENGLISH: dict[str, str] = {
     "adapt.score_accuracy": "Last measured accuracy: **{accuracy}**, F1 {f1} ({count} examples).",
     "adapt.descent_title": "Loss gap and gradient (Polyak–Łojasiewicz)",
     "adapt.descent_hint": "After a few steps, each is a point here.",
-    "adapt.descent_steps": "training steps",
     "adapt.descent_scale": "training step",
     "adapt.descent_bound": "gap = gradient² ÷ (2μ), μ = {mu}",
     "adapt.descent_hover": "step %{customdata}: gradient² %{x:.3g}, gap %{y:.3g}<extra></extra>",
-    "adapt.descent_x": "squared gradient norm (nats², batches)",
+    "adapt.descent_x": "squared gradient norm (nats²)",
     "adapt.descent_y": "loss − smallest seen (nats)",
     "adapt.descent_summary": (
         "All {count} points lie below the line of μ = {mu}, which step {step} touches: a larger μ contradicts this "
@@ -114,7 +113,7 @@ ENGLISH: dict[str, str] = {
     "adapt.own_runs": "your runs",
     "adapt.points_title": "Quality against parameters removed",
     "adapt.points_hint": "Every run is a point here.",
-    "adapt.points_x": "really removed (share of the gated weights)",
+    "adapt.points_x": "really removed (share)",
     "adapt.points_hover": "<b>{method}</b><br>{quality}<br>{removed} really removed<br>seeds: {seeds}",
     "adapt.points_summary": "The highest mean accuracy is that of {method}: **{quality}**.",
     "adapt.points_summary_text": "The lowest mean perplexity is that of {method}: **{quality}**.",
@@ -177,6 +176,9 @@ ENGLISH: dict[str, str] = {
         "weights leave, and no mask is stored. Over the whole model {whole} really left, at a target of {target}. A "
         "run of its own, made on {date} at commit {commit}; it does not follow this page's ratio."
     ),
+    "adapt.mask_gone": "rows or columns removed here",
+    "adapt.column.block": "Block of indices",
+    "adapt.column.kept": "Kept",
     "adapt.mask_none": "No run of FineGates came with the app for this layer of this model.",
 }
 
@@ -205,7 +207,7 @@ RUSSIAN: dict[str, str] = {
     "adapt.target": "Целевая разреженность",
     "adapt.target_info": "К чему стремится метод. Сколько удалено на самом деле, считается отдельно.",
     "adapt.minutes": "Время обучения (мин)",
-    "adapt.seed": "Начальное число генератора",
+    "adapt.seed": "Зерно (seed)",
     "adapt.train": "Обучить",
     "adapt.stop": "Остановить и сохранить",
     "adapt.stop_hint": (
@@ -225,19 +227,17 @@ RUSSIAN: dict[str, str] = {
     ),
     "adapt.download": "Скачать (zip)",
     "adapt.caption": (
-        "**Показан запуск:** {method}, {task}; модель {model}, начальное число {seed}, шагов: {steps}, время: "
-        "{seconds}."
+        "**Показан запуск:** {method}, {task}; модель {model}, зерно {seed}, шагов: {steps}, время: {seconds}."
     ),
     "adapt.caption_mine": (
-        "**Ваш запуск:** {method}, {task}; модель {model}, начальное число {seed}, шагов: {steps}, время: {seconds}."
+        "**Ваш запуск:** {method}, {task}; модель {model}, зерно {seed}, шагов: {steps}, время: {seconds}."
     ),
-    "adapt.caption_live": "**Ваше обучение:** {method}, {task}, начальное число {seed}.",
+    "adapt.caption_live": "**Ваше обучение:** {method}, {task}, зерно {seed}.",
     "adapt.caption_data": "Обучение: {train}. Измерение: {evaluation}.",
     "adapt.provenance": "Сделано {date}, коммит {commit}: {processor}, потоков: {threads}.",
     "adapt.gates_rows": "Вентили строк (выходов)",
     "adapt.gates_columns": "Вентили столбцов (входов)",
-    "adapt.gates_scale_rows": "средний вентиль строк: 0 закрыт, 1 открыт",
-    "adapt.gates_scale_columns": "средний вентиль столбцов: 0 закрыт, 1 открыт",
+    "adapt.gates_scale": "вентиль: 0 закрыт, 1 открыт",
     "adapt.gates_hover_rows": (
         "блок {block}, {projection}<br>средний вентиль {mean}<br>открыто строк: {open}<br>удалено весов: {removed}"
     ),
@@ -259,9 +259,10 @@ RUSSIAN: dict[str, str] = {
     "adapt.layer": "Слой",
     "adapt.layer_rows": "строки",
     "adapt.layer_columns": "столбцы",
-    "adapt.layer_x": "место в слое (доля, групп не больше 64)",
+    "adapt.layer_x": "место в слое (доля)",
     "adapt.layer_y": "вентиль (0 закрыт, 1 открыт)",
     "adapt.layer_summary": (
+        "Строки и столбцы объединены в группы, не больше 64. "
         "В слое {layer} открыто строк: {rows}, столбцов: {columns}; на самом деле удаляется весов: {removed}."
     ),
     "adapt.curves_title": "Обучение",
@@ -288,11 +289,10 @@ RUSSIAN: dict[str, str] = {
     "adapt.score_accuracy": "Последняя измеренная точность: **{accuracy}**, F1 {f1} (примеров: {count}).",
     "adapt.descent_title": "Разрыв потерь и градиент (Поляк — Лоясевич)",
     "adapt.descent_hint": "Через несколько шагов каждый станет здесь точкой.",
-    "adapt.descent_steps": "шаги обучения",
     "adapt.descent_scale": "шаг обучения",
     "adapt.descent_bound": "разрыв = градиент² ÷ (2μ), μ = {mu}",
     "adapt.descent_hover": "шаг %{customdata}: градиент² %{x:.3g}, разрыв %{y:.3g}<extra></extra>",
-    "adapt.descent_x": "квадрат нормы градиента (нат², пакеты)",
+    "adapt.descent_x": "квадрат нормы градиента (нат²)",
     "adapt.descent_y": "потери − наименьшие (нат)",
     "adapt.descent_summary": (
         "Все точки ({count}) лежат не выше прямой с μ = {mu}, которой касается шаг {step}: большее μ этой траектории "
@@ -305,7 +305,7 @@ RUSSIAN: dict[str, str] = {
     "adapt.own_runs": "ваши запуски",
     "adapt.points_title": "Качество и доля удалённых параметров",
     "adapt.points_hint": "Каждый запуск становится здесь точкой.",
-    "adapt.points_x": "удалено на самом деле (доля весов с вентилями)",
+    "adapt.points_x": "удалено на самом деле (доля)",
     "adapt.points_hover": "<b>{method}</b><br>{quality}<br>удалено на самом деле: {removed}<br>запусков: {seeds}",
     "adapt.points_summary": "Самая высокая средняя точность у метода {method}: **{quality}**.",
     "adapt.points_summary_text": "Самая низкая средняя перплексия у метода {method}: **{quality}**.",
@@ -371,5 +371,8 @@ RUSSIAN: dict[str, str] = {
         "весов: {removed}, и маску хранить не нужно. Во всей модели на самом деле удалено {whole} при цели {target}. "
         "Это отдельный запуск от {date}, коммит {commit}; за степенью сжатия на этой странице он не следует."
     ),
+    "adapt.mask_gone": "здесь удалены строки или столбцы",
+    "adapt.column.block": "Группа индексов",
+    "adapt.column.kept": "Осталось",
     "adapt.mask_none": "Для этого слоя этой модели готового запуска FineGates нет.",
 }
