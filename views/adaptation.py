@@ -98,19 +98,19 @@ class Session:
         stop: the request to stop the running training.
         layer: whose gates are shown in full.
         gates: what the maps show now.
-        runs: made by the visitor, with the majority class's accuracy of their task.
+        runs: made by the visitor.
     """
 
-    def __init__(self) -> None:
-        """Nothing yet."""
+    def __init__(self, gates: tuple[GateMap, ...] = ()) -> None:
+        """Begin with the gates of the first picture."""
         self.stop = Stop()
         self.layer = ""
-        self.gates: tuple[GateMap, ...] = ()
+        self.gates = gates
         self.runs: tuple[AdaptRun, ...] = ()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Session:
-        """A new visitor begins with nothing."""
-        return Session()
+        """A new visitor shares nothing with others."""
+        return Session(self.gates)
 
     def chosen(self, gates: tuple[GateMap, ...]) -> GateMap | None:
         """The layer that is shown in full: the visitor's choice if it is there, else the one that lost most."""

@@ -45,9 +45,9 @@ PROJECTIONS = (
 REMOVING = ("finegates", "apt")
 METHODS = (*REMOVING, "maskllm", "lora", "lora-xs", "vera", "velora", "bitfit", "rocoft", "full")
 PLAN = 40
-"""Steps of a training."""
+"""Steps of a precomputed run."""
 PACE = 0.25
-"""Seconds between two events."""
+"""Seconds between two steps, each of which is an event."""
 SITE = "model.layers.15.self_attn.q_proj"
 
 
@@ -95,7 +95,9 @@ def score(step: int, text: bool, better: float = 0.0) -> Score:
     return Score(step, 400, 0.70 + step / 400 + better / 100, 0.78 + step / 500, 0.5, None, "10")
 
 
-def run(settings: AdaptSettings, steps: int = PLAN, better: float = 0.0, stopped: str = "") -> AdaptRun:
+def run(
+    settings: AdaptSettings, steps: int = PLAN, better: float = 0.0, closing: float = 1.0, stopped: str = ""
+) -> AdaptRun:
     """A finished run."""
     removes, text = settings.method in REMOVING, settings.task == LANGUAGE_MODELLING
     last = score(steps, text, better)
@@ -128,7 +130,7 @@ def run(settings: AdaptSettings, steps: int = PLAN, better: float = 0.0, stopped
         original_bits=22_000_000,
         curve=tuple(point(step, removes) for step in range(1, steps + 1)),
         scores=tuple(score(step, text) for step in range(10, steps, 10)),
-        gates=gates(steps / PLAN) if removes else (),
+        gates=gates(closing) if removes else (),
         notes=(),
         warning=None,
         stopped=stopped,
@@ -174,7 +176,7 @@ class Trainer:
     """As much of a workbench as the tab asks for."""
 
     def __init__(self, pace: float = PACE) -> None:
-        """Take so many seconds an event."""
+        """Take so many seconds a step."""
         self.pace = pace
 
     def adapt(
@@ -186,18 +188,18 @@ class Trainer:
             if each.seed == 13:
                 raise UserError("The loss is no finite number before any training: the model or its data is damaged.")
             removes, text = each.method in REMOVING, each.task == LANGUAGE_MODELLING
-            step, stopped = 0, ""
-            while step < PLAN and not stopped:
+            step, stopped, plan = 0, "", max(2, round(60 * each.max_minutes / self.pace))
+            while step < plan and not stopped:
                 time.sleep(self.pace)
                 step += 1
                 now = point(step, removes)
                 count = Removal(0.4, now.soft_sparsity, now.removed_fraction, 1, 10) if removes else None
                 measured = score(step // 10 * 10, text) if step >= 10 else None
-                moment = Moment(now, gates(step / PLAN) if removes else (), count, measured)
-                yield Progress("train", step, PLAN, f"{step} / {PLAN}", moment)
+                moment = Moment(now, gates(step / plan) if removes else (), count, measured)
+                yield Progress("train", step, plan, f"{step} / {plan}", moment)
                 if stop.asked:
-                    stopped = f"{step} / {PLAN}"
-            made = run(each, step, stopped=stopped)
+                    stopped = f"Stopped after {step} of {plan} steps."
+            made = run(each, step, closing=step / plan, stopped=stopped)
             runs.append(made)
             yield Progress("run", len(runs), len(settings), "1 / 1", runs[-1])
             if out is not None:

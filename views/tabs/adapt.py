@@ -22,7 +22,7 @@ from views.texts import Words
 from views.widgets import progress_html, status_area, status_html
 
 FIRST_TASK = "mrpc"
-PICTURES_EVERY = 0.5
+PICTURES_EVERY = 0.8
 """Seconds between two redrawings at least: a page that is busy drawing answers nobody."""
 MINUTES = (0.2, 20.0)
 TARGETS = (0.05, 0.9)
@@ -35,7 +35,8 @@ def build(context: Context) -> None:
     known = adaptation.methods(task_name)
     first = DEFAULT_METHOD if any(method.name == DEFAULT_METHOD for method in known) else known[0].name
     report = adaptation.report_of(task_name, page_model)
-    session = gr.State(Session())
+    run = adaptation.run_of(report, (), first)
+    session = gr.State(Session(() if run is None else run.gates))
 
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('adapt.title')}", elem_classes=["figure-title"])
@@ -96,7 +97,7 @@ def build(context: Context) -> None:
                 context.cost_line([minutes], lambda value: [60 * value + adaptation.AROUND_TRAINING])
                 status = status_area("adapt-status")
         gr.Markdown(words("adapt.stop_hint", stop=words("adapt.stop")), elem_classes=["hint"])
-    pictures = RunPictures(words, adaptation.run_of(report, (), first), report, _nothing(task_name, first, words))
+    pictures = RunPictures(words, run, report, _nothing(task_name, first, words))
     with gr.Column(elem_classes=["sheet"], visible=False, elem_id="adapt-export") as export:
         gr.Markdown(f"## {words('adapt.export_title')}", elem_classes=["figure-title"])
         gr.Markdown(words("adapt.export_hint"), elem_classes=["hint"])
@@ -124,9 +125,8 @@ def build(context: Context) -> None:
         session.layer = layer or ""
         return pictures.layer_updates(session)
 
-    def ask_to_stop(session: Session) -> list[Any]:
+    def ask_to_stop(session: Session) -> None:
         session.stop.asked = True
-        return [status_html(words("adapt.stopping")), gr.update(interactive=False)]
 
     def train(
         session: Session, page_model: str, task: str, method: str, target: float, minutes: float, seed: float | None
@@ -150,10 +150,13 @@ def build(context: Context) -> None:
     for listener in (task.input, method.input, context.model_id.change):
         listener(chosen, choice, of_choice, trigger_mode="always_last", **quiet)
     pictures.layer.input(layer_chosen, [session, pictures.layer], pictures.layer_panel.outputs, queue=False, **quiet)
-    stop.click(ask_to_stop, session, [status, stop], queue=False, **quiet)
+    off = gr.update(interactive=False)
+    stop.click(ask_to_stop, session, None, queue=False, **quiet)
+    # Answered in the page: what the server says later may already be the result.
+    stopping = json.dumps([status_html(words("adapt.stopping")), off])
+    stop.click(None, None, [status, stop], js=f"() => {stopping}", **quiet)
     made = [stop, *pictures.outputs, *overview.outputs, export, download]
     event = context.heavy(button, cancel, status, train, [*choice, target, minutes, seed], made)
-    off = gr.update(interactive=False)
     event.then(lambda: off, None, stop, **quiet)
     cancel.click(None, None, stop, js=f"() => ({json.dumps(off)})", **quiet)
 
@@ -238,8 +241,8 @@ def training(
             if time.monotonic() - drawn >= PICTURES_EVERY or progress.done >= progress.total:
                 drawn = time.monotonic()
                 shown = [*pictures.live(session, trace, moment, settings), *(gr.skip() for _ in overview.outputs)]
-        stopping = gr.update(interactive=not session.stop.asked)
-        return [progress_html(progress, words), stopping, *shown, gr.skip(), gr.skip()]
+        said = status_html(words("adapt.stopping")) if session.stop.asked else progress_html(progress, words)
+        return [said, gr.update(interactive=not session.stop.asked), *shown, gr.skip(), gr.skip()]
 
     folder = new_folder()
     work = adaptation.workbench().adapt((settings,), folder, session.stop)
