@@ -75,6 +75,7 @@ if TYPE_CHECKING:
 class Listing:
     """What ``models --json`` writes."""
 
+    encoders: tuple[models.ModelSpec, ...]
     models: tuple[models.ModelSpec, ...]
     texts: tuple[texts.TextSpec, ...]
     recordings: tuple[recordings.RecordingsSpec, ...]
@@ -108,6 +109,8 @@ def list_models(json_file: JsonOption = None) -> None:
     table = Table("id", "model", "source", "note")
     for spec in models.CATALOGUE.values():
         table.add_row(spec.id, spec.title, type(spec.source).__name__.removesuffix("Source").lower(), spec.note)
+    for spec in models.ENCODERS.values():
+        table.add_row(spec.id, spec.title, "wheel", "encoder for classification: use it with adapt")
     output.print(table)
     table = Table("text", "what it is")
     for text in texts.TEXTS.values():
@@ -118,7 +121,10 @@ def list_models(json_file: JsonOption = None) -> None:
         table.add_row(spoken.name, spoken.description)
     output.print(table)
     listing = Listing(
-        tuple(models.CATALOGUE.values()), tuple(texts.TEXTS.values()), tuple(recordings.RECORDINGS.values())
+        tuple(models.ENCODERS.values()),
+        tuple(models.CATALOGUE.values()),
+        tuple(texts.TEXTS.values()),
+        tuple(recordings.RECORDINGS.values()),
     )
     write(listing, json_file)
 

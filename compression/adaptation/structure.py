@@ -1,8 +1,8 @@
 """Which linear layers of a block belong together: what must leave jointly when something really leaves.
 
-A neuron of the MLP is a row of its input layers and a column of its output layer. A head is rows of query, key and value
-and columns of the attention's output; where several query heads share a key-value head (GQA), they are one group. Rotary
-position embeddings turn dimensions in pairs, so query and key rows leave in those pairs.
+A neuron of the MLP is a row of its input layers and a column of its output layer. A head is rows of query, key and
+value and columns of the attention's output; where several query heads share a key-value head (GQA), they are one group.
+Rotary position embeddings turn dimensions in pairs, so query and key rows leave in those pairs.
 """
 
 from __future__ import annotations
@@ -129,9 +129,15 @@ def structure_of(model: PreTrainedModel) -> ModelStructure:
             for index in range(config.num_hidden_layers)
         )
         return ModelStructure(blocks, classifies=False)
-    raise UserError(
-        f"The architecture {kind!r} has no structure that can be adapted here: expected an encoder "
-        f"({', '.join(ENCODER_TYPES)}) for a classification task, or a language model ({', '.join(LLAMA_LIKE)}) for text."
+    raise unsupported(kind)
+
+
+def unsupported(architecture: str) -> UserError:
+    """What is said of an architecture that is none of `ENCODER_TYPES` and `LLAMA_LIKE`, or not the one a task needs."""
+    return UserError(
+        f"The architecture {architecture!r} has no structure that can be adapted here: expected an encoder "
+        f"({', '.join(ENCODER_TYPES)}) for a classification task, or a language model ({', '.join(LLAMA_LIKE)}) for "
+        "text."
     )
 
 

@@ -1001,5 +1001,91 @@ ENGINE: Mapping[str, str] = {
     "still here.": (
         "Hugging Face Hub отказал в отправке {name} (статус {status}): попробуйте позже; экспортированная модель цела."
     ),
+    # adaptation: tasks and encoders
+    "{model!s} is an encoder for classification: use it with adapt, or choose {names!s}.": (
+        "{model} — это кодировщик для классификации: используйте его в команде adapt или выберите {names}."
+    ),
+    "The architecture {architecture} has no structure that can be adapted here: expected an encoder ({encoders!s}) for "
+    "a classification task, or a language model ({models!s}) for text.": (
+        "Архитектуру {architecture} здесь нельзя адаптировать: для классификации нужен кодировщик ({encoders}), для "
+        "текста — языковая модель ({models})."
+    ),
+    "The labels do not match the head of {model!s}: it tells {classes} classes apart, and the task has {expected} "
+    "({names!s}); choose a checkpoint without a head, or one for this task.": (
+        "Классы задачи не подходят к голове модели {model}: она различает классы в количестве {classes}, а в задаче их "
+        "{expected} ({names}); выберите чекпоинт без головы или чекпоинт для этой задачи."
+    ),
+    "The labels do not match the head of {model!s}: its classes are {own!s}, and the task's are {names!s}; choose a "
+    "checkpoint without a head, or one for this task.": (
+        "Классы задачи не подходят к голове модели {model}: её классы — {own}, а классы задачи — {names}; выберите "
+        "чекпоинт без головы или чекпоинт для этой задачи."
+    ),
+    "The tokenizer of {model!s} has no padding token: fetch its files again.": (
+        "У токенизатора {model} нет токена заполнения: загрузите его файлы ещё раз."
+    ),
+    "There is no classification task {name}: expected one of {names!s}.": (
+        "Задачи классификации {name} нет: выберите одну из {names}."
+    ),
+    "There is no file or folder {place}: give a file of examples (TSV, CSV or JSON Lines), or a folder of them.": (
+        "Файла или папки {place} нет: укажите файл с примерами (TSV, CSV или JSON Lines) или папку с такими файлами."
+    ),
+    "{folder!s} holds no examples of {task!s}: a TSV, CSV or JSON Lines file whose name contains {words!s} was "
+    "expected.": (
+        "В папке {folder} нет примеров для {task}: нужен файл TSV, CSV или JSON Lines, в имени которого есть {words}."
+    ),
+    "{path!s} is no file of examples: its name must end in {endings!s}.": (
+        "{path} — не файл с примерами: имя такого файла оканчивается на {endings}."
+    ),
+    "{path!s} has other columns than {task!s} needs: expected {expected!s}, but it has {names!s}.": (
+        "В файле {path} не те столбцы, что нужны для {task}: ожидались {expected}, а в нём {names}."
+    ),
+    "Line {number} of {path!s} has no sentence: fill it in, or remove the line.": (
+        "{path}, строка {number}: нет предложения: впишите его или удалите строку."
+    ),
+    "Line {number} of {path!s} has the label {label}, which is no class of {task!s}: expected {names!s}.": (
+        "{path}, строка {number}: метка {label}, а такого класса в задаче {task} нет: ожидались {names}."
+    ),
+    "Line {number} of {path!s} has another number of columns than the first line ({found} instead of {expected}): one "
+    "example a line was expected.": (
+        "{path}, строка {number}: столбцов не столько, сколько в первой строке (здесь {found}, там {expected}), а "
+        "ожидался один пример в строке."
+    ),
+    "Line {number} of {path!s} is no CSV: correct its quotation marks.": (
+        "{path}, строка {number}: это не CSV, исправьте в ней кавычки."
+    ),
+    "Line {number} of {path!s} is no JSON: an object a line was expected.": (
+        "{path}, строка {number}: это не JSON, а ожидался объект в каждой строке."
+    ),
+    "Line {number} of {path!s} is no JSON object: an object a line was expected.": (
+        "{path}, строка {number}: это не объект JSON, а ожидался объект в каждой строке."
+    ),
+    "{path!s} is given for training and for evaluation: keep the examples to measure on aside.": (
+        "Файл {path} указан и для обучения, и для проверки: примеры для проверки держите отдельно."
+    ),
+    "The examples to train on are not of two classes: add the missing ones.": (
+        "В примерах для обучения нет двух классов: добавьте недостающие."
+    ),
+    "The class {name} has one example to train on: every class needs at least two, so add some or remove it.": (
+        "У класса {name} всего один пример для обучения, а нужны хотя бы два: добавьте примеры или уберите класс."
+    ),
+    "There is no example to measure on: give some with --eval.": (
+        "Нет ни одного примера для проверки: укажите их в --eval."
+    ),
+    "All examples to measure on occur in training: give others with --eval.": (
+        "Все примеры для проверки есть и в обучении: укажите другие в --eval."
+    ),
+    "The class {name} is among the examples to measure on, but not among those to train on.": (
+        "Класс {name} есть среди примеров для проверки, но не среди примеров для обучения."
+    ),
+    "{error} Check the network, give files with --train and --eval, or take the task era, which needs no Hub.": (
+        "{error} Проверьте сеть, укажите файлы в --train и --eval или возьмите задачу «era»: для неё Hub не нужен."
+    ),
+    "sentences of State of the Union addresses": "предложения из посланий «О положении страны»",
+    "GLUE {task!s} train, from the Hub": "GLUE {task}, обучающая часть, с Hub",
+    "GLUE {task!s} validation, from the Hub": "GLUE {task}, проверочная часть, с Hub",
+    "{source} (examples: {number})": "{source} (примеров: {number})",
+    "{source} (examples: {number}, left out because they occur in training: {left_out})": (
+        "{source} (примеров: {number}, пропущено, потому что есть в обучении: {left_out})"
+    ),
 }
 """English template → Russian template."""

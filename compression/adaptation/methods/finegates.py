@@ -1,0 +1,337 @@
+"""FineGates, in our schedule for minutes, as published, and without training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from compression.adaptation.base import AdaptationMethod, Adapter, Setup, register, setting
+from compression.adaptation.gates import GatedLinear, GateVector, gate_map
+from compression.adaptation.salience import Units, choose_units, expected_losses
+from compression.adaptation.shrink import Kept, kept_parts, removed_weights, shrink
+from compression.adaptation.structure import linear
+from compression.adaptation.types import GateMap, Removal
+from compression.errors import UserError
+
+CLOSED_OPENNESS = 0.3
+"""The openness Φ that the warm start reckons with for a gate that is to close; it is 0.5 at the threshold."""
+OPEN_OPENNESS = 0.98
+"""And for one that stays: μ = 0.53."""
+LEAST_NEURONS = 0.05
+"""So large a share of a layer's neurons stays at least."""
+SALIENCE_BATCHES = 40
+SPREAD = (0.0, 0.45)
+"""Where μ of the gates that are to close begins: the least needed first."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What distinguishes the three recipes.
+
+    Attributes:
+        sparsity_loss_weight: λ.
+        gate_init_mean: of the logits.
+        gate_init_std: of the logits.
+        gate_noise_std: of ε.
+        gate_lr: learning rate of the gates at the peak.
+        sparsity_start: progress at which λ begins.
+        settle: progress from which closed gates stay closed and the count is made to meet the target; 1 for never.
+        warm_start: whether Fisher information ranks the gates when λ begins.
+        everywhere: gates on all rows and columns, as published; else on heads and neurons.
+        kurtosis_temperature: τ; 0 for plain means.
+    """
+
+    sparsity_loss_weight: float
+    gate_init_mean: float
+    gate_init_std: float
+    gate_noise_std: float
+    gate_lr: float
+    sparsity_start: float
+    settle: float
+    warm_start: bool
+    everywhere: bool
+    kurtosis_temperature: float
+
+
+class GatesAdapter(Adapter):
+    """A model with gated layers."""
+
+    def __init__(self, setup: Setup, schedule: Schedule, seed: int = 0):
+        """Put `GatedLinear` layers in place; at first all gates are open."""
+        super().__init__(setup)
+        self.schedule = schedule
+        self.layers: dict[str, GatedLinear] = {}
+        self._ranked = False
+        self._settled = False
+        self._targets: dict[int, float] = {}
+        self._progress = 0.0
+        generator = torch.Generator().manual_seed(seed)
+
+        def vector(count: int, repeat: int = 1) -> GateVector:
+            s = schedule
+            return GateVector(count, repeat, s.gate_init_mean, s.gate_init_std, s.gate_noise_std, generator)
+
+        for block in setup.structure.blocks:
+            for name in block.layers:
+                layer = linear(self.model, name)
+                rows = columns = None
+                if schedule.everywhere:
+                    rows, columns = vector(layer.out_features), vector(layer.in_features)
+                elif name == block.output:
+                    width = block.heads // block.key_value_heads * block.head_dim
+                    columns = vector(block.key_value_heads, width)
+                elif name == block.mlp_output:
+                    columns = vector(layer.in_features)
+                gated = GatedLinear(layer, rows, columns)
+                gated.watch_inputs = schedule.kurtosis_temperature > 0
+                self.layers[name] = gated
+                self.model.set_submodule(name, gated)
+
+    # --- what is trained ----------------------------------------------------------------------------------------
+
+    def _vectors(self) -> list[GateVector]:
+        return [side for layer in self.layers.values() for side in layer.sides()]
+
+    def parameter_groups(self, learning_rate: float, head_learning_rate: float) -> list[dict[str, Any]]:
+        """Biases and gates each with a rate of their own; no weight decay on gates."""
+        gates = {id(side.logits) for side in self._vectors()}
+        own = self.method_parameters()
+        return [
+            {"params": [p for p in own if id(p) not in gates], "lr": learning_rate},
+            {"params": [p for p in own if id(p) in gates], "lr": self.schedule.gate_lr, "weight_decay": 0.0},
+            *([{"params": self.head_parameters(), "lr": head_learning_rate}] if self.head_parameters() else []),
+        ]
+
+    # --- the schedule -------------------------------------------------------------------------------------------
+
+    def before_step(self, progress: float) -> None:
+        """Rank the gates when λ begins, and close them for good when it is time to settle."""
+        self._progress = progress
+        if progress >= self.schedule.sparsity_start and self.schedule.warm_start and not self._ranked:
+            self._rank()
+        if progress >= self.schedule.settle and not self._settled:
+            self.settle()
+
+    def penalty(self) -> Tensor | None:
+        """λ times the mean over the layers of their target losses."""
+        if self._progress < self.schedule.sparsity_start or self._settled:
+            return None
+        default = 1 - self.setup.target_sparsity
+        losses = [
+            layer.target_loss(self._targets, default, self.schedule.kurtosis_temperature)
+            for layer in self.layers.values()
+            if layer.sides()
+        ]
+        return self.schedule.sparsity_loss_weight * torch.stack(losses).mean()
+
+    def _units(self, losses: Mapping[int, Tensor]) -> list[tuple[Units, GateVector]]:
+        units = []
+        for block in self.setup.structure.blocks:
+            width = self.layers[block.query].weight.shape[1]
+            group = block.head_dim * (2 * block.heads // block.key_value_heads + 2) * width
+            neuron = (len(block.mlp_inputs) + 1) * width
+            for name, weights in ((block.output, group), (block.mlp_output, neuron)):
+                side = self.layers[name].column_gates
+                assert side is not None
+                count = len(side.logits)
+                least = 1 if name == block.output else max(1, int(LEAST_NEURONS * count))
+                units.append((Units(name, losses[id(side)], weights, least), side))
+        return units
+
+    def _total(self) -> int:
+        return sum(layer.weight.numel() for layer in self.layers.values())
+
+    def _rank(self) -> None:
+        """Let the gates that cost least begin nearest to closing, and give each layer the target that they make."""
+        losses = expected_losses(self.setup, list(self.layers.values()), SALIENCE_BATCHES)
+        units = self._units(losses)
+        closing = choose_units([unit for unit, _ in units], self._target_weights())
+        for unit, side in units:
+            closed = closing[unit.name]
+            count = int(closed.sum())
+            order = unit.losses.argsort()
+            mu = torch.empty(len(order))
+            mu[order[:count]] = torch.linspace(*SPREAD, count) if count else mu[:0]
+            mu[order[count:]] = torch.linspace(0.5, 0.76, len(order) - count)
+            with torch.no_grad():
+                side.logits.copy_(torch.atanh(mu))
+            share = count / len(order)
+            self._targets[id(side)] = share * CLOSED_OPENNESS + (1 - share) * OPEN_OPENNESS
+        self._ranked = True
+
+    def _target_weights(self) -> int:
+        return round(self.setup.target_sparsity * self._total())
+
+    def settle(self) -> None:
+        """Close, for good, the gates that learning left lowest, until the target is really removed."""
+        if self._settled or self.schedule.everywhere:
+            return
+        levels = {id(side): (side.mu.detach().cpu() + 1) for side in self._vectors()}
+        units = self._units(levels)
+        # μ alone decides, not μ for each weight: the plan behind the targets has weighed the sizes already.
+        ranked = [Units(unit.name, unit.losses * unit.weights, unit.weights, unit.least) for unit, _ in units]
+        for unit, side in units:
+            closed = choose_units(ranked, self._target_weights())[unit.name]
+            side.close(closed.to(side.fixed.device))
+            with torch.no_grad():  # the others are open, whatever the noise was about to do
+                side.logits[~closed] = side.logits[~closed].clamp_min(-0.4)
+        self._settled = True
+
+    def finish(self) -> None:
+        """Training is over, early perhaps: what was to be removed is removed now."""
+        if self.schedule.settle < 1:
+            self.settle()
+
+    # --- what came of it ----------------------------------------------------------------------------------------
+
+    def kept(self) -> dict[str, Kept]:
+        """What stays of every layer as the gates are now."""
+        return kept_parts(self.setup.structure, {name: layer.open() for name, layer in self.layers.items()})
+
+    def gates(self) -> tuple[GateMap, ...]:
+        """The gates of every layer."""
+        kept = self.kept()
+        return tuple(
+            gate_map(
+                name,
+                block.index,
+                name.removeprefix(f"{block.path}."),
+                self.layers[name],
+                1 - kept[name].stored / kept[name].total,
+            )
+            for block in self.setup.structure.blocks
+            for name in block.layers
+        )
+
+    def removal(self) -> Removal:
+        """Target, soft value, and what really leaves."""
+        removed, total = removed_weights(self.kept())
+        openness = torch.stack([side.openness().detach().mean() for side in self._vectors()]).mean()
+        return Removal(self.setup.target_sparsity, 1 - openness.item(), removed / total, removed, total)
+
+    def state(self) -> dict[str, Tensor]:
+        """Trained values, closed gates and where the schedule is."""
+        fixed = {f"{name}.{side}.fixed": vector.fixed for name, side, vector in self._named_vectors()}
+        targets = [self._targets.get(id(vector), -1.0) for vector in self._vectors()]
+        flags = torch.tensor([self._ranked, self._settled], dtype=torch.uint8)
+        return super().state() | fixed | {"schedule.flags": flags, "schedule.targets": torch.tensor(targets)}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from `state`."""
+        rest = dict(state)
+        self._ranked, self._settled = (bool(flag) for flag in rest.pop("schedule.flags"))
+        for vector, target in zip(self._vectors(), rest.pop("schedule.targets").tolist(), strict=True):
+            if target >= 0:
+                self._targets[id(vector)] = target
+        for name, side, vector in self._named_vectors():
+            vector.fixed.copy_(rest.pop(f"{name}.{side}.fixed"))
+        super().load_state(rest)
+
+    def _named_vectors(self) -> list[tuple[str, str, GateVector]]:
+        return [
+            (name, side, vector)
+            for name, layer in self.layers.items()
+            for side, vector in (("rows", layer.row_gates), ("columns", layer.column_gates))
+            if vector is not None
+        ]
+
+    def deploy(self) -> PreTrainedModel:
+        """The shrunk model: gates multiplied in, closed rows and columns gone."""
+        folded = {name: layer.folded() for name, layer in self.layers.items()}
+        return shrink(self.setup.model, self.setup.structure, folded, self.kept()).eval()
+
+
+def _check_structure(setup: Setup) -> None:
+    for block in setup.structure.blocks:
+        for name in block.layers:
+            if not isinstance(setup.model.get_submodule(name), nn.Linear):
+                raise UserError(f"{name} is no plain linear layer: give a dense model.")
+
+
+@register
+@dataclass(frozen=True)
+class FineGates(AdaptationMethod):
+    """Gates on heads and neurons, in a schedule for minutes: adapt, rank by Fisher information, close, recover."""
+
+    name = "finegates"
+    title = "FineGates"
+    description = (
+        "Gates that adapt and remove: biases first, then gates ranked by Fisher information are pressed shut, and the "
+        "rest recovers."
+    )
+    source = "FineGates (2602.09169); warm start and schedule are ours"
+    removes = True
+    default_learning_rate = 3e-3
+
+    sparsity_loss_weight: float = setting(50.0, "Weight of the sparsity loss, lambda", 0, 1000)
+    gate_init_mean: float = setting(1.0, "Mean of the gate logits", 0.55, 3)
+    gate_init_std: float = setting(0.1, "Standard deviation of the gate logits", 0, 0.5)
+    gate_noise_std: float = setting(0.1, "Noise on the gates in training", 0, 1)
+    gate_lr: float = setting(1e-2, "Learning rate of the gates", 1e-5, 1)
+    lr: float = setting(0.0, "Learning rate of the biases, 0 for the default", 0, 1)
+    sparsity_start: float = setting(0.3, "Share of the training before the sparsity loss", 0, 0.95)
+    settle: float = setting(0.6, "Share of the training after which closed gates stay closed", 0.05, 0.99)
+
+    def attach(self, setup: Setup) -> Adapter:
+        """Put gates in place."""
+        _check_structure(setup)
+        return GatesAdapter(
+            setup,
+            Schedule(
+                self.sparsity_loss_weight,
+                self.gate_init_mean,
+                self.gate_init_std,
+                self.gate_noise_std,
+                self.gate_lr,
+                self.sparsity_start,
+                max(self.settle, self.sparsity_start),
+                warm_start=True,
+                everywhere=False,
+                kurtosis_temperature=0.0,
+            ),
+        )
+
+
+@register
+@dataclass(frozen=True)
+class PublishedFineGates(AdaptationMethod):
+    """The published recipe: gates on every row and column, one learning rate, the sparsity loss from its start on."""
+
+    name = "finegates-published"
+    title = "FineGates, published recipe"
+    description = "Gates on every row and column, pressed towards one openness from the beginning, as published."
+    source = "FineGates (2602.09169)"
+    removes = True
+    default_learning_rate = 1e-3
+
+    sparsity_loss_weight: float = setting(50.0, "Weight of the sparsity loss, lambda", 0, 1000)
+    gate_init_mean: float = setting(1.0, "Mean of the gate logits", 0.55, 3)
+    gate_init_std: float = setting(0.1, "Standard deviation of the gate logits", 0, 0.5)
+    gate_noise_std: float = setting(0.1, "Noise on the gates in training", 0, 1)
+    lr: float = setting(0.0, "Learning rate, 0 for the default", 0, 1)
+    sparsity_start: float = setting(0.0, "Share of the training before the sparsity loss", 0, 0.95)
+    kurtosis_temperature: float = setting(0.0, "Temperature of the kurtosis weights, 0 for plain means", 0, 1e4)
+
+    def attach(self, setup: Setup) -> Adapter:
+        """Put gates in place."""
+        _check_structure(setup)
+        return GatesAdapter(
+            setup,
+            Schedule(
+                self.sparsity_loss_weight,
+                self.gate_init_mean,
+                self.gate_init_std,
+                self.gate_noise_std,
+                self.lr or self.default_learning_rate,
+                self.sparsity_start,
+                settle=1.0,
+                warm_start=False,
+                everywhere=True,
+                kurtosis_temperature=self.kurtosis_temperature,
+            ),
+        )

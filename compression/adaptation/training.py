@@ -1,0 +1,359 @@
+"""The one training loop of all adaptation methods: a stream of events, seeded, resumable, and stopped without loss."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pydantic
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from compression import store
+from compression.adaptation.base import Adapter, Batch
+from compression.adaptation.types import Moment, Score, StepPoint
+from compression.errors import UserError
+from compression.types import Progress
+
+WARM_UP = 0.06
+"""Share of the steps over which the learning rate rises; then it falls to zero in a line."""
+PACE_BATCHES = 5
+"""So many batches, of lengths spread over all there are, tell how long a step takes."""
+MARGIN = 0.96
+"""Share of the time that is planned for: machines are not always equally fast."""
+OVERTIME = 1.2
+"""At so many times the allowed minutes training ends, whatever was planned."""
+EVENT_SECONDS = 0.9
+"""At least so often an event shows the gates."""
+CHECKPOINT_SECONDS = 60.0
+SCORES_ON_THE_WAY = 5
+MAX_CURVE_POINTS = 400
+MAX_GRADIENT_NORM = 1.0
+MAX_EPOCHS = 100
+"""As many as the longest published recipe has."""
+
+
+class Problem(ABC):
+    """What is trained and measured: a task with its examples."""
+
+    @abstractmethod
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """The batches of an epoch, in an order that the epoch and the seed decide."""
+
+    @abstractmethod
+    def spread_batches(self, count: int) -> list[Batch]:
+        """A few batches whose lengths are spread over all there are."""
+
+    @property
+    @abstractmethod
+    def epoch_steps(self) -> int:
+        """Number of batches of an epoch."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Mean loss of a batch, nats."""
+
+    @abstractmethod
+    def measure(self, model: nn.Module, step: int, quick: bool) -> Generator[Progress, None, Score]:
+        """Measure a model in evaluation mode; on part of the examples only if it must be quick."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to train.
+
+    Attributes:
+        minutes: allowed training time.
+        steps: exact number of steps, or None for as many as fit.
+        learning_rate: of the method's parameters, at the peak.
+        head_learning_rate: of head and pooler, at the peak.
+        weight_decay: of AdamW.
+        seed: of dropout and noise.
+    """
+
+    minutes: float
+    steps: int | None
+    learning_rate: float
+    head_learning_rate: float
+    seed: int
+    weight_decay: float = 0.01
+
+
+@dataclass
+class Trained:
+    """What training leaves.
+
+    Attributes:
+        steps: steps taken.
+        planned: steps planned.
+        seconds: training time, measuring left out.
+        curve: points of the curves.
+        scores: measurements on the way.
+        peak_memory: peak resident memory minus that before training, bytes.
+        stopped: why it ended early; empty if it did not.
+    """
+
+    steps: int = 0
+    planned: int = 0
+    seconds: float = 0.0
+    curve: list[StepPoint] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)
+    peak_memory: int = 0
+    stopped: str = ""
+
+
+_DONE = pydantic.TypeAdapter(Trained)
+
+
+class Stop:
+    """A request to stop and keep: whoever holds it may ask, training ends after its running step."""
+
+    def __init__(self) -> None:
+        """Nobody has asked."""
+        self.asked = False
+
+
+def train(
+    adapter: Adapter,
+    problem: Problem,
+    plan: Plan,
+    checkpoint: Path | None = None,
+    key: str = "",
+    stop: Stop | None = None,
+) -> Generator[Progress, None, Trained]:
+    """Train an adapter.
+
+    Every step has a random state of its own, made from the seed and the step, so that a run that goes on from a
+    checkpoint ends as one that never stopped (the number of steps is in the checkpoint). Closing the generator stops;
+    the checkpoint stays.
+
+    Args:
+        adapter: what is trained.
+        problem: on what.
+        plan: how.
+        checkpoint: a file for the state; one found there of the same `key` is continued.
+        key: of this very run.
+        stop: asks to stop and to keep what is there.
+
+    Yields:
+        Events of stage ``train`` whose `partial` is a `Moment`.
+
+    Raises:
+        UserError: if the loss is no finite number from the beginning.
+    """
+    groups = adapter.parameter_groups(plan.learning_rate, plan.head_learning_rate)
+    if not any(group["params"] for group in groups):
+        yield Progress("train", 1, 1, "nothing is trained")
+        return Trained()
+    optimizer = torch.optim.AdamW(groups, weight_decay=plan.weight_decay)
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    done = Trained()
+    if checkpoint is not None:
+        done = _load(checkpoint, key, adapter, optimizer) or done
+    process = psutil.Process()
+    before = process.memory_info().rss
+    if not done.planned:
+        yield Progress("train", 0, 1, "timing a step")
+        done.planned = plan.steps or _fitting_steps(adapter, problem, plan)
+    loop = _Loop(adapter, problem, plan, optimizer, peaks, done)
+    shown = saved = time.perf_counter()
+    good = _copy(adapter.state())
+    score_every = max(1, done.planned // SCORES_ON_THE_WAY)
+    while done.steps < done.planned:
+        if not loop.step():
+            adapter.load_state(good)
+            done.stopped = (
+                f"The loss stopped being a number at step {done.steps + 1}: training ended with the last good state; "
+                "choose a smaller learning rate."
+            )
+            break
+        if done.steps % 25 == 0:
+            done.peak_memory = max(done.peak_memory, process.memory_info().rss - before)
+            good = _copy(adapter.state())
+        now = time.perf_counter()
+        if done.steps % score_every == 0 and done.steps < done.planned:
+            done.scores.append((yield from _measured(adapter, problem, done)))
+            now = time.perf_counter()
+        if now - shown >= EVENT_SECONDS or done.steps in (1, done.planned):
+            shown = now
+            loop.note()
+            yield Progress("train", done.steps, done.planned, _sentence(done), _moment(adapter, done))
+        if checkpoint is not None and now - saved >= CHECKPOINT_SECONDS:
+            saved = now
+            _save(checkpoint, key, adapter, optimizer, done)
+        if stop is not None and stop.asked:
+            done.stopped = f"Stopped after {done.steps} of {done.planned} steps; what was learned until then is kept."
+            break
+        if done.seconds > OVERTIME * 60 * plan.minutes and plan.steps is None:
+            done.stopped = f"The time was up after {done.steps} of {done.planned} steps: the machine became slower."
+            break
+    adapter.finish()
+    done.peak_memory = max(done.peak_memory, process.memory_info().rss - before)
+    yield Progress("train", done.steps, done.planned, _sentence(done), _moment(adapter, done))
+    return done
+
+
+class _Loop:
+    """Steps, one at a time."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        problem: Problem,
+        plan: Plan,
+        optimizer: torch.optim.Optimizer,
+        peaks: list[float],
+        done: Trained,
+    ) -> None:
+        self.adapter, self.problem, self.plan, self.optimizer = adapter, problem, plan, optimizer
+        self.peaks, self.done = peaks, done
+        self._stream = self._batches()
+        self._squares: list[float] = []
+        self._last: tuple[float, float] = (0.0, 0.0)
+
+    def _batches(self) -> Iterator[Batch]:
+        epoch, skip = divmod(self.done.steps, max(self.problem.epoch_steps, 1))
+        while True:
+            for index, batch in enumerate(self.problem.batches(epoch)):
+                if index >= skip:
+                    yield batch
+            epoch, skip = epoch + 1, 0
+
+    def step(self) -> bool:
+        """Take a step; false, with nothing changed, if loss or gradient is not finite."""
+        adapter, done = self.adapter, self.done
+        batch = next(self._stream)
+        started = time.perf_counter()
+        progress = done.steps / done.planned
+        rate = min((done.steps + 1) / max(1.0, WARM_UP * done.planned), 1.0) * (1 - progress)
+        for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
+            group["lr"] = peak * rate
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1_000_003 * self.plan.seed + done.steps)
+            adapter.model.train()
+            adapter.before_step(progress)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss = self.problem.loss(adapter.model, batch)
+            loss.backward()  # type: ignore[no-untyped-call]
+            square = sum(float(p.grad.square().sum()) for p in parameters if p.grad is not None)
+            penalty = adapter.penalty()
+            if penalty is not None and penalty.requires_grad:
+                penalty.backward()  # type: ignore[no-untyped-call]
+            if not (torch.isfinite(loss) and square == square and square != float("inf")):
+                return False
+            adapter.after_backward()
+            for group in self.optimizer.param_groups:
+                torch.nn.utils.clip_grad_norm_(group["params"], MAX_GRADIENT_NORM)
+            self.optimizer.step()
+            adapter.after_step()
+        done.steps += 1
+        done.seconds += time.perf_counter() - started
+        self._squares.append(square)
+        self._last = loss.item(), 0.0 if penalty is None else penalty.item()
+        return True
+
+    def note(self) -> None:
+        """Add a point to the curves."""
+        removal = self.adapter.removal()
+        done = self.done
+        done.curve.append(
+            StepPoint(
+                done.steps,
+                round(done.seconds, 2),
+                self._last[0],
+                self._last[1],
+                sum(self._squares) / max(len(self._squares), 1),
+                removal.removed_fraction if removal else 0.0,
+                removal.soft_sparsity if removal else None,
+            )
+        )
+        self._squares.clear()
+        if len(done.curve) > MAX_CURVE_POINTS:
+            del done.curve[1:-1:2]
+
+
+def _fitting_steps(adapter: Adapter, problem: Problem, plan: Plan) -> int:
+    """How many steps the time allows, from a few forward and backward passes that change nothing."""
+    batches = problem.spread_batches(PACE_BATCHES)
+    parameters = [p for p in adapter.model.parameters() if p.requires_grad]
+    seconds = []
+    with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(plan.seed)
+        adapter.model.train()
+        for index, batch in enumerate([batches[0], *batches]):
+            started = time.perf_counter()
+            loss = problem.loss(adapter.model, batch)
+            if not torch.isfinite(loss):
+                raise UserError("The loss is no finite number before any training: the model or its data is damaged.")
+            torch.autograd.grad(loss, parameters, allow_unused=True)
+            if index:  # the first one warms up
+                seconds.append(time.perf_counter() - started)
+    pace = sum(seconds) / len(seconds) * 1.1 + 1e-8 * sum(p.numel() for p in parameters)
+    fitting = int(MARGIN * 60 * plan.minutes / pace)
+    return max(1, min(fitting, MAX_EPOCHS * problem.epoch_steps))
+
+
+def _measured(adapter: Adapter, problem: Problem, done: Trained) -> Generator[Progress, None, Score]:
+    adapter.model.eval()
+    return (yield from problem.measure(adapter.model, done.steps, quick=True))
+
+
+def _moment(adapter: Adapter, done: Trained) -> Moment | None:
+    if not done.curve:
+        return None
+    return Moment(done.curve[-1], adapter.gates(), adapter.removal(), done.scores[-1] if done.scores else None)
+
+
+def _sentence(done: Trained) -> str:
+    loss = f", loss {done.curve[-1].loss:.3f}" if done.curve else ""
+    removed = f", removed {done.curve[-1].removed_fraction:.1%}" if done.curve else ""
+    return f"training: step {done.steps} of {done.planned}{loss}{removed}"
+
+
+def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+# --- checkpoints ------------------------------------------------------------------------------------------------------
+
+
+def _save(path: Path, key: str, adapter: Adapter, optimizer: torch.optim.Optimizer, done: Trained) -> None:
+    tensors = {f"adapter.{name}": tensor.contiguous() for name, tensor in _copy(adapter.state()).items()}
+    states: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
+    for index, state in states.items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).clone() for name, value in state.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with store.atomic_file(path) as temporary:
+        save_file(tensors, temporary, {"key": key, "done": _DONE.dump_json(done).decode()})
+
+
+def _load(path: Path, key: str, adapter: Adapter, optimizer: torch.optim.Optimizer) -> Trained | None:
+    """The state of a checkpoint of this very run; a damaged or foreign one is removed and counts as absent."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("key") != key:
+                raise KeyError("another run")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        done = _DONE.validate_json(metadata["done"])
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, part = name.split(".", 2)
+                states.setdefault(int(index), {})[part] = tensor
+        adapter.load_state({n.removeprefix("adapter."): t for n, t in tensors.items() if n.startswith("adapter.")})
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, UserError):
+        path.unlink(missing_ok=True)
+        return None
+    return done
