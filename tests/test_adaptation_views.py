@@ -336,8 +336,8 @@ def overview() -> Overview:
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Trainer:
     """A trainer that takes no time; its precomputed runs."""
-    trainer = Trainer(pace=0.01)
-    monkeypatch.setattr(adaptation, "workbench", lambda: trainer)
+    trainer = Trainer(pace=0.3, wait=0.0)
+    monkeypatch.setattr(engine, "workbench", lambda: trainer)
     monkeypatch.setattr(adaptation, "ASSETS", write(tmp_path / "assets"))
     monkeypatch.setattr(engine, "is_speech", lambda model: False)
     monkeypatch.setattr("views.tabs.adapt.PICTURES_EVERY", 0.0)
@@ -354,7 +354,6 @@ def test_training_shows_gates_and_curves_at_every_event_and_ends_with_the_result
     bench: Trainer, pictures: RunPictures, overview: Overview
 ) -> None:
     session = Session()
-    bench.pace = 0.3  # ten steps
     *live, last = training(EN, session, "page", settings(**SHORT), pictures, overview)
     assert {len(step) for step in (*live, last)} == {2 + len(pictures.outputs) + len(overview.outputs) + 2}
     trained = [step for step in live if "Your training" in str(step[CAPTION])]
@@ -418,7 +417,6 @@ def test_pictures_are_drawn_no_more_often_than_a_page_can_follow(
     bench: Trainer, pictures: RunPictures, overview: Overview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("views.tabs.adapt.PICTURES_EVERY", 1000.0)
-    bench.pace = 0.3
     live = list(training(EN, Session(), "page", settings(**SHORT), pictures, overview))
     assert sum("Your training" in str(step[CAPTION]) for step in live) == 2  # the first, and the last
 
@@ -443,3 +441,9 @@ def test_the_layer_stays_the_visitors_and_goes_where_it_is_not(pictures: RunPict
     assert session.layer == "bert.encoder.layer.2.output.dense" and "layer.2.output.dense" in values[9]
     pictures.cleared(session, "nothing")
     assert session.gates == () and session.chosen(()) is None
+
+
+def test_the_list_that_comes_with_the_app_is_the_registry() -> None:
+    from compression.adaptation.gallery import registered_methods
+
+    assert load_methods(Path(adaptation.__file__).parent.parent / "assets" / "adaptation") == registered_methods()

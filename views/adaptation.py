@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar
 
 from compression.adaptation.analysis import MethodRow, method_rows
 from compression.adaptation.gallery import load_masks, load_methods, load_report, registered_methods
@@ -15,41 +15,23 @@ from compression.adaptation.types import (
     AdaptMethodInfo,
     AdaptReport,
     AdaptRun,
-    AdaptSettings,
     GateMap,
     GateMasks,
     SiteMask,
     Stop,
 )
 from compression.errors import UserError
-from compression.types import Progress
-from views import engine
+from compression.models import DEFAULT_ENCODER, ENCODERS
 
 log = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets" / "adaptation"
 """Precomputed runs, true ones."""
-ENCODER = "minilm"
-"""What is adapted to a classification task: its id in the catalogue."""
 DEFAULT_METHOD = "finegates"
 AROUND_TRAINING = 45.0
 """Seconds of what comes with a training: loading, measuring, removing, latency."""
 
 Read = TypeVar("Read")
-
-
-class Adapting(Protocol):
-    """The part of the workbench that adapts."""
-
-    def adapt(
-        self, settings: tuple[AdaptSettings, ...], out: Path | None, stop: Stop
-    ) -> Generator[Progress, None, AdaptReport]:
-        """Run what was asked for: events of stage ``train`` carry a `Moment`, those of ``run`` an `AdaptRun`."""
-
-
-def workbench() -> Adapting:
-    """The process's one workbench."""
-    return cast(Adapting, cast(Any, engine.workbench()))
 
 
 @lru_cache(maxsize=32)
@@ -70,7 +52,13 @@ def methods(task: str) -> tuple[AdaptMethodInfo, ...]:
 
 def model_of(task: str, page_model: str) -> str:
     """What is adapted: the encoder, or for ``lm`` the page's model."""
-    return page_model if task == LANGUAGE_MODELLING else ENCODER
+    return page_model if task == LANGUAGE_MODELLING else DEFAULT_ENCODER
+
+
+def encoder() -> tuple[str, str]:
+    """Title and note of what is adapted to a classification task."""
+    spec = ENCODERS[DEFAULT_ENCODER]
+    return spec.title, spec.note
 
 
 def report_of(task: str, page_model: str) -> AdaptReport | None:

@@ -27,6 +27,7 @@ METHOD_STYLES: dict[str, tuple[str, str, str]] = {
     "rocket": (BLUE, "triangle-up", "dot"),
     "dense": (GREEN, "diamond", "dashdot"),
     "finegates": (BLUE, "diamond", "solid"),
+    "finegates-published": (BLUE, "diamond-open", "dash"),
     "apt": (BLUE, "square", "dash"),
     "maskllm": (BLUE, "bowtie", "dot"),
     "wanda-2:4": (BLUE, "hourglass", "dashdot"),

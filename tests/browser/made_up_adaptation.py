@@ -175,9 +175,9 @@ def write(folder: Path, tasks: tuple[str, ...] = ("mrpc", "lm")) -> Path:
 class Trainer:
     """As much of a workbench as the tab asks for."""
 
-    def __init__(self, pace: float = PACE) -> None:
-        """Take so many seconds a step."""
-        self.pace = pace
+    def __init__(self, pace: float = PACE, wait: float = PACE) -> None:
+        """Plan for so many seconds a step, and take so many."""
+        self.pace, self.wait = pace, wait
 
     def adapt(
         self, settings: tuple[AdaptSettings, ...], out: Path | None, stop: Stop
@@ -190,7 +190,7 @@ class Trainer:
             removes, text = each.method in REMOVING, each.task == LANGUAGE_MODELLING
             step, stopped, plan = 0, "", max(2, round(60 * each.max_minutes / self.pace))
             while step < plan and not stopped:
-                time.sleep(self.pace)
+                time.sleep(self.wait)
                 step += 1
                 now = point(step, removes)
                 count = Removal(0.4, now.soft_sparsity, now.removed_fraction, 1, 10) if removes else None
@@ -214,6 +214,6 @@ if __name__ == "__main__":
 
     adaptation.ASSETS = write(Path(sys.argv[1]))
     trainer = Trainer()
-    adaptation.workbench = lambda: trainer
+    engine.workbench = lambda: trainer  # type: ignore[assignment,return-value]
     engine.is_speech = lambda model_id: "whisper" in model_id
     build().launch(**launch_options())

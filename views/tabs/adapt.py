@@ -175,7 +175,7 @@ def _about(task: str, method: str, page_model: str, context: Context) -> str:
     if task == LANGUAGE_MODELLING:
         model = context.model_text(page_model)
     else:
-        title, note = engine.title_and_note(adaptation.ENCODER)
+        title, note = adaptation.encoder()
         said = words.sentence(note)
         model = words("page.model_line_note" if note else "page.model_line", title=title, note=said)
     described = next((each for each in adaptation.methods(task) if each.name == method), None)
@@ -245,7 +245,7 @@ def training(
         return [said, gr.update(interactive=not session.stop.asked), *shown, gr.skip(), gr.skip()]
 
     folder = new_folder()
-    work = adaptation.workbench().adapt((settings,), folder, session.stop)
+    work = engine.workbench().adapt((settings,), folder, session.stop)
     result = yield from engine.relay(work, show)
     run = result.runs[-1]
     session.runs = (*session.runs, run)

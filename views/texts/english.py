@@ -45,6 +45,7 @@ ENGLISH: Mapping[str, str] = {
     "method.rocket": "ROCKET",
     "method.dobi-svd": "Dobi-SVD",
     "method.finegates": "FineGates",
+    "method.finegates-published": "FineGates as published",
     "method.lora": "LoRA",
     "method.lora-xs": "LoRA-XS",
     "method.vera": "VeRA",

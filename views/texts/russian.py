@@ -91,6 +91,7 @@ RUSSIAN: Mapping[str, str] = {
     "method.rocket": "ROCKET",
     "method.dobi-svd": "Dobi-SVD",
     "method.finegates": "FineGates",
+    "method.finegates-published": "FineGates как в статье",
     "method.lora": "LoRA",
     "method.lora-xs": "LoRA-XS",
     "method.vera": "VeRA",
