@@ -18,8 +18,8 @@ from compression.adaptation.base import AdaptationMethod, Setup, create_method
 from compression.adaptation.encoders import load_encoder
 from compression.adaptation.problems import Classification, LanguageModelling
 from compression.adaptation.structure import structure_of
-from compression.adaptation.training import Plan, Problem, Stop, train
-from compression.adaptation.types import LANGUAGE_MODELLING, AdaptLatency, AdaptReport, AdaptRun, AdaptSettings
+from compression.adaptation.training import Plan, Problem, train
+from compression.adaptation.types import LANGUAGE_MODELLING, AdaptLatency, AdaptReport, AdaptRun, AdaptSettings, Stop
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
 from compression.evaluation.perplexity import tokenize
@@ -104,6 +104,8 @@ def adapt_all(
         if out is not None:
             with store.atomic_directory(out / run_name(one)) as temporary:
                 shutil.copytree(cell, temporary, dirs_exist_ok=True)
+        if stop is not None and stop.asked:
+            shutil.rmtree(cell, ignore_errors=True)  # the same question, asked again, gets a whole answer
         yield Progress("run", index + 1, len(settings), run_sentence(run), run)
     assert subject is not None
     first = settings[0]

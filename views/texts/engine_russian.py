@@ -1086,6 +1086,7 @@ ENGINE: Mapping[str, str] = {
     "{source} (examples: {number})": "{source} (примеров: {number})",
     "{source} (examples: {number}, left out because they occur in training: {left_out})": (
         "{source} (примеров: {number}, пропущено, потому что есть в обучении: {left_out})"
+    ),
     # methods FineGates is compared with, and patterns of two in four
     "rank r": "ранг r",
     "rows of every weight": "число строк каждой матрицы весов",
