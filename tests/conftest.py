@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache as once
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,17 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def two_sites_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sites side by side, as on a visitor's machine, while torch keeps to a worker's one core.
+
+    With torch itself on two threads, those would wait for one another at every step of every small kernel.
+    """
+    from compression import parallel
+
+    monkeypatch.setattr(parallel, "ThreadPoolExecutor", lambda _, *rest, **more: ThreadPoolExecutor(2, *rest, **more))
 
 
 @pytest.fixture

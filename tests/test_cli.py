@@ -130,7 +130,7 @@ def test_compare_meets_its_budget_and_reports_what_it_did(comparison):
     assert comparison.environment.threads >= 1
 
 
-def test_compress_then_evaluate_in_a_new_process(tmp_path, comparison, refusal):
+def test_compress_then_evaluate_in_a_new_process(tmp_path, comparison, refusal, capsys):
     out = tmp_path / "out"
     options = ("--method", "svd-llm", "--removed", "0.2", *QUICK)
     run_here("compress", MODEL, *options, "--out", out, "--json", tmp_path / "report.json")
@@ -142,10 +142,11 @@ def test_compress_then_evaluate_in_a_new_process(tmp_path, comparison, refusal):
     measured = pydantic.TypeAdapter(PerplexityReport).validate_json((tmp_path / "eval.json").read_bytes())
     assert measured.stored_bits == report.stored_bits
     assert measured.perplexity == pytest.approx(by_name(comparison)["svd-llm", "uniform"], abs=1e-3)
-    result = run("latency", out, "--prompt-tokens", "32", "--decode-tokens", "2", "--json", tmp_path / "latency.json")
+    run_here("latency", out, "--prompt-tokens", "32", "--decode-tokens", "2", "--json", tmp_path / "latency.json")
+    printed = capsys.readouterr().out
     timing = pydantic.TypeAdapter(LatencyReport).validate_json((tmp_path / "latency.json").read_bytes())
     assert list(timing.prefill) == ["dense", "compressed"]
-    assert "low-rank layers run factor by factor" in result.stdout and "threads" in result.stdout
+    assert "low-rank layers run factor by factor" in printed and "threads" in printed
     assert "not empty" in refusal("compress", MODEL, *options, "--out", out)  # never overwrites
 
 

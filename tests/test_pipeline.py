@@ -27,6 +27,8 @@ from compression.sites import decoder_of, find_sites, site_weight
 from compression.streams import BATCH_SEQUENCES
 from compression.types import CalibrationSettings, CompressionPlan, LinearSite, TextSource
 
+pytestmark = pytest.mark.usefixtures("two_sites_at_a_time")
+
 TOKENS = torch.randint(0, architectures.VOCABULARY, (8, 64), generator=torch.Generator().manual_seed(0))
 CASES = [(a, m) for a in architectures.CONFIGS for m in METHODS]
 
@@ -55,12 +57,7 @@ def compressed(
         allocation=allocate(policy, sites, Evidence(spectra), fraction),
         calibration=CalibrationSettings(TextSource("random", "0", 0), 8, 64),
     )
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)  # several sites at a time, as for a visitor; all else would only wait for a second core
-    try:
-        return finish(pipeline.compress(source, sites, plan, calibration, gradients))
-    finally:
-        torch.set_num_threads(threads)
+    return finish(pipeline.compress(source, sites, plan, calibration, gradients))
 
 
 def logits(model) -> torch.Tensor:
