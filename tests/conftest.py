@@ -24,12 +24,17 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 
+_APPS_OF_THEIR_OWN = {"tests/browser/test_changes_journey.py", "tests/browser/test_take_away_journey.py"}
+"""Browser files that do not use the app that the others share: the worker with less to do takes them, first of all."""
+
+
 class _BrowserTogether(LoadFileScheduling):
-    """A file to a worker, all browser files to the same one: they share the app, and wait for it by the clock."""
+    """A file to a worker, all browser files to the same one whose app is the same: they wait for it by the clock."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return "tests/browser" if file.startswith("tests/browser/") else file
+        together = file.startswith("tests/browser/") and file not in _APPS_OF_THEIR_OWN
+        return "tests/browser" if together else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _BrowserTogether:
