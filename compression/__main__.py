@@ -19,7 +19,7 @@ from rich.table import Table
 
 from compression import ablation, analysis, forecast, models, texts, types
 from compression.benchmarks import cospadi, inference_report, memory_report, solver
-from compression.commands import changes, export, smallest
+from compression.commands import adapt, changes, export, scratch, smallest
 from compression.commands.shared import (
     SCHEMAS,
     AudioOption,
@@ -62,7 +62,7 @@ from compression.commands.shared import (
     write,
 )
 from compression.errors import UserError
-from compression.gallery import COMPARATORS
+from compression.gallery import headline_methods
 from compression.recipe import PRESETS, Guards, Recipe, over_seeds
 from compression.speech import recordings
 
@@ -97,7 +97,7 @@ SCHEMAS |= {
     "bench solver": solver.SolverBenchmark,
     "bench cospadi": cospadi.CoSpaDiBenchmark,
 }
-COMMANDS = (changes, export, smallest)
+COMMANDS = (adapt, changes, export, scratch, smallest)
 """Modules whose commands are known because they are imported."""
 GALLERY_PARTS = ("all", "headline", "comparators")
 
@@ -908,7 +908,7 @@ def _headline(base: Recipe, fractions: tuple[float, ...], audio: str | None) -> 
     info = run(
         workbench.analyze(model, base.calibration_text, counts[0], policies=policies, gradient_sequences=counts[1])
     )
-    shown = [m for m in methods if (m.name not in COMPARATORS if audio is None else m.name in SPEECH_METHODS)]
+    shown = headline_methods(methods) if audio is None else [m for m in methods if m.name in SPEECH_METHODS]
     # Before the comparison, which sets beside its runs what is stored.
     forecasts = tuple(
         run(workbench.forecast(dataclasses.replace(base, method=method.name, policy=method.own_policy)))

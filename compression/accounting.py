@@ -14,6 +14,8 @@ from compression.types import MAX_REMOVED_FRACTION, LinearSite
 
 VALUE_BITS = 16
 """Bits of one stored value (float16)."""
+TWO_OF_FOUR_REMOVED = 1 - 2 * (VALUE_BITS + 2) / (4 * VALUE_BITS)
+"""What a 2:4 pattern removes: of every four values two stay, with a 2-bit place each. 0.4375."""
 
 
 def check_removed_fraction(removed_fraction: float) -> float:
@@ -64,6 +66,15 @@ def dictionary_bits(out_features: int, in_features: int, num_atoms: int, nonzero
     return VALUE_BITS * values + 8 * math.ceil(num_atoms * out_features / 8)
 
 
+def two_of_four_bits(out_features: int, in_features: int) -> int:
+    """Bits of a 2:4 pattern: 16 for each of the n·m/2 values, and 2 for the place of each, in whole bytes.
+
+    Source: Accelerating sparse deep neural networks (2104.08378), section 2.
+    """
+    kept = out_features * in_features // 2
+    return VALUE_BITS * kept + 8 * math.ceil(2 * kept / 8)
+
+
 def dense_flops(out_features: int, in_features: int) -> int:
     """FLOPs a token of a dense layer: a multiplication and an addition for each of m·n weights, bias left out."""
     return 2 * out_features * in_features
@@ -80,6 +91,11 @@ def dictionary_flops(out_features: int, in_features: int, num_atoms: int, nonzer
     What a sparse kernel as efficient as a dense one would need, and what COMPOT (2602.15200) compares by.
     """
     return 2 * (in_features * num_atoms + nonzeros_per_column * out_features)
+
+
+def two_of_four_flops(out_features: int, in_features: int) -> int:
+    """FLOPs a token with the zeros skipped, as hardware for such patterns does: n·m; a CPU takes twice as many."""
+    return dense_flops(out_features, in_features) // 2
 
 
 def alternation_flops(out_features: int, in_features: int, num_atoms: int) -> int:

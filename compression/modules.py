@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from compression.accounting import dense_flops, dictionary_flops, low_rank_flops
+from compression.accounting import dense_flops, dictionary_flops, low_rank_flops, two_of_four_flops
 from compression.linalg import balance_factors
 
 STORAGE_DTYPE = torch.float16
@@ -504,8 +504,72 @@ class ShrunkLinear(CompressedLinear):
         super()._load_from_state_dict(*args, **kwargs)
 
 
+class TwoOfFourLinear(CompressedLinear):
+    """Two of every four neighbouring weights of a row, with their places; the others are zero.
+
+    Stored: the kept values as (n, m/2) in 16 bits, in order, and the place of each within its four in 2 bits, packed,
+    least significant bit first. On a CPU the zeros are filled in: the layer runs as one dense matrix.
+
+    Source: the 2:4 format of Accelerating sparse deep neural networks (2104.08378).
+    """
+
+    representation = "2:4"
+
+    def __init__(self, weight: Tensor, mask: Tensor, bias: Tensor | None = None) -> None:
+        """Keep what the mask marks.
+
+        Args:
+            weight: (n, m), m a multiple of four; entries outside `mask` are ignored.
+            mask: boolean (n, m), two true entries in every four neighbours.
+            bias: (n,) or None.
+        """
+        super().__init__(weight.shape[1], weight.shape[0], bias)
+        places = mask.view(-1, 4).nonzero()[:, 1]
+        self.values: Tensor
+        self.place_bits: Tensor
+        self.register_buffer("values", to_storage(weight[mask].view(len(weight), -1)))
+        self.register_buffer("place_bits", pack_bits(torch.stack([places % 2, places // 2], 1).bool()))
+
+    @classmethod
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> TwoOfFourLinear:
+        """A layer filled with zeros in the first two places of every four."""
+        mask = (torch.arange(in_features) % 4 < 2).repeat(out_features, 1)
+        return cls(torch.zeros(out_features, in_features), mask, bias)
+
+    @property
+    def inner_size(self) -> int:
+        """The outputs: as a product of two factors, one of them would be the identity."""
+        return self.out_features
+
+    def spec(self) -> dict[str, int]:
+        """Values kept in a row."""
+        return {"nonzeros_per_row": self.values.shape[1]}
+
+    def flops(self) -> int:
+        """One product with the values that stay."""
+        return two_of_four_flops(self.out_features, self.in_features)
+
+    def mask(self) -> Tensor:
+        """Boolean (n, m): which weights are stored."""
+        count = self.values.numel()
+        bits = unpack_bits(self.place_bits, 2 * count).view(count, 2)
+        places = (bits[:, 0] + 2 * bits[:, 1]).view(-1, 2)
+        groups = torch.zeros(len(places), 4, dtype=torch.bool, device=places.device)
+        return groups.scatter_(1, places, True).view(self.out_features, self.in_features)
+
+    def dense_weight(self) -> Tensor:
+        """Ŵ in float32, zeros filled in."""
+        mask = self.mask()
+        return torch.zeros(mask.shape, device=mask.device).masked_scatter_(mask, self.values.float())
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """Ŵ (n, m) and the identity (n, n)."""
+        return self.dense_weight(), torch.eye(self.out_features, device=self.values.device)
+
+
 LAYER_TYPES: dict[str, type[CompressedLinear]] = {
-    layer.representation: layer for layer in (LowRankLinear, MixedLowRankLinear, DictionaryLinear, ShrunkLinear)
+    layer.representation: layer
+    for layer in (LowRankLinear, MixedLowRankLinear, DictionaryLinear, ShrunkLinear, TwoOfFourLinear)
 }
 """Representation name → class, for loading."""
 

@@ -193,9 +193,15 @@ class Recipe:
     def resolved(self) -> Recipe:
         """The same recipe with ``own`` replaced by the method's policy.
 
+        A method that removes the same of every layer has nothing to allocate, whatever policy is named.
+
         Raises:
             UserError: if there is no such method.
         """
+        from compression.methods import METHODS
+
+        if self.method in METHODS and METHODS[self.method].fixed_fraction is not None:
+            return dataclasses.replace(self, policy="uniform")
         if self.policy != OWN:
             return self
         policy = "uniform" if self.is_dense else self.build_method().own_policy
@@ -232,6 +238,13 @@ class Recipe:
             raise UserError(
                 f"The policy {policy} learns truncation positions, and {self.method} has none to learn: choose another "
                 f"policy, or {OWN} for the one the method was published with."
+            )
+        most = None if method is None else method.fixed_fraction
+        asked = max([self.removed_fraction, *(fraction for _, fraction in self.pins)])
+        if most is not None and asked > most:
+            raise UserError(
+                f"{self.method} removes {most:.2%} of every layer and no more, but {asked:.2%} was asked for: choose a "
+                "smaller removed fraction, or another method."
             )
         for name, value in (
             ("calibration sequences", self.num_sequences),

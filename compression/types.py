@@ -185,7 +185,10 @@ class SettingInfo:
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """A method, as it describes itself; `slow` ones take minutes on two cores."""
+    """A method, as it describes itself; `slow` ones take minutes on two cores.
+
+    `fixed_fraction` is the share that it removes of every layer, whatever smaller one is asked for; None for a choice.
+    """
 
     name: str
     title: str
@@ -196,6 +199,7 @@ class MethodInfo:
     warning: str | None
     settings: tuple[SettingInfo, ...]
     slow: bool = False
+    fixed_fraction: float | None = None
 
 
 @dataclass(frozen=True)

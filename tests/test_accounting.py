@@ -80,6 +80,17 @@ def test_flops_count_a_multiplication_and_an_addition_for_every_weight_that_is_u
     assert accounting.dictionary_flops(n, m, r, s) == 2 * (m * r + n * s)
 
 
+@pytest.mark.parametrize("shape", [(576, 576), (192, 576), (17, 24)])
+def test_two_of_four_removes_seven_sixteenths(shape):
+    n, m = shape
+    groups = n * m // 4
+    bits = groups * (2 * 16 + 2 * 2)  # two values and two places
+    assert accounting.two_of_four_bits(n, m) == bits + -bits % 8
+    assert accounting.TWO_OF_FOUR_REMOVED == 0.4375 == 7 / 16
+    assert 1 - bits / accounting.dense_bits(n, m) == 0.4375
+    assert accounting.two_of_four_flops(n, m) == n * m
+
+
 @pytest.mark.parametrize("value", [-0.01, 0.951, math.nan, math.inf, "abc", None])
 def test_removed_fractions_out_of_range_are_refused(value):
     with pytest.raises(UserError, match=r"number from 0 to 0\.95"):

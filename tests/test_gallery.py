@@ -23,6 +23,7 @@ from compression.gallery import (
     Gallery,
     gallery_policies,
     gallery_recipes,
+    headline_methods,
     load_gallery,
     registered_methods,
     registered_policies,
@@ -67,7 +68,7 @@ def test_it_covers_every_method_policy_and_slider_position(gallery):
     assert gallery.analysis.slider == SLIDER
     measured = {(run.method, run.policy) for run in gallery.comparison.runs}
     assert measured == {(m.name, policy) for m in gallery.methods for policy in gallery_policies(m)}
-    headline = [method for method in gallery.methods if method.name not in COMPARATORS]
+    headline = headline_methods(gallery.methods)
     assert [(f.method, f.policy) for f in gallery.forecasts] == [(m.name, m.own_policy) for m in headline]
     projections = {pattern.site.split("layers.")[1].split(".", 1)[1] for pattern in gallery.patterns}
     assert projections == set(gallery.analysis.model.projections)
@@ -79,7 +80,7 @@ def test_other_seeds_are_measured_where_they_are_cheap_and_can_matter():
     methods = registered_methods()
     recipes = gallery_recipes("any", methods, (0.1, 0.2))
     others = [(r.method, r.policy, r.removed_fraction, r.seed) for r in recipes if r.seed]
-    headline = [m for m in methods if m.name not in COMPARATORS]
+    headline = headline_methods(methods)
     assert others == [(m.name, m.own_policy, 0.2, seed) for seed in (1, 2) for m in headline if m.name != "svd"]
     assert [r.seed for r in recipes] == sorted(r.seed for r in recipes), "the first paint's runs come first"
     assert not any(recipe.seed for recipe in gallery_recipes("any", methods, (0.1, 0.3)))

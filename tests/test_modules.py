@@ -16,6 +16,7 @@ from compression.modules import (
     DictionaryLinear,
     LowRankLinear,
     MixedLowRankLinear,
+    TwoOfFourLinear,
     choose_execution,
     pack_bits,
     padded_size,
@@ -47,7 +48,14 @@ def dictionary(bias: bool = True) -> DictionaryLinear:
     return DictionaryLinear(torch.randn(24, 9, generator=g), codes, mask, torch.randn(17) if bias else None)
 
 
-LAYERS = {"low-rank": low_rank, "low-rank, 8 and 16 bits": mixed, "dictionary": dictionary}
+def two_of_four(bias: bool = True) -> TwoOfFourLinear:
+    g = generator()
+    weight = torch.randn(17, 24, generator=g)
+    mask = linalg.two_of_four_mask(torch.rand(17, 24, generator=g))
+    return TwoOfFourLinear(weight, mask, torch.randn(17) if bias else None)
+
+
+LAYERS = {"low-rank": low_rank, "low-rank, 8 and 16 bits": mixed, "dictionary": dictionary, "2:4": two_of_four}
 FORMS = ["factored", "merged"]
 
 
@@ -111,7 +119,7 @@ def test_flops_are_those_of_the_representation_and_of_the_products_that_run(make
         with FlopCounterMode(display=False) as counter:
             layer(x)
         assert counter.get_total_flops() == 7 * layer.executed_flops()
-    nonzeros = {"dictionary": 24 * 9 + 4 * 17}.get(layer.representation, 5 * (24 + 17))
+    nonzeros = {"dictionary": 24 * 9 + 4 * 17, "2:4": 17 * 12}.get(layer.representation, 5 * (24 + 17))
     assert layer.flops() == 2 * nonzeros
 
 
@@ -153,11 +161,12 @@ def test_a_small_layer_runs_merged():
 def test_stored_bits_are_the_bits_of_the_saved_tensors_and_the_formula(make):
     layer = make()
     saved = sum(8 * t.numel() * t.element_size() for name, t in layer.state_dict().items() if name != "bias")
-    sizes = tuple(layer.spec().values())
+    sizes = () if layer.representation == "2:4" else tuple(layer.spec().values())
     formula = {
         "low-rank": accounting.low_rank_bits,
         "low-rank, 8 and 16 bits": accounting.mixed_low_rank_bits,
         "dictionary": accounting.dictionary_bits,
+        "2:4": accounting.two_of_four_bits,
     }[layer.representation]
     assert layer.stored_bits() == saved == formula(17, 24, *sizes)
 
@@ -213,6 +222,19 @@ def test_a_dictionary_layer_stores_s_nonzeros_in_their_places():
     assert torch.equal(layer.mask(), mask)
     assert (layer.codes() != 0).sum(1).tolist() == [4] * 17
     reference.assert_close(layer.dense_weight()[:, :9], torch.where(mask, codes, 0.0), rtol=1e-3, atol=1e-7)
+
+
+def test_a_two_of_four_layer_stores_half_of_the_values_in_their_places():
+    g = generator()
+    weight = torch.randn(17, 24, generator=g)
+    mask = linalg.two_of_four_mask(torch.rand(17, 24, generator=g))
+    layer = TwoOfFourLinear(weight, mask)
+    assert (
+        torch.equal(layer.mask(), mask) and layer.values.shape == (17, 12) and layer.spec() == {"nonzeros_per_row": 12}
+    )
+    assert torch.equal(layer.dense_weight(), torch.where(mask, weight, 0.0).half().float())
+    assert layer.execution == "merged", "on a CPU it is one dense matrix"
+    assert layer.flops() == accounting.dense_flops(17, 24) / 2
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])

@@ -50,6 +50,21 @@ def test_the_settings_of_a_paper_are_settings_of_its_method():
         assert Recipe("m", name, preset="paper").build_method() == method(**paper)
 
 
+def test_a_method_of_one_share_is_not_asked_for_more_and_has_nothing_to_allocate():
+    for policy in ("uniform", "pooled", "own"):
+        recipe = Recipe("m", "wanda-2:4", policy, 0.2)
+        recipe.check()
+        assert recipe.resolved().policy == "uniform"
+    for bad in (
+        Recipe("m", "wanda-2:4", "uniform", 0.44),
+        Recipe("m", "wanda-2:4", "uniform", 0.2, pins=(("*.v_proj", 0.5),)),
+    ):
+        with pytest.raises(
+            UserError, match=r"wanda-2:4 removes 43\.75% of every layer and no more, but .*% was asked for"
+        ):
+            bad.check()
+
+
 def test_another_preset_is_refused():
     with pytest.raises(UserError, match="no preset 'magic': expected one of quick, paper"):
         Recipe("m", "compot", preset="magic").check()

@@ -130,9 +130,13 @@ def every_policy() -> tuple[str, ...]:
 
 
 def fast_methods(model_id: str | None = None) -> tuple[str, ...]:
-    """The methods that take seconds, not minutes, under their own policies; these work for the model."""
+    """The methods that take seconds, not minutes, under their own policies, and any share to remove."""
     policies = live_policies(model_id)
-    return tuple(method.name for method in _methods() if not method.slow and method.own_policy in policies)
+    return tuple(
+        method.name
+        for method in _methods()
+        if not method.slow and method.fixed_fraction is None and method.own_policy in policies
+    )
 
 
 def live_methods(model_id: str | None = None) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ PAPERS = (
     ("CoSpaDi", "2509.22075"),
     ("ROCKET", "2602.11008"),
     ("Dobi-SVD", "2502.02723"),
+    ("Wanda", "2306.11695"),
 )
 """What the engine implements and compares: name and arXiv number."""
 

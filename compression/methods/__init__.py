@@ -12,6 +12,7 @@ from compression.methods import (
     svd_fisher,
     svd_llm,
     svd_llm_v2,
+    two_of_four,
 )
 from compression.methods.base import (
     METHODS,
@@ -40,4 +41,5 @@ __all__ = [
     "svd_fisher",
     "svd_llm",
     "svd_llm_v2",
+    "two_of_four",
 ]

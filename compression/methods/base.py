@@ -73,6 +73,8 @@ class CompressionMethod(ABC):
     """Whether it, or the policy it was published with, takes minutes on a small model and two cores."""
     paper_settings: ClassVar[Mapping[str, float]] = {}
     """Settings of the paper where the defaults are reduced for two cores."""
+    fixed_fraction: ClassVar[float | None] = None
+    """The share it removes of every layer, whatever smaller one is asked for; None for a method with a choice."""
     warning: ClassVar[str | None] = None
     """A sentence that belongs wherever figures of this method are shown."""
 
@@ -278,6 +280,7 @@ def describe(method: type[CompressionMethod]) -> MethodInfo:
         warning=method.warning,
         settings=settings,
         slow=method.slow,
+        fixed_fraction=method.fixed_fraction,
     )
 
 
@@ -304,8 +307,8 @@ def register(method: type[CompressionMethod]) -> type[CompressionMethod]:
 
 
 def fast_methods() -> tuple[str, ...]:
-    """The names of the methods that are not slow: what a benchmark of "all" runs."""
-    return tuple(name for name, method in METHODS.items() if not method.slow)
+    """The names of the methods that are not slow and take any fraction: what a benchmark of "all" runs."""
+    return tuple(name for name, method in METHODS.items() if not method.slow and method.fixed_fraction is None)
 
 
 def create_method(name: str, **settings: Any) -> CompressionMethod:

@@ -430,7 +430,7 @@ def test_maskllm_begins_at_its_prior_and_sharpens_its_samples():
     adapter.before_step(1.0)
     assert (layer.sampling.temperature, layer.sampling.scale) == pytest.approx((0.05, 500.0))
     hard = layer.soft_mask()
-    assert ((hard - layer.mask()).abs() < 1e-3).float().mean() > 0.99
+    assert ((hard - layer.mask()).abs() < 1e-3).float().mean() > 0.95
 
 
 def test_the_samples_of_maskllm_are_gumbel_softmax_and_its_penalty_the_kept_energy():
