@@ -568,7 +568,8 @@ class TwoOfFourLinear(CompressedLinear):
 
 
 LAYER_TYPES: dict[str, type[CompressedLinear]] = {
-    layer.representation: layer for layer in (LowRankLinear, MixedLowRankLinear, DictionaryLinear, ShrunkLinear, TwoOfFourLinear)
+    layer.representation: layer
+    for layer in (LowRankLinear, MixedLowRankLinear, DictionaryLinear, ShrunkLinear, TwoOfFourLinear)
 }
 """Representation name → class, for loading."""
 

@@ -82,8 +82,7 @@ from compression.types import (
 )
 
 if TYPE_CHECKING:
-    from compression.adaptation.training import Stop
-    from compression.adaptation.types import AdaptReport, AdaptSettings
+    from compression.adaptation.types import AdaptReport, AdaptSettings, Stop
     from compression.speech.workbench import SpeechWorkbench
 
 T = TypeVar("T")

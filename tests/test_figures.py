@@ -593,8 +593,8 @@ def test_a_picture_without_a_column_leaves_its_place_empty_and_says_what_to_do()
     panel.words, panel.hint, panel.live_summary, panel.live_table = WORDS, "compute it", "", ""
     pictures = StoragePictures.__new__(StoragePictures)
     pictures.context, pictures.panels = Context(WORDS, None, None), [(PICTURES["column"], panel)]  # type: ignore[arg-type]
-    assert pictures.updates(None) == pictures.updates(PATTERN) == ["", "compute it", ""]
-    chart, summary, table = pictures.updates(SEEN)
+    assert pictures.updates("m", None, None) == pictures.updates("m", "s", PATTERN) == ["", "compute it", ""]
+    chart, summary, table = pictures.updates("m", "s", SEEN)
     assert json.loads(chart)["data"] and summary.startswith("**Why") and json.loads(table)["name"].startswith("column")
 
 

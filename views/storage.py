@@ -11,7 +11,7 @@ import gradio as gr
 from compression.analysis import PatternInfo
 from compression.errors import UserError
 from compression.types import Progress
-from views import engine
+from views import adaptation, engine
 from views.context import Context
 from views.figures import column, pattern
 from views.texts import Words
@@ -25,7 +25,7 @@ class Picture:
     Attributes:
         title: key of its title.
         height: in pixels.
-        make: what draws it; gives None where the site has no such picture.
+        make: what draws it; gives None where the site has no such picture, or the picture is not made of this.
         hint: key of what stands in its place then, if anything.
     """
 
@@ -33,11 +33,28 @@ class Picture:
     height: int
     make: Callable[[PatternInfo, Words], View | None]
     hint: str = ""
+    of_site: Callable[[str, str, Words], View | None] | None = None
+    """What draws it from what came with the app: model, site, words; then `make` is not asked."""
+
+    def view(self, model_id: str, site: str | None, info: PatternInfo | None, words: Words) -> View | None:
+        """The picture of a site, if there is one."""
+        if self.of_site is not None:
+            return None if site is None else self.of_site(model_id, site, words)
+        return None if info is None else self.make(info, words)
+
+
+def _removed(model_id: str, site: str, words: Words) -> View | None:
+    """What gates removed from a site."""
+    found = adaptation.mask_of(model_id, site)
+    return None if found is None else pattern.removed_view(*found, words)
 
 
 PICTURES = {
     "factors": Picture("pattern.factors", pattern.MASK_HEIGHT, pattern.factors_view),
     "mask": Picture("pattern.mask", pattern.MASK_HEIGHT, pattern.mask_view),
+    "gates-mask": Picture(
+        "adapt.mask_title", pattern.MASK_HEIGHT, lambda info, words: None, "adapt.mask_none", of_site=_removed
+    ),
     "atom-use": Picture("pattern.use", pattern.LINE_HEIGHT, pattern.use_view),
     "convergence": Picture("pattern.convergence", pattern.LINE_HEIGHT, pattern.convergence_view),
     "column": Picture("column.title", column.HEIGHT, column.column_view, "column.none"),
@@ -85,7 +102,7 @@ class StoragePictures:
                 for name in row:
                     picture = PICTURES[name]
                     hint = words(picture.hint, button=words("compare.pattern_button")) if picture.hint else ""
-                    view = None if info is None else picture.make(info, words)
+                    view = picture.view(model_id, first, info, words)
                     panel = ChartPanel(words, words(picture.title), picture.height, view, prefix + name, hint)
                     self.panels.append((picture, panel))
 
@@ -94,9 +111,9 @@ class StoragePictures:
         """The charts' components."""
         return [output for _, panel in self.panels for output in panel.outputs]
 
-    def updates(self, info: PatternInfo | None) -> list[Any]:
+    def updates(self, model_id: str, site: str | None, info: PatternInfo | None) -> list[Any]:
         """New values for `outputs`; empty where there is no picture."""
-        views = [None if info is None else picture.make(info, self.context.words) for picture, _ in self.panels]
+        views = [picture.view(model_id, site, info, self.context.words) for picture, _ in self.panels]
         filled = zip(self.panels, views, strict=True)
         return [
             new for (_, panel), view in filled for new in (panel.cleared() if view is None else panel.updates(view))
@@ -111,7 +128,7 @@ class StoragePictures:
             text = ""
             if info is None and site is not None:
                 text = words("compare.pattern_missing", site=site, button=words("compare.pattern_button"))
-            return [status_html(text), *self.updates(info)]
+            return [status_html(text), *self.updates(model_id, site, info)]
 
         def compute(model_id: str, site: str | None, policy: str, ratio: float) -> Generator[list[Any], None, None]:
             if not site:
@@ -123,7 +140,7 @@ class StoragePictures:
             wanted = engine.recipe(model_id, "compot", policy, ratio)
             info = yield from engine.relay(engine.workbench().pattern(wanted, site), show)
             engine.keep_pattern(model_id, info)
-            yield [status_html(), *self.updates(info)]
+            yield [status_html(), *self.updates(model_id, site, info)]
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         filled = [self.status, *self.outputs]

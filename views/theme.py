@@ -28,11 +28,25 @@ METHOD_STYLES: dict[str, tuple[str, str, str]] = {
     "magnitude-2:4": (GREEN, "square-open", "dot"),
     "wanda-2:4": (GREEN, "square-cross", "dash"),
     "dense": (GREEN, "diamond", "dashdot"),
+    "finegates": (BLUE, "diamond", "solid"),
+    "finegates-published": (BLUE, "diamond-open", "dash"),
+    "apt": (BLUE, "square", "dash"),
+    "maskllm": (BLUE, "bowtie", "dot"),
+    "lora": (VERMILLION, "circle", "solid"),
+    "lora-xs": (VERMILLION, "diamond", "dash"),
+    "vera": (VERMILLION, "triangle-up", "dot"),
+    "velora": (VERMILLION, "star", "dashdot"),
+    "bitfit": (PURPLE, "circle", "solid"),
+    "rocoft": (PURPLE, "square", "dash"),
+    "full": (GREEN, "circle", "solid"),
+    "head": (GREEN, "x", "dot"),
 }
 """Method → colour, marker, dash; colour never stands alone.
 
 Blue methods store a sparse dictionary, vermillion ones a rank in the space of the whitened inputs, purple ones a rank
-in another space, green ones (beside the dense model) some of the weights themselves."""
+in another space, green ones (beside the dense model) some of the weights themselves. Of those that adapt a model, blue
+ones remove weights, vermillion ones add small matrices, purple ones train a few of the weights, green ones are the two
+ends: everything, and the head alone."""
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 """For lines of one hue in one picture, in the order they come."""

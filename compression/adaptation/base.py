@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from compression.adaptation.structure import ModelStructure, head_parameter_names
-from compression.adaptation.types import GateMap, Removal
+from compression.adaptation.types import AdaptMethodInfo, GateMap, Removal
 from compression.errors import UserError
 from compression.methods.base import setting
 
@@ -169,6 +169,19 @@ class AdaptationMethod(ABC):
         return given or self.default_learning_rate
 
 
+def describe(method: type[AdaptationMethod]) -> AdaptMethodInfo:
+    """A method as it describes itself."""
+    return AdaptMethodInfo(
+        name=method.name,
+        title=method.title,
+        description=method.description,
+        source=method.source,
+        removes=method.removes,
+        tasks=method.tasks,
+        warning=method.warning,
+    )
+
+
 METHODS: dict[str, type[AdaptationMethod]] = {}
 """Name → class. Filled by `register`; importing `compression.adaptation.methods` imports every method."""
 
@@ -207,4 +220,14 @@ def create_method(name: str, **settings: Any) -> AdaptationMethod:
     return method(**given)
 
 
-__all__ = ["METHODS", "AdaptationMethod", "Adapter", "Batch", "Setup", "create_method", "register", "setting"]
+__all__ = [
+    "METHODS",
+    "AdaptationMethod",
+    "Adapter",
+    "Batch",
+    "Setup",
+    "create_method",
+    "describe",
+    "register",
+    "setting",
+]

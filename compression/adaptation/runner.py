@@ -18,8 +18,8 @@ from compression.adaptation.base import AdaptationMethod, Setup, create_method
 from compression.adaptation.encoders import load_encoder
 from compression.adaptation.problems import Classification, LanguageModelling
 from compression.adaptation.structure import structure_of
-from compression.adaptation.training import Plan, Problem, Stop, train
-from compression.adaptation.types import LANGUAGE_MODELLING, AdaptLatency, AdaptReport, AdaptRun, AdaptSettings
+from compression.adaptation.training import Plan, Problem, train
+from compression.adaptation.types import LANGUAGE_MODELLING, AdaptLatency, AdaptReport, AdaptRun, AdaptSettings, Stop
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
 from compression.evaluation.perplexity import tokenize
@@ -104,6 +104,8 @@ def adapt_all(
         if out is not None:
             with store.atomic_directory(out / run_name(one)) as temporary:
                 shutil.copytree(cell, temporary, dirs_exist_ok=True)
+        if stop is not None and stop.asked:
+            shutil.rmtree(cell, ignore_errors=True)  # the same question, asked again, gets a whole answer
         yield Progress("run", index + 1, len(settings), run_sentence(run), run)
     assert subject is not None
     first = settings[0]
@@ -188,7 +190,8 @@ def _language_subject(bench: Workbench, settings: AdaptSettings) -> Generator[Pr
     learned = yield from texts.load_text(settings.train or texts.DEFAULT_CALIBRATION)
     scored = yield from texts.load_text(settings.evaluation or texts.DEFAULT_EVALUATION)
     tokens = tokenize(dense.loaded.tokenizer, learned.content)
-    length = LM_LENGTH
+    context = dense.context or LM_WINDOW
+    length = min(LM_LENGTH, context)
     if len(tokens) < 2 * length:
         raise UserError(
             f"The text to train on has {len(tokens)} tokens, too few for sequences of {length}: give a longer text."
@@ -209,7 +212,7 @@ def _language_subject(bench: Workbench, settings: AdaptSettings) -> Generator[Pr
             scored.source,
             min(settings.batch_size, LM_BATCH),
             settings.seed,
-            LM_WINDOW,
+            min(LM_WINDOW, context),
             LM_WINDOWS,
         ),
     )

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from compression import store
 from compression.adaptation.base import Adapter, Batch
-from compression.adaptation.types import Moment, Score, StepPoint
+from compression.adaptation.types import Moment, Score, StepPoint, Stop
 from compression.errors import UserError
 from compression.types import Progress
 
@@ -110,14 +110,6 @@ class Trained:
 
 
 _DONE = pydantic.TypeAdapter(Trained)
-
-
-class Stop:
-    """A request to stop and keep: whoever holds it may ask, training ends after its running step."""
-
-    def __init__(self) -> None:
-        """Nobody has asked."""
-        self.asked = False
 
 
 def train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from compression.errors import UserError
@@ -12,6 +13,8 @@ TASKS = ("mrpc", "sst2", "era", "lm")
 LANGUAGE_MODELLING = "lm"
 MAX_TARGET = 0.9
 """The largest target sparsity."""
+MAX_SEED = 2**31 - 1
+"""The largest seed."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,18 @@ class AdaptSettings:
             ("batch size", self.batch_size, 1, 512),
             ("maximum length", self.max_length, 8, 4096),
             ("number of steps", self.steps or 1, 1, 10**6),
-            ("seed", self.seed, 0, 2**31 - 1),
+            ("seed", self.seed, 0, MAX_SEED),
         ):
             if not low <= value <= high:
                 raise UserError(f"The {what} must be from {low} to {high}, but {value} was given.")
+
+
+class Stop:
+    """A request to stop and keep: whoever holds it may ask; training then ends after its running step."""
+
+    def __init__(self) -> None:
+        """Nobody has asked."""
+        self.asked = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +103,7 @@ class GateMap:
 
 
 MAX_CELLS = 64
+"""Groups of rows, or of columns, that a `GateMap` tells apart at most."""
 
 
 @dataclass(frozen=True)
@@ -266,6 +278,29 @@ class AdaptRun:
 
 
 @dataclass(frozen=True)
+class AdaptMethodInfo:
+    """A method of adaptation as it describes itself, for those who cannot import torch.
+
+    Attributes:
+        name: key in the registry.
+        title: name for people.
+        description: what it does, in a sentence.
+        source: the paper.
+        removes: whether a target sparsity means something to it.
+        tasks: those it works for.
+        warning: a sentence that belongs wherever its figures are shown.
+    """
+
+    name: str
+    title: str
+    description: str
+    source: str
+    removes: bool
+    tasks: tuple[str, ...]
+    warning: str | None = None
+
+
+@dataclass(frozen=True)
 class AdaptReport:
     """What ``adapt`` writes.
 
@@ -288,3 +323,56 @@ class AdaptReport:
     evaluation_source: str
     majority: float | None
     runs: tuple[AdaptRun, ...]
+
+
+@dataclass(frozen=True)
+class SiteMask:
+    """Which rows and columns of one layer stay.
+
+    Attributes:
+        site: the layer's name, such as ``model.layers.3.mlp.down_proj``.
+        shape: (out, in).
+        kept_rows: outputs that stay, as ranges: first index, and the one behind the last; ascending.
+        kept_columns: inputs that stay, likewise.
+        removed_fraction: share of the layer's weights that leave.
+    """
+
+    site: str
+    shape: tuple[int, int]
+    kept_rows: tuple[tuple[int, int], ...]
+    kept_columns: tuple[tuple[int, int], ...]
+    removed_fraction: float
+
+
+@dataclass(frozen=True)
+class GateMasks:
+    """What one run removed, layer by layer.
+
+    Attributes:
+        model_id: of the model.
+        model_note: caution that belongs to its figures.
+        method: name.
+        target_sparsity: what was asked for.
+        removed_fraction: share of the gated weights that really left.
+        masks: one a layer.
+        environment: where the run was made.
+    """
+
+    model_id: str
+    model_note: str
+    method: str
+    target_sparsity: float
+    removed_fraction: float
+    masks: tuple[SiteMask, ...]
+    environment: Environment
+
+
+def index_ranges(kept: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    """Ascending indices as ranges, see `SiteMask`: 0, 1, 2, 5 → (0, 3), (5, 6)."""
+    ranges: list[tuple[int, int]] = []
+    for index in kept:
+        if ranges and ranges[-1][1] == index:
+            ranges[-1] = (ranges[-1][0], index + 1)
+        else:
+            ranges.append((index, index + 1))
+    return tuple(ranges)

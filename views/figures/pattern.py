@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
+from compression.adaptation.analysis import mask_blocks
+from compression.adaptation.types import GateMasks, SiteMask
 from compression.analysis import PatternInfo
 from views.figures.common import colour_bar, finish
 from views.texts import Words
-from views.theme import GREEN, NEUTRAL, SCALE, faded, style_of
+from views.theme import GREEN, NEUTRAL, SCALE, VERMILLION, faded, style_of
 from views.widgets import Table, View
 
 MASK_HEIGHT = 400
@@ -106,6 +108,69 @@ def mask_view(info: PatternInfo, words: Words) -> View:
     rows = tuple((i, j, value) for i, row in enumerate(info.mask_density) for j, value in enumerate(row))
     table = Table(f"mask-{info.site}", headers, rows)
     return View(finish(figure, MASK_HEIGHT, words("pattern.mask")), f"{stored} {summary}", table)
+
+
+def removed_view(run: GateMasks, mask: SiteMask, words: Words) -> View:
+    """Rows and columns of a weight [outputs × inputs] that a run with gates removed: blocks, marked at the edges."""
+    blocks = mask_blocks(mask)
+    outputs, inputs = mask.shape
+    figure = go.Figure(
+        go.Heatmap(
+            z=[list(row) for row in blocks.density],
+            colorscale=SCALE,
+            zmin=0,
+            zmax=1,
+            hovertemplate=words("adapt.mask_hover"),
+            colorbar=colour_bar(words("adapt.mask_scale"), tickformat=".0%"),
+        )
+    )
+    gone = {
+        "mode": "markers",
+        "hoverinfo": "skip",
+        "cliponaxis": False,
+        "name": words("adapt.mask_gone"),
+        "legendgroup": "gone",
+    }
+    rows = [place for place, share in enumerate(blocks.rows) if share < 1]
+    columns = [place for place, share in enumerate(blocks.columns) if share < 1]
+    marks = (
+        ([-1.0] * len(rows), rows, "triangle-right", True),
+        (columns, [-1.0] * len(columns), "triangle-down", not rows),
+    )
+    for x, y, symbol, shown in marks:
+        marker = {"symbol": symbol, "size": 7, "color": VERMILLION}
+        figure.add_trace(go.Scatter(x=x, y=y, marker=marker, showlegend=bool(x) and shown, **gone))
+    figure.update_xaxes(
+        title_text=words("adapt.mask_x"), range=[-1.8, len(blocks.columns) - 0.5], showgrid=False, fixedrange=True
+    )
+    figure.update_yaxes(
+        title_text=words("adapt.mask_y"), range=[len(blocks.rows) - 0.5, -1.8], showgrid=False, fixedrange=True
+    )
+    figure.update_layout(margin={"t": 52}, legend={"y": -0.2, "yanchor": "top"})
+    summary = words(
+        "adapt.mask_summary",
+        method=words.name("method", run.method),
+        site=f"`{mask.site}`",
+        rows=blocks.kept_rows,
+        outputs=outputs,
+        columns=blocks.kept_columns,
+        inputs=inputs,
+        removed=words.percent(mask.removed_fraction),
+        whole=words.percent(run.removed_fraction),
+        target=words.percent(run.target_sparsity),
+        date=run.environment.date[:10],
+        commit=run.environment.commit[:10],
+    )
+    if run.model_note:
+        summary = f"{summary} {words('take_away.caution', note=words.sentence(run.model_note))}"
+    headers = tuple(words(f"adapt.column.{key}") for key in ("side", "block", "kept"))
+    table_rows = tuple(
+        (words(f"adapt.layer_{side}"), number, share)
+        for side, shares in (("rows", blocks.rows), ("columns", blocks.columns))
+        for number, share in enumerate(shares, start=1)
+    )
+    table = Table(f"gates-{mask.site}", headers, table_rows, shares=frozenset({2}))
+    return View(finish(figure, MASK_HEIGHT, words("adapt.mask_title")), summary, table)
 
 
 def use_view(info: PatternInfo, words: Words) -> View:

@@ -376,7 +376,9 @@ def _storage_picture(context: Context, ratio: gr.Slider, policy: gr.Dropdown) ->
             elem_id="pattern-site",
             min_width=260,
         )
-        pictures = StoragePictures(context, (("factors", "mask"), ("atom-use", "convergence"), ("column", "columns")))
+        pictures = StoragePictures(
+            context, (("factors", "mask", "gates-mask"), ("atom-use", "convergence"), ("column", "columns"))
+        )
 
     def new_model(model_id: str) -> Any:
         analysis = engine.analysis_of(model_id)

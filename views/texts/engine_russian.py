@@ -1001,100 +1001,6 @@ ENGINE: Mapping[str, str] = {
     "still here.": (
         "Hugging Face Hub отказал в отправке {name} (статус {status}): попробуйте позже; экспортированная модель цела."
     ),
-    # methods FineGates is compared with, and patterns of two in four
-    "rank r": "ранг r",
-    "rows of every weight": "число строк каждой матрицы весов",
-    "scale α, divided by the rank": "масштаб α, делится на ранг",
-    "groups of features": "число групп признаков",
-    "largest rank": "наибольший ранг",
-    "scale α, divided by the rank at the start": "масштаб α, делится на начальный ранг",
-    "rank r at the start": "начальный ранг r",
-    "how often ranks grow": "сколько раз растут ранги",
-    "share of the training after which nothing more leaves": (
-        "доля обучения, после которой больше ничего не удаляется"
-    ),
-    "every linear layer instead of query and value (1: yes)": ("все линейные слои вместо запросов и значений (1: да)"),
-    "learning rate, 0 for the default": "скорость обучения, 0: по умолчанию",
-    "training batches to look at": "сколько обучающих пакетов просмотреть",
-    "training batches to look at for the prior": "сколько обучающих пакетов просмотреть для начальной маски",
-    "strength of the prior": "сила начальной маски",
-    "prior from wanda (1) or from magnitudes (0)": "начальная маска: от Wanda (1) или по модулю (0)",
-    "weight of the kept energy, lambda": "вес сохранённой энергии, лямбда",
-    "There is no adaptation method {method}: expected one of {names!s}.": (
-        "Метода адаптации {method} нет: выберите один из {names}."
-    ),
-    "{method!s} removes {most} of every layer and no more, but {asked} was asked for: choose a smaller removed "
-    "fraction, or another method.": (
-        "{method} удаляет из каждого слоя {most}, и не больше, а задано {asked}: выберите меньшую долю или другой "
-        "метод."
-    ),
-    "{method!s} keeps two of every four inputs of a layer, so their number must be a multiple of 4, but it is "
-    "{number}: choose another method.": (
-        "{method} оставляет два из каждых четырёх входов слоя, поэтому их число должно делиться на 4, а оно равно "
-        "{number}: выберите другой метод."
-    ),
-    "{layer!s}: two of every four inputs can be kept only if their number is a multiple of 4, but there are {number}: "
-    "choose another method.": (
-        "{layer}: оставить два из каждых четырёх входов можно, только если их число делится на 4, а их {number}: "
-        "выберите другой метод."
-    ),
-    "{count} layers got biases that a configuration of the type {kind} cannot name: keep the model in this program, "
-    "transformers would leave them out when it loads the saved one.": (
-        "Слоёв, получивших смещения, которых не знает конфигурация типа {kind}: {count}. Пользуйтесь моделью в этой "
-        "программе: загружая сохранённую, transformers эти смещения отбросит."
-    ),
-    "Half of the weights are zero, but on a CPU the tensors keep their size and no time is gained: hardware for 2:4 "
-    "patterns would store half of the values in 16 bits and a 2-bit place for each, so 43.75% of the bits leave.": (
-        "Половина весов равна нулю, но на процессоре тензоры сохраняют размер, и выигрыша во времени нет: устройства с "
-        "поддержкой шаблона 2:4 хранили бы половину значений в 16 битах и по 2 бита на место каждого, то есть ушло бы "
-        "43,75 % битов."
-    ),
-    "A 2:4 pattern always removes 43.75% of a layer's bits, whatever smaller share is asked for: half of the values "
-    "stay, in 16 bits and with a 2-bit place each. A CPU gains no time from it.": (
-        "Шаблон 2:4 всегда удаляет 43,75 % битов слоя, какая бы меньшая доля ни была задана: остаётся половина "
-        "значений, каждое в 16 битах и с 2 битами на место. Процессор от этого времени не выигрывает."
-    ),
-    "Trains every parameter of the model.": "Обучает все параметры модели.",
-    "Trains pooler and classifier on the frozen encoder.": (
-        "Обучает пулер и классификатор поверх замороженного кодировщика."
-    ),
-    "Trains the biases; layers without one get a zero bias.": ("Обучает смещения; слои без смещения получают нулевое."),
-    "Trains a low-rank product beside each query and value weight.": (
-        "Обучает произведение низкого ранга рядом с весами запросов и значений."
-    ),
-    "Trains a small square matrix between frozen singular vectors of each weight.": (
-        "Обучает маленькую квадратную матрицу между замороженными сингулярными векторами каждой матрицы весов."
-    ),
-    "Trains two scaling vectors a layer over one random low-rank pair that all layers share.": (
-        "Обучает два масштабирующих вектора на слой поверх одной случайной пары низкого ранга, общей для всех слоёв."
-    ),
-    "LoRA that keeps compressed activations for the backward pass.": (
-        "LoRA, которая хранит для обратного прохода сжатые активации."
-    ),
-    "Trains the first rows of every linear layer's weight.": (
-        "Обучает первые строки матрицы весов каждого линейного слоя."
-    ),
-    "Low-rank adapters whose ranks grow where they matter, while heads and neurons of little salience leave.": (
-        "Адаптеры низкого ранга: ранги растут там, где это важно, а малозаметные головы и нейроны удаляются."
-    ),
-    "Learns which two of every four weights stay, beginning near a one-shot mask.": (
-        "Обучается тому, какие два из каждых четырёх весов остаются, начиная вблизи готовой маски."
-    ),
-    "Keeps the two largest of every four neighbouring weights; trains the head alone.": (
-        "Оставляет два наибольших из каждых четырёх соседних весов; обучает только голову."
-    ),
-    "Keeps the two of every four weights that matter most by magnitude times input; trains the head alone.": (
-        "Оставляет два самых важных из каждых четырёх весов по произведению модуля на вход; обучает только голову."
-    ),
-    "Keeps the two largest of every four neighbouring weights, without looking at any data.": (
-        "Оставляет два наибольших из каждых четырёх соседних весов, не глядя на данные."
-    ),
-    "Keeps the two of every four neighbouring weights that matter most by magnitude times input.": (
-        "Оставляет два самых важных из каждых четырёх соседних весов по произведению модуля на вход."
-    ),
-    "{count} layers of a 2:4 pattern run as dense matrices, zeros filled in: dense memory and speed": (
-        "слоёв с шаблоном 2:4, работающих как плотные матрицы с нулями, с памятью и скоростью исходной модели: {count}"
-    ),
     # adaptation: tasks and encoders
     "{model!s} is an encoder for classification: use it with adapt, or choose {names!s}.": (
         "{model} — это кодировщик для классификации: используйте его в команде adapt или выберите {names}."
@@ -1180,6 +1086,99 @@ ENGINE: Mapping[str, str] = {
     "{source} (examples: {number})": "{source} (примеров: {number})",
     "{source} (examples: {number}, left out because they occur in training: {left_out})": (
         "{source} (примеров: {number}, пропущено, потому что есть в обучении: {left_out})"
+    ),
+    # methods FineGates is compared with, and patterns of two in four
+    "rank r": "ранг r",
+    "rows of every weight": "число строк каждой матрицы весов",
+    "scale α, divided by the rank": "масштаб α, делится на ранг",
+    "groups of features": "число групп признаков",
+    "largest rank": "наибольший ранг",
+    "scale α, divided by the rank at the start": "масштаб α, делится на начальный ранг",
+    "rank r at the start": "начальный ранг r",
+    "how often ranks grow": "сколько раз растут ранги",
+    "share of the training after which nothing more leaves": (
+        "доля обучения, после которой больше ничего не удаляется"
+    ),
+    "every linear layer instead of query and value (1: yes)": ("все линейные слои вместо запросов и значений (1: да)"),
+    "learning rate, 0 for the default": "скорость обучения, 0: по умолчанию",
+    "training batches to look at": "сколько обучающих пакетов просмотреть",
+    "training batches to look at for the prior": "сколько обучающих пакетов просмотреть для начальной маски",
+    "strength of the prior": "сила начальной маски",
+    "prior from wanda (1) or from magnitudes (0)": "начальная маска: от Wanda (1) или по модулю (0)",
+    "weight of the kept energy, lambda": "вес сохранённой энергии, лямбда",
+    "There is no adaptation method {method}: expected one of {names!s}.": (
+        "Метода адаптации {method} нет: выберите один из {names}."
+    ),
+    "{method!s} removes {most} of every layer and no more, but {asked} was asked for: choose a smaller removed "
+    "fraction, or another method.": (
+        "{method} удаляет из каждого слоя {most} и не больше, а задано {asked}: выберите меньшую долю или другой метод."
+    ),
+    "{method!s} keeps two of every four inputs of a layer, so their number must be a multiple of 4, but it is "
+    "{number}: choose another method.": (
+        "{method} оставляет два из каждых четырёх входов слоя, поэтому их число должно делиться на 4, а оно равно "
+        "{number}: выберите другой метод."
+    ),
+    "{layer!s}: two of every four inputs can be kept only if their number is a multiple of 4, but there are {number}: "
+    "choose another method.": (
+        "{layer}: оставить два из каждых четырёх входов можно, только если их число делится на 4, а их {number}: "
+        "выберите другой метод."
+    ),
+    "{count} layers got biases that a configuration of the type {kind} cannot name: keep the model in this program, "
+    "transformers would leave them out when it loads the saved one.": (
+        "Слоёв, получивших смещения, которых не знает конфигурация типа {kind}: {count}. Пользуйтесь моделью в этой "
+        "программе: загружая сохранённую, transformers эти смещения отбросит."
+    ),
+    "Half of the weights are zero, but on a CPU the tensors keep their size and no time is gained: hardware for 2:4 "
+    "patterns would store half of the values in 16 bits and a 2-bit place for each, so 43.75% of the bits leave.": (
+        "Половина весов равна нулю, но на процессоре тензоры сохраняют размер, и выигрыша во времени нет: устройства с "
+        "поддержкой шаблона 2:4 хранили бы половину значений в 16 битах и по 2 бита на место каждого, то есть ушло бы "
+        "43,75 % битов."
+    ),
+    "A 2:4 pattern always removes 43.75% of a layer's bits, whatever smaller share is asked for: half of the values "
+    "stay, in 16 bits and with a 2-bit place each. A CPU gains no time from it.": (
+        "Шаблон 2:4 всегда удаляет 43,75 % битов слоя, какая бы меньшая доля ни была задана: остаётся половина "
+        "значений, каждое в 16 битах и с 2 битами на место. Процессор от этого времени не выигрывает."
+    ),
+    "Trains every parameter of the model.": "Обучает все параметры модели.",
+    "Trains pooler and classifier on the frozen encoder.": (
+        "Обучает пулер и классификатор поверх замороженного кодировщика."
+    ),
+    "Trains the biases; layers without one get a zero bias.": ("Обучает смещения; слои без смещения получают нулевое."),
+    "Trains a low-rank product beside each query and value weight.": (
+        "Обучает произведение низкого ранга рядом с весами запросов и значений."
+    ),
+    "Trains a small square matrix between frozen singular vectors of each weight.": (
+        "Обучает маленькую квадратную матрицу между замороженными сингулярными векторами каждой матрицы весов."
+    ),
+    "Trains two scaling vectors a layer over one random low-rank pair that all layers share.": (
+        "Обучает два масштабирующих вектора на слой поверх одной случайной пары низкого ранга, общей для всех слоёв."
+    ),
+    "LoRA that keeps compressed activations for the backward pass.": (
+        "LoRA, которая хранит для обратного прохода сжатые активации."
+    ),
+    "Trains the first rows of every linear layer's weight.": (
+        "Обучает первые строки матрицы весов каждого линейного слоя."
+    ),
+    "Low-rank adapters whose ranks grow where they matter, while heads and neurons of little salience leave.": (
+        "Адаптеры низкого ранга: ранги растут там, где это важно, а малозаметные головы и нейроны удаляются."
+    ),
+    "Learns which two of every four weights stay, beginning near a one-shot mask.": (
+        "Обучается тому, какие два из каждых четырёх весов остаются, начиная вблизи готовой маски."
+    ),
+    "Keeps the two largest of every four neighbouring weights; trains the head alone.": (
+        "Оставляет два наибольших из каждых четырёх соседних весов; обучает только голову."
+    ),
+    "Keeps the two of every four weights that matter most by magnitude times input; trains the head alone.": (
+        "Оставляет два самых важных из каждых четырёх весов по произведению модуля на вход; обучает только голову."
+    ),
+    "Keeps the two largest of every four neighbouring weights, without looking at any data.": (
+        "Оставляет два наибольших из каждых четырёх соседних весов, не глядя на данные."
+    ),
+    "Keeps the two of every four neighbouring weights that matter most by magnitude times input.": (
+        "Оставляет два самых важных из каждых четырёх соседних весов по произведению модуля на вход."
+    ),
+    "{count} layers of a 2:4 pattern run as dense matrices, zeros filled in: dense memory and speed": (
+        "слоёв с шаблоном 2:4, работающих как плотные матрицы с нулями, с памятью и скоростью исходной модели: {count}"
     ),
 }
 """English template → Russian template."""
