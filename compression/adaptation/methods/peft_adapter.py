@@ -39,7 +39,7 @@ class PeftAdapter(Adapter):
 
         super().__init__(setup)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # hints about other ways to use it
+            warnings.simplefilter("ignore")  # it asks transformers for an attribute that is to be renamed
             self._wrapper: Any = get_peft_model(setup.model, config)
         for parameter in setup.model.parameters():
             if id(parameter) in self._head:
