@@ -45,9 +45,12 @@ def _read(reader: Callable[..., Read | None], folder: Path, *name: str) -> Read 
 
 
 def methods(task: str) -> tuple[AdaptMethodInfo, ...]:
-    """The methods that work for a task: from the file that lists them, so that torch need not be imported."""
+    """The methods that work for a task, those that remove first.
+
+    They come from the file that lists them, so that torch need not be imported.
+    """
     known = _read(load_methods, ASSETS) or registered_methods()
-    return tuple(method for method in known if task in method.tasks)
+    return tuple(sorted((each for each in known if task in each.tasks), key=lambda each: not each.removes))
 
 
 def model_of(task: str, page_model: str) -> str:

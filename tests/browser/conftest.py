@@ -174,6 +174,22 @@ def open_spoken_changes(browser: Browser, speech_url: str) -> Iterator[Callable[
         yield make
 
 
+@pytest.fixture(scope="session")
+def adaptation_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the app in front of made-up training, on precomputed runs that are made up as well."""
+    folder = tmp_path_factory.mktemp("made-up-adaptation")
+    program = [sys.executable, str(Path(__file__).parent / "made_up_adaptation.py"), str(folder / "assets")]
+    with _app(program, folder / "app.log", {"COMPRESSION_CACHE": str(folder / "cache")}) as address:
+        yield address
+
+
+@pytest.fixture
+def open_adaptation(browser: Browser, adaptation_url: str) -> Iterator[Callable[..., Page]]:
+    """``open_adaptation(width, theme, locale)``, like `open_page`."""
+    with _pages(browser, adaptation_url) as make:
+        yield make
+
+
 @contextmanager
 def _pages(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
     contexts = []

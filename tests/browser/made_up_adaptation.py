@@ -33,7 +33,7 @@ from compression.adaptation.types import (
 from compression.errors import UserError
 from compression.types import Environment, Progress
 
-NOWHERE = Environment("3.12", "2.13", "5.23", "made up", "made up", 2, "cpu", "0", "0000000000", "1970-01-01T00:00:00")
+NOWHERE = Environment("3.12", "2.13", "5.23", "made-up", "made-up", 2, "cpu", "0", "0000000000", "1970-01-01T00:00:00")
 PROJECTIONS = (
     "attention.self.query",
     "attention.self.key",
