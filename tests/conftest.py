@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache as once
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,17 @@ if workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(workers))))
 
 
+_APPS_OF_THEIR_OWN = {"tests/browser/test_changes_journey.py", "tests/browser/test_take_away_journey.py"}
+"""Browser files that do not use the app that the others share: the worker with less to do takes them, first of all."""
+
+
 class _BrowserTogether(LoadFileScheduling):
-    """A file to a worker, all browser files to the same one: they share the app, and wait for it by the clock."""
+    """A file to a worker, all browser files to the same one whose app is the same: they wait for it by the clock."""
 
     def _split_scope(self, nodeid: str) -> str:
         file: str = super()._split_scope(nodeid)
-        return "tests/browser" if file.startswith("tests/browser/") else file
+        together = file.startswith("tests/browser/") and file not in _APPS_OF_THEIR_OWN
+        return "tests/browser" if together else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _BrowserTogether:
@@ -65,6 +71,17 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def two_sites_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sites side by side, as on a visitor's machine, while torch keeps to a worker's one core.
+
+    With torch itself on two threads, those would wait for one another at every step of every small kernel.
+    """
+    from compression import parallel
+
+    monkeypatch.setattr(parallel, "ThreadPoolExecutor", lambda _, *rest, **more: ThreadPoolExecutor(2, *rest, **more))
 
 
 @pytest.fixture

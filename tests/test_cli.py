@@ -24,6 +24,7 @@ from compression.types import Comparison, CompressionReport, LatencyReport, Perp
 ROOT = Path(__file__).parent.parent
 MODEL = "smollm2-135m-q4"
 QUICK = ("--calibration-sequences", "8", "--sequence-length", "256")
+WINDOWS = ("--window", "512", "--max-windows", "2")
 
 
 def command(*arguments: object) -> list[str]:
@@ -59,16 +60,30 @@ def refusal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return call
 
 
+def run_here(*arguments: object) -> None:
+    """The same in this process, whose workbench keeps model and statistics from one command to the next."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(sys, "argv", ["compression", *map(str, arguments)])
+        main()
+    assert not ended.value.code
+
+
 @pytest.fixture(scope="module")
 def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    """Three methods, one of them under both policies, on the built-in texts, small enough for a test."""
+    """Three methods, one of them under both policies, on the built-in texts, small enough for a test.
+
+    SVD-LLM comes last: the workbench then has what `test_compress_then_evaluate_in_a_new_process` writes.
+    """
     file = tmp_path_factory.mktemp("compare") / "out.json"
-    sizes = (*QUICK, "--iterations", "2", "--window", "512", "--max-windows", "2", "--json", file)
+    sizes = (*QUICK, *WINDOWS, "--removed", "0.2", "--json", file)
     parts = []
-    for methods, policies in (("svd,svd-llm", "uniform"), ("compot", "uniform,pooled")):
-        run("compare", MODEL, "--methods", methods, "--policies", policies, "--removed", "0.2", *sizes)
+    for methods in (
+        ("compot", "--policies", "uniform,pooled", "--iterations", "2"),
+        ("svd,svd-llm", "--policies", "uniform"),
+    ):
+        run_here("compare", MODEL, "--methods", *methods, *sizes)
         parts.append(pydantic.TypeAdapter(Comparison).validate_json(file.read_bytes()))
-    first, second = parts
+    second, first = parts
     assert first.dense.perplexity == second.dense.perplexity
     return replace(first, runs=first.runs + second.runs)
 
@@ -115,23 +130,23 @@ def test_compare_meets_its_budget_and_reports_what_it_did(comparison):
     assert comparison.environment.threads >= 1
 
 
-def test_compress_then_evaluate_in_a_new_process(tmp_path, comparison, refusal):
+def test_compress_then_evaluate_in_a_new_process(tmp_path, comparison, refusal, capsys):
     out = tmp_path / "out"
     options = ("--method", "svd-llm", "--removed", "0.2", *QUICK)
-    run("compress", MODEL, *options, "--out", out, "--json", tmp_path / "report.json")
+    run_here("compress", MODEL, *options, "--out", out, "--json", tmp_path / "report.json")
     report = pydantic.TypeAdapter(CompressionReport).validate_json((tmp_path / "report.json").read_bytes())
     on_disk = sum(path.stat().st_size for path in out.glob("*.safetensors"))
     assert 8 * on_disk == pytest.approx(report.stored_bits, rel=0.01)
     assert report.removed_fraction >= 0.2 - 1e-6
-    window = ("--window", "512", "--max-windows", "2")
-    run("evaluate", out, *window, "--json", tmp_path / "eval.json", cwd=tmp_path)
+    run("evaluate", out, *WINDOWS, "--json", tmp_path / "eval.json", cwd=tmp_path)
     measured = pydantic.TypeAdapter(PerplexityReport).validate_json((tmp_path / "eval.json").read_bytes())
     assert measured.stored_bits == report.stored_bits
     assert measured.perplexity == pytest.approx(by_name(comparison)["svd-llm", "uniform"], abs=1e-3)
-    result = run("latency", out, "--prompt-tokens", "32", "--decode-tokens", "2", "--json", tmp_path / "latency.json")
+    run_here("latency", out, "--prompt-tokens", "32", "--decode-tokens", "2", "--json", tmp_path / "latency.json")
+    printed = capsys.readouterr().out
     timing = pydantic.TypeAdapter(LatencyReport).validate_json((tmp_path / "latency.json").read_bytes())
     assert list(timing.prefill) == ["dense", "compressed"]
-    assert "low-rank layers run factor by factor" in result.stdout and "threads" in result.stdout
+    assert "low-rank layers run factor by factor" in printed and "threads" in printed
     assert "not empty" in refusal("compress", MODEL, *options, "--out", out)  # never overwrites
 
 
@@ -183,8 +198,8 @@ def test_interrupted_learning_says_one_sentence_and_the_same_command_goes_on(tmp
     assert len(list((tmp_path / "cache").glob("positions/*.safetensors"))) == 1
 
 
-def test_analyze_and_allocate_describe_every_site(tmp_path):
-    run("analyze", MODEL, *QUICK, "--json", tmp_path / "analysis.json")
+def test_analyze_and_allocate_describe_every_site(tmp_path, capsys):
+    run_here("analyze", MODEL, *QUICK, "--json", tmp_path / "analysis.json")
     info = pydantic.TypeAdapter(SCHEMAS["analyze"]).validate_json((tmp_path / "analysis.json").read_bytes())
     assert len(info.spectra) == 210
     assert info.spectra[0].indices[0] == 1 and info.spectra[0].indices[-1] == info.spectra[0].full_rank == 576
@@ -193,10 +208,11 @@ def test_analyze_and_allocate_describe_every_site(tmp_path):
         assert spectrum.plain[0] == spectrum.whitened[0] == 1
         assert list(spectrum.whitened_lost_energy) == sorted(spectrum.whitened_lost_energy, reverse=True)
         assert 1 <= spectrum.effective_rank <= spectrum.full_rank
-    result = run("allocate", MODEL, "--removed", "0.2", "--policy", "pooled", "--json", tmp_path / "allocation.json")
+    run_here("allocate", MODEL, "--removed", "0.2", "--policy", "pooled", "--json", tmp_path / "allocation.json")
     fractions = json.loads((tmp_path / "allocation.json").read_text())["removed_fractions"]
     assert len(fractions) == 210 and 0 <= min(fractions.values()) < max(fractions.values()) <= 0.8
-    assert "20.0" in result.stdout and "whole model" in result.stdout
+    printed = capsys.readouterr().out
+    assert "20.0" in printed and "whole model" in printed
     tabulated = info.allocation_at("pooled", 0.2).removed_fractions
     assert tabulated == pytest.approx(fractions, abs=1e-4)
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from functools import cache as once
 from pathlib import Path
 
 import architectures
@@ -15,30 +16,39 @@ import torch
 from safetensors import safe_open
 
 from compression import export, pipeline
-from compression.allocation import Evidence, allocate
-from compression.calibration import collect, collect_gradients, observed_inputs
+from compression.allocation import Evidence, Spectra, allocate
+from compression.calibration import Calibration, Gradients, collect, collect_gradients, observed_inputs
 from compression.errors import UserError
 from compression.methods import METHODS, create_method
+from compression.models import LoadedModel
 from compression.modules import CompressedLinear
 from compression.pipeline import finish
 from compression.sites import decoder_of, find_sites, site_weight
 from compression.streams import BATCH_SEQUENCES
-from compression.types import CalibrationSettings, CompressionPlan, TextSource
+from compression.types import CalibrationSettings, CompressionPlan, LinearSite, TextSource
 
-pytestmark = pytest.mark.usefixtures("two_threads")  # several sites at a time, as for a visitor
+pytestmark = pytest.mark.usefixtures("two_sites_at_a_time")
 
 TOKENS = torch.randint(0, architectures.VOCABULARY, (8, 64), generator=torch.Generator().manual_seed(0))
 CASES = [(a, m) for a in architectures.CONFIGS for m in METHODS]
 
 
-def compressed(
-    architecture: str, method: str, policy: str = "pooled", fraction: float = 0.3
-) -> pipeline.CompressedModel:
+@once
+def prepared(architecture: str) -> tuple[LoadedModel, tuple[LinearSite, ...], Calibration, Gradients, Spectra]:
+    """A model with its sites and statistics, made once; no test may change it."""
     source = architectures.loaded(architecture)
     sites = find_sites(source.model)
     calibration = finish(collect(source.model, sites, TOKENS))
     gradients = finish(collect_gradients(source.model, sites, TOKENS))
-    spectra = finish(pipeline.measure_spectra(source.model, sites))
+    return source, sites, calibration, gradients, finish(pipeline.measure_spectra(source.model, sites))
+
+
+@once
+def compressed(
+    architecture: str, method: str, policy: str = "pooled", fraction: float = 0.3
+) -> pipeline.CompressedModel:
+    """A compressed model, made once; no test may change it."""
+    source, sites, calibration, gradients, spectra = prepared(architecture)
     plan = CompressionPlan(
         model_id=source.id,
         weights_hash=source.weights_hash,
@@ -182,15 +192,14 @@ def test_the_report_is_plain_json_with_the_whole_plan(tmp_path):
 
 
 def test_missing_statistics_are_refused():
-    source = architectures.loaded("llama")
-    sites = find_sites(source.model)
+    source, sites, inputs, *_ = prepared("llama")
     allocation = allocate("uniform", sites, Evidence(), 0.3)
     plan = CompressionPlan(source.id, "", "compot", {}, allocation, None)
     with pytest.raises(UserError, match="compot needs calibration text"):
         finish(pipeline.compress(source, sites, plan, None))
     plan = CompressionPlan(source.id, "", "svd-fisher", {}, allocation, None)
     with pytest.raises(UserError, match="svd-fisher needs output gradients"):
-        finish(pipeline.compress(source, sites, plan, finish(collect(source.model, sites, TOKENS))))
+        finish(pipeline.compress(source, sites, plan, inputs))
 
 
 def test_an_unsupported_architecture_is_refused():
@@ -203,11 +212,9 @@ def test_an_unsupported_architecture_is_refused():
 @pytest.mark.parametrize("architecture", architectures.CONFIGS)
 @pytest.mark.parametrize("name", ["svd-llm", "compot-fisher"])
 def test_fisher_predicts_less_loss_than_any_other_policy_on_every_architecture(architecture, name):
-    source = architectures.loaded(architecture)
-    sites = find_sites(source.model)
-    inputs, outputs = (finish(make(source.model, sites, TOKENS)) for make in (collect, collect_gradients))
+    source, sites, inputs, outputs, spectra = prepared(architecture)
     curves = finish(pipeline.measure_curves(source.model, sites, create_method(name), inputs, outputs))
-    evidence = Evidence(finish(pipeline.measure_spectra(source.model, sites)), curves)
+    evidence = Evidence(spectra, curves)
     predicted = {
         policy: curves.total(allocate(policy, sites, evidence, 0.3).removed_fractions)
         for policy in ("uniform", "pooled", "fisher")
@@ -217,9 +224,7 @@ def test_fisher_predicts_less_loss_than_any_other_policy_on_every_architecture(a
 
 
 def test_a_site_whose_gradients_vanish_is_named():
-    source = architectures.loaded("llama")
-    sites = find_sites(source.model)
-    inputs, outputs = (finish(make(source.model, sites, TOKENS)) for make in (collect, collect_gradients))
+    source, sites, inputs, outputs, _ = prepared("llama")
     silent = dict(outputs.output_grams) | {sites[3].name: torch.zeros(sites[3].out_features, sites[3].out_features)}
     outputs = dataclasses.replace(outputs, output_grams=silent)
     with pytest.raises(UserError, match=f"{sites[3].name}: .* all zero"):
@@ -229,9 +234,7 @@ def test_a_site_whose_gradients_vanish_is_named():
 @pytest.mark.parametrize("architecture", architectures.CONFIGS)
 def test_a_method_that_observes_sees_the_dense_model_s_inputs_sequence_by_sequence(architecture):
     """Given the text, the pipeline shows every sequence once: the same layer as observing all inputs by hand."""
-    source = architectures.loaded(architecture)
-    sites = find_sites(source.model)
-    calibration = finish(collect(source.model, sites, TOKENS))
+    source, sites, calibration, *_ = prepared(architecture)
     inputs: dict[str, torch.Tensor] = {}
     with torch.inference_mode(), observed_inputs(source.model, {s.name: s for s in sites}, inputs.__setitem__):
         decoder_of(source.model)(TOKENS)

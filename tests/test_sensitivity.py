@@ -16,7 +16,7 @@ from compression.pipeline import finish
 from compression.sensitivity import measure_sensitivities
 from compression.sites import compressed_copy, find_sites, site_bias, site_weight
 
-pytestmark = pytest.mark.usefixtures("two_threads")  # several sites at a time, as for a visitor
+pytestmark = pytest.mark.usefixtures("two_sites_at_a_time")
 
 SEQUENCES = torch.randint(0, architectures.VOCABULARY, (5, 24), generator=torch.Generator().manual_seed(0))
 """Scored in three batches of unequal size."""

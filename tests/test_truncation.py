@@ -27,7 +27,7 @@ from compression.truncation import (
     soft_mask,
 )
 
-pytestmark = pytest.mark.usefixtures("two_threads")  # several sites at a time, as for a visitor
+pytestmark = pytest.mark.usefixtures("two_sites_at_a_time")
 
 SHAPES = [(9, 5), (5, 9), (6, 6)]
 

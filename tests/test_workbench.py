@@ -17,7 +17,7 @@ from compression.recipe import Recipe, over_seeds
 from compression.workbench import Workbench
 from views import engine
 
-pytestmark = pytest.mark.usefixtures("two_threads")  # several sites at a time, as for a visitor
+pytestmark = pytest.mark.usefixtures("two_sites_at_a_time")
 
 TEXT = " ".join(SENTENCES) * 40
 EVALUATION = {"window": 32, "max_windows": 3}

@@ -190,7 +190,8 @@ def _language_subject(bench: Workbench, settings: AdaptSettings) -> Generator[Pr
     learned = yield from texts.load_text(settings.train or texts.DEFAULT_CALIBRATION)
     scored = yield from texts.load_text(settings.evaluation or texts.DEFAULT_EVALUATION)
     tokens = tokenize(dense.loaded.tokenizer, learned.content)
-    length = LM_LENGTH
+    context = dense.context or LM_WINDOW
+    length = min(LM_LENGTH, context)
     if len(tokens) < 2 * length:
         raise UserError(
             f"The text to train on has {len(tokens)} tokens, too few for sequences of {length}: give a longer text."
@@ -211,7 +212,7 @@ def _language_subject(bench: Workbench, settings: AdaptSettings) -> Generator[Pr
             scored.source,
             min(settings.batch_size, LM_BATCH),
             settings.seed,
-            LM_WINDOW,
+            min(LM_WINDOW, context),
             LM_WINDOWS,
         ),
     )

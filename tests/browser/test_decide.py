@@ -34,7 +34,7 @@ print(json.dumps([small.report.stored_bits, small.report.plan.method, type(small
 def test_runs_are_made_compared_weighed_and_one_is_taken_away(
     open_page: OpenPage, tmp_path: Path, screenshots: Path
 ) -> None:
-    """Three methods that need no gradients, at nine tenths removed, where they are quick; test_workbench runs all."""
+    """Two methods that need no gradients, at nine tenths removed, where they are quick; test_workbench runs all."""
     from playwright.sync_api import expect
 
     from compression.methods import METHODS
@@ -46,12 +46,12 @@ def test_runs_are_made_compared_weighed_and_one_is_taken_away(
     for name, method in METHODS.items():
         box = page.locator("#compare-methods").get_by_label(method.title, exact=True)
         expect(box).to_be_checked(checked=not method.slow and method.fixed_fraction is None)
-        box.set_checked(name in ("svd", "compot", "svd-llm"))
+        box.set_checked(name in ("svd", "compot"))
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.locator("#compare-status")).to_contain_text("All chosen methods are measured", timeout=LIVE_TIMEOUT)
     rows = page.locator("#runs tbody tr")
-    expect(rows).to_have_count(4)
-    for title in ("dense", "SVD", "COMPOT", "SVD-LLM"):
+    expect(rows).to_have_count(3)
+    for title in ("dense", "SVD", "COMPOT"):
         expect(page.locator("#runs")).to_contain_text(title)
     expect(page.locator("#runs")).to_contain_text("Mean KL (nats)")
     page.locator("#native [data-drawn]").wait_for()
@@ -61,7 +61,7 @@ def test_runs_are_made_compared_weighed_and_one_is_taken_away(
     choose_run(page, "COMPOT · uniform · 90%")
     points = download(page, tmp_path / "runs.csv")
     made = {row["method"]: row for row in points if row["removed_fraction"] == "0.9"}
-    assert set(made) == {"svd", "compot", "svd-llm"}
+    assert set(made) == {"svd", "compot"}
     frontier = set(
         page.evaluate(f"{TRACES}.filter((t) => (t.meta || {{}}).dominated === false).flatMap((t) => t.customdata)")
     )
@@ -70,7 +70,7 @@ def test_runs_are_made_compared_weighed_and_one_is_taken_away(
 
     # Two of them beside each other.
     other = page.locator("#run-other input")
-    other.fill("SVD-LLM · uniform · 90%")
+    other.fill("SVD · uniform · 90%")
     other.press("Enter")
     expect(page.locator("#run-difference")).to_contain_text("perplexity")
     page.screenshot(path=screenshots / "decided.png", full_page=True)

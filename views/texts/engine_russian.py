@@ -1104,7 +1104,7 @@ ENGINE: Mapping[str, str] = {
     ),
     "{method!s} removes {most} of every layer and no more, but {asked} was asked for: choose a smaller removed "
     "fraction, or another method.": (
-        "{method} удаляет из каждого слоя {most}, и не больше, а задано {asked}: выберите меньшую долю или другой метод."
+        "{method} удаляет из каждого слоя {most} и не больше, а задано {asked}: выберите меньшую долю или другой метод."
     ),
     "{method!s} keeps two of every four inputs of a layer, so their number must be a multiple of 4, but it is "
     "{number}: choose another method.": (
