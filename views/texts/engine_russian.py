@@ -1092,6 +1092,13 @@ ENGINE: Mapping[str, str] = {
     "rows of every weight": "число строк каждой матрицы весов",
     "scale α, divided by the rank": "масштаб α, делится на ранг",
     "groups of features": "число групп признаков",
+    "largest rank": "наибольший ранг",
+    "scale α, divided by the rank at the start": "масштаб α, делится на начальный ранг",
+    "rank r at the start": "начальный ранг r",
+    "how often ranks grow": "сколько раз растут ранги",
+    "share of the training after which nothing more leaves": (
+        "доля обучения, после которой больше ничего не удаляется"
+    ),
     "every linear layer instead of query and value (1: yes)": ("все линейные слои вместо запросов и значений (1: да)"),
     "learning rate, 0 for the default": "скорость обучения, 0: по умолчанию",
     "training batches to look at": "сколько обучающих пакетов просмотреть",
@@ -1134,7 +1141,7 @@ ENGINE: Mapping[str, str] = {
     ),
     "Trains every parameter of the model.": "Обучает все параметры модели.",
     "Trains pooler and classifier on the frozen encoder.": (
-        "Обучает пулер и классификатор поверх замороженного энкодера."
+        "Обучает пулер и классификатор поверх замороженного кодировщика."
     ),
     "Trains the biases; layers without one get a zero bias.": ("Обучает смещения; слои без смещения получают нулевое."),
     "Trains a low-rank product beside each query and value weight.": (
@@ -1151,6 +1158,9 @@ ENGINE: Mapping[str, str] = {
     ),
     "Trains the first rows of every linear layer's weight.": (
         "Обучает первые строки матрицы весов каждого линейного слоя."
+    ),
+    "Low-rank adapters whose ranks grow where they matter, while heads and neurons of little salience leave.": (
+        "Адаптеры низкого ранга: ранги растут там, где это важно, а малозаметные головы и нейроны удаляются."
     ),
     "Learns which two of every four weights stay, beginning near a one-shot mask.": (
         "Обучается тому, какие два из каждых четырёх весов остаются, начиная вблизи готовой маски."
