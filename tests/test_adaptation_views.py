@@ -159,6 +159,8 @@ def test_the_maps_have_one_fixed_range_and_short_names() -> None:
     without = gate_grid((GateMap("a.b", 0, "b", (), (0.5,), 1.0, 1.0, 0.25),))
     removed = gate_figures.removed_view(without, "rows", RU)
     assert removed.summary.startswith("На этой стороне у метода нет вентилей. ") and "1 из 1" in removed.summary
+    nothing = gate_figures.removed_view(gate_grid((GateMap("a.b", 0, "b", (), (0.5,), 1.0, 1.0, 0.0),)), "rows", EN)
+    assert nothing.summary.endswith("Nothing leaves any layer so far.")
     assert list(removed.figure.data[0].z) == [[0.25]] and removed.title == "Что удаляется из каждого слоя"
 
 

@@ -67,7 +67,7 @@ def removed_view(grid: GateGrid, side: str, words: Words) -> View:
     cells = [cell for row in grid.cells for cell in row if cell is not None]
     most = max(cells, key=lambda cell: cell.removed_fraction)
     summary = words(
-        "adapt.removed_summary",
+        "adapt.removed_summary" if most.removed_fraction > 0 else "adapt.removed_nothing",
         none=words("adapt.gates_none"),
         count=sum(cell.removed_fraction > 0 for cell in cells),
         total=len(cells),

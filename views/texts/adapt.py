@@ -69,6 +69,7 @@ ENGLISH: dict[str, str] = {
     "adapt.removed_summary": (
         "{none} Weights leave {count} of {total} layers; {layer} loses the largest share: {removed}."
     ),
+    "adapt.removed_nothing": "{none} Nothing leaves any layer so far.",
     "adapt.gates_hint": "A method with gates shows here how open they are, layer by layer.",
     "adapt.layer_title": "One layer's gates",
     "adapt.layer": "Layer",
@@ -266,6 +267,7 @@ RUSSIAN: dict[str, str] = {
     "adapt.removed_summary": (
         "{none} Слоёв, из которых удаляются веса: {count} из {total}; больше всего теряет слой {layer}: {removed}."
     ),
+    "adapt.removed_nothing": "{none} Пока ни из одного слоя ничего не удаляется.",
     "adapt.gates_hint": "У метода с вентилями здесь видно, насколько они открыты, слой за слоем.",
     "adapt.layer_title": "Вентили одного слоя",
     "adapt.layer": "Слой",
