@@ -470,3 +470,77 @@ def test_maskllm_learns_a_mask_that_a_toy_loss_asks_for():
     assert (layer.mask().bool() == hidden).float().mean() > 0.95
     error = (layer.eval()(x) - target).square().mean() / target.square().mean()
     assert error < 0.02
+
+
+# --- APT --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_apt_removes_the_target_and_not_much_more(kind):
+    adapter, setup = attached("apt", kind)
+    trained(adapter, setup, steps=10)
+    adapter.finish()
+    removal = adapter.removal()
+    assert 0.4 <= removal.removed_fraction < 0.4 + 0.15, "a head of these tiny models is 6 % of all"
+    before = sum(linear(_made(kind), name).weight.numel() for name in setup.structure.layers)
+    deployed = adapter.deploy()
+    left = sum(deployed.get_submodule(name).weight.numel() for name in setup.structure.layers)
+    assert removal.gated_parameters == before and removal.removed_parameters == before - left
+
+
+def test_apt_masks_fade_and_never_come_back_once_they_are_closed():
+    adapter, setup = attached("apt", "bert")
+    closed, faded = None, False
+    for step in range(20):
+        adapter.before_step(step / 20)
+        loss_of(adapter.model.train(), list(setup.batches())[step % 2]).backward()
+        adapter.after_backward()
+        adapter.after_step()
+        masks = torch.cat([layer.mask for layer in adapter.masked.values()])
+        assert closed is None or not masks[closed].any()
+        closed, faded = masks == 0, faded or bool(((masks > 0) & (masks < 1)).any())
+    assert faded and set(masks.tolist()) == {0.0, 1.0} and adapter.removal().soft_sparsity > 0.2
+
+
+def test_the_salience_of_apt_is_activations_times_gradients_and_outliers():
+    adapter, setup = attached("apt", "bert")
+    name = setup.structure.blocks[1].output
+    layer, batch = adapter.masked[name], list(setup.batches())[0]
+    seen = {}
+    layer.base.register_forward_hook(lambda m, args, out: seen.update(x=args[0]))
+    adapter.before_step(0.0)
+    loss = loss_of(adapter.model.train(), batch)
+    (gradient,) = torch.autograd.grad(loss, seen["x"], retain_graph=True)
+    layer.salience.zero_()  # the gradient above was watched as well
+    loss.backward()
+    x = seen["x"].detach()
+    for head in range(4):
+        columns = slice(16 * head, 16 * head + 16)
+        expected = sum(x[..., c].abs().sum() * gradient[..., c].abs().sum() for c in range(64)[columns])
+        assert layer.salience[head].item() == pytest.approx(0.15 * expected.item(), rel=1e-4)
+        products = torch.einsum("btc,oc->btoc", x[..., columns], layer.base.weight.detach()[:, columns]).flatten()
+        kurtosis = products.pow(4).mean() / products.square().mean().square()
+        assert layer.root_kurtosis[head].item() == pytest.approx(kurtosis.sqrt().item(), rel=1e-4)
+    adapter.after_step()
+    before = layer.salience.clone()
+    loss_of(adapter.model, batch).backward()
+    assert torch.equal(layer.salience, before), "outside of a step nothing is watched"
+
+
+def test_ranks_of_apt_grow_where_they_matter_and_change_nothing_at_that_moment():
+    adapter, setup = attached("apt", "llama", rank=2, max_rank=3, growths=1)
+    count = adapter.trainable_count()
+    trained(adapter, setup, steps=1)
+    ranked = sorted(adapter.adapters.values(), key=lambda layer: -layer.importance)
+    before = logits(adapter.model)
+    adapter.grow()
+    reference.assert_close(logits(adapter.model), before, rtol=0, atol=1e-6)
+    assert [layer.active for layer in ranked] == [3] * (len(ranked) // 2) + [2] * (len(ranked) - len(ranked) // 2)
+    assert count < adapter.trainable_count() <= count * 1.5
+
+
+def test_a_target_that_apt_cannot_reach_is_refused():
+    torch.manual_seed(0)
+    adapter = create_method("apt").attach(setup_of(dense("llama"), target=0.9))
+    with pytest.raises(UserError, match="The target is out of reach"):
+        adapter.finish()

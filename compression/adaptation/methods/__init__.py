@@ -2,6 +2,7 @@
 
 from compression.adaptation.base import METHODS, AdaptationMethod, Adapter, Setup, create_method
 from compression.adaptation.methods import (
+    apt,
     bitfit,
     finegates,
     full,
@@ -20,6 +21,7 @@ __all__ = [
     "AdaptationMethod",
     "Adapter",
     "Setup",
+    "apt",
     "bitfit",
     "create_method",
     "finegates",
