@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -266,4 +267,4 @@ def with_moment(trace: Trace, moment: Moment) -> Trace:
     scores = trace.scores
     if moment.score is not None and (not scores or scores[-1].step != moment.score.step):
         scores = (*scores, moment.score)
-    return Trace((*trace.curve, moment.point), scores, trace.target, trace.majority, trace.finished)
+    return replace(trace, curve=(*trace.curve, moment.point), scores=scores)
