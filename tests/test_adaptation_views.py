@@ -156,8 +156,12 @@ def test_the_maps_have_one_fixed_range_and_short_names() -> None:
         assert "keeps the fewest open" in view.summary
     opened = gate_figures.map_view(gate_grid(gates(0.0)), "rows", EN)
     assert opened.summary.startswith("Every row is still open")
-    without = gate_grid((GateMap("a.b", 0, "b", (), (0.5,), 1.0, 1.0, 0.0),))
-    assert gate_figures.map_view(without, "rows", RU).summary == "На этой стороне у метода нет вентилей."
+    without = gate_grid((GateMap("a.b", 0, "b", (), (0.5,), 1.0, 1.0, 0.25),))
+    removed = gate_figures.removed_view(without, "rows", RU)
+    assert removed.summary.startswith("На этой стороне у метода нет вентилей. ") and "1 из 1" in removed.summary
+    nothing = gate_figures.removed_view(gate_grid((GateMap("a.b", 0, "b", (), (0.5,), 1.0, 1.0, 0.0),)), "rows", EN)
+    assert nothing.summary.endswith("Nothing leaves any layer so far.")
+    assert list(removed.figure.data[0].z) == [[0.25]] and removed.title == "Что удаляется из каждого слоя"
 
 
 def test_one_layer_shows_rows_and_columns_apart() -> None:
@@ -209,8 +213,11 @@ def test_own_runs_are_ringed_and_the_table_has_three_columns_of_removal() -> Non
     report = precomputed("mrpc")
     rows = adaptation.rows_of(report, (run(settings(max_minutes=1.0)),))
     view = figures.points_view(rows, 0.68, EN)
-    assert view.figure.data[-1].name == "your runs" and len(view.figure.data[-1].x) == 1
-    assert len({(t.marker.color, t.marker.symbol) for t in view.figure.data[:-2]}) == len(report.runs) / 3
+    ring = next(trace for trace in view.figure.data if trace.name == "your runs")
+    assert len(ring.x) == 1 and view.figure.data[-1].name == "always the most frequent class"
+    assert len({(t.marker.color, t.marker.symbol) for t in view.figure.data[:-3]}) == len(report.runs) / 3
+    low, high = view.figure.layout.yaxis.range
+    assert low < 0.68 < high and all(low < t.y[0] < high for t in view.figure.data)
     table = view.table
     assert table is not None and table.rows[-1][0] == "FineGates (yours)"
     assert table.headers[6:9] == ("Target sparsity", "Soft sparsity", "Really removed")
@@ -439,6 +446,11 @@ def test_the_layer_stays_the_visitors_and_goes_where_it_is_not(pictures: RunPict
     assert "layer.2.output.dense" in pictures.layer_updates(session)[1]
     values = pictures.shown(session, run(settings()), None, False)
     assert session.layer == "bert.encoder.layer.2.output.dense" and "layer.2.output.dense" in values[9]
+    # Layers without gates of their own are no choice.
+    bare = GateMap("bare", 0, "bare", (), (), 0.5, 1.0, 0.9)
+    assert session.chosen((bare,)) is None and Session().chosen((bare, gate(0, "query", 0))) is not None
+    alone = pictures.shown(Session(), replace(run(settings()), gates=(bare,)), None, False)
+    assert "90" in alone[3] and "nothing" not in alone[3]
     pictures.cleared(session, "nothing")
     assert session.gates == () and session.chosen(()) is None
 

@@ -66,11 +66,16 @@ NOT_SENTENCES = {
     "Word and character error rate, pooled over utterances.": "documentation of a metric",
     "predictions: what was recognised; references: what was said": "documentation of a metric",
     "A compressed model with its recipe, card and report": "the message of a commit on the Hub",
+    "another run": "an error inside the loader of a checkpoint, which counts as absent then",
     "the check of an export uses no network": "an error inside the process that checks, for the log",
     "the check of an export failed: %s": "a line of the log",
 }
 SPOKEN = (
     "seeds",
+    "steps",
+    "minutes",
+    "blocks",
+    "neurons",
     "English",
     "Basic",
     # Put together where no reading of the source sees it: an error inside another one, a note behind its site.

@@ -8,7 +8,7 @@ import gradio as gr
 
 from compression.adaptation.analysis import descent, gate_grid
 from compression.adaptation.types import AdaptReport, AdaptRun, AdaptSettings, GateMap, Moment
-from views.adaptation import Session, rows_of
+from views.adaptation import Session, rows_of, with_gates
 from views.figures import adaptation as figures
 from views.figures import gates as gate_figures
 from views.figures.adaptation import Trace
@@ -46,6 +46,7 @@ class RunPictures:
                     views.get(side),
                     f"adapt-{side}",
                     hint,
+                    titled=True,
                 )
                 for side in gate_figures.SIDES
             }
@@ -150,7 +151,11 @@ class RunPictures:
         views: dict[str, View] = {}
         if gates:
             grid = gate_grid(gates)
-            views |= {side: gate_figures.map_view(grid, side, self.words) for side in gate_figures.SIDES}
+            for side in gate_figures.SIDES:
+                there = any(getattr(cell, side) is not None for row in grid.cells for cell in row if cell is not None)
+                # Where a method has no gates on a side, the map says what leaves all the same.
+                draw = gate_figures.map_view if there else gate_figures.removed_view
+                views[side] = draw(grid, side, self.words)
         seen = descent(trace.curve)
         if trace.curve:
             views["curves"] = figures.curves_view(trace, self.words)
@@ -254,10 +259,10 @@ def _updates(panel: ChartPanel, view: View | None) -> list[Any]:
 
 
 def _layers(gates: tuple[GateMap, ...]) -> list[str]:
-    return [gate.layer for gate in gates]
+    return [gate.layer for gate in with_gates(gates)]
 
 
 def _trace_of(run: AdaptRun, report: AdaptReport | None) -> Trace:
     majority = None if report is None else report.majority
     scores = run.scores if run.score in run.scores else (*run.scores, run.score)
-    return Trace(run.curve, scores, run.target_sparsity, majority)
+    return Trace(run.curve, scores, run.target_sparsity, majority, True, (run.removed_fraction, run.soft_sparsity))

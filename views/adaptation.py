@@ -104,14 +104,23 @@ class Session:
         return Session(self.gates)
 
     def chosen(self, gates: tuple[GateMap, ...]) -> GateMap | None:
-        """The layer that is shown in full: the visitor's choice if it is there, else the one that lost most."""
-        wanted = next((gate for gate in gates if gate.layer == self.layer), None)
-        return wanted or max(gates, key=lambda gate: gate.removed_fraction, default=None)
+        """The layer that is shown in full: the visitor's choice if it is there, else the one that lost most.
+
+        Layers without gates of their own, which lose what others do, are left out.
+        """
+        gated = with_gates(gates)
+        wanted = next((gate for gate in gated if gate.layer == self.layer), None)
+        return wanted or max(gated, key=lambda gate: gate.removed_fraction, default=None)
 
     def own(self, task: str, page_model: str) -> tuple[AdaptRun, ...]:
         """The visitor's runs of a task."""
         model = model_of(task, page_model)
         return tuple(run for run in self.runs if run.settings.task == task and run.settings.model_id == model)
+
+
+def with_gates(gates: Iterable[GateMap]) -> tuple[GateMap, ...]:
+    """The layers that have gates of their own."""
+    return tuple(gate for gate in gates if gate.rows or gate.columns)
 
 
 def rows_of(report: AdaptReport | None, own: Iterable[AdaptRun]) -> tuple[MethodRow, ...]:

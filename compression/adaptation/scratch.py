@@ -162,8 +162,8 @@ def from_scratch(settings: ScratchSettings, corpus: Corpus | None = None) -> Gen
         sparsity_start=settings.sparsity_start / settings.steps,
         settle=settings.settle / settings.steps,
     )
-    gated = yield from _run("gated", gates, settings, corpus)
-    plain = yield from _run("plain", Full(), settings, corpus)
+    gated = yield from _twin("gated", gates, settings, corpus)
+    plain = yield from _twin("plain", Full(), settings, corpus)
     windows = len(evaluation_windows(corpus.evaluation, settings.sequence_length, None))
     return ScratchReport(
         settings=settings,
@@ -176,7 +176,7 @@ def from_scratch(settings: ScratchSettings, corpus: Corpus | None = None) -> Gen
     )
 
 
-def _run(
+def _twin(
     name: str, method: AdaptationMethod, settings: ScratchSettings, corpus: Corpus
 ) -> Generator[Progress, None, ScratchRun]:
     model = small_llama(settings, corpus.vocabulary)

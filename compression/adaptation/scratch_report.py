@@ -32,9 +32,9 @@ class ScratchSettings:
     """
 
     target_sparsity: float = 0.35
-    steps: int = 1200
-    sparsity_start: int = 400
-    settle: int = 700
+    steps: int = 600
+    sparsity_start: int = 200
+    settle: int = 350
     batch_size: int = 16
     sequence_length: int = 128
     learning_rate: float = 2e-3

@@ -121,19 +121,19 @@ def load_task(name: str, train: str, evaluation: str) -> Generator[Progress, Non
 def _examples(name: str, files: list[Path], kept_aside: bool) -> Generator[Progress, None, tuple[list[Example], str]]:
     """Examples of files, or else those the task brings along, and what they are in words."""
     if files:
-        rows = [row for path in files for row in _read(path, name)]
+        rows = [row for path in files for row in _labelled(path, name)]
         source = ", ".join(path.name for path in files)
     elif name == "era":
         rows = [((sentence,), label) for sentence, label in (yield from era.load())[kept_aside]]
         source = "sentences of State of the Union addresses"
     else:
         split = "validation" if kept_aside else "train"
-        rows = _read((yield from _from_hub(name, split)), name)
+        rows = _labelled((yield from _from_hub(name, split)), name)
         source = f"GLUE {name} {split}, from the Hub"
     return [Example(texts, label) for texts, label in rows], source
 
 
-def _read(path: Path, name: str) -> list[tuple[tuple[str, ...], int]]:
+def _labelled(path: Path, name: str) -> list[tuple[tuple[str, ...], int]]:
     return task_files.read_examples(path, name, LABELS[name], _NUM_TEXTS[name])
 
 
@@ -143,7 +143,8 @@ def _from_hub(name: str, split: str) -> Generator[Progress, None, Path]:
     if kept.is_file():
         return kept
     path = f"{name}/{split}-00000-of-00001.parquet"
-    folder = yield from hub.fetch_dataset_file(*_GLUE, path, _WITHOUT_HUB)
+    repo_id, commit = _GLUE
+    folder = yield from hub.fetch_dataset_file(repo_id, commit, path, _WITHOUT_HUB)
     from datasets import load_dataset
 
     # Streamed from the local file: `datasets` then keeps no second copy, only a lock file.

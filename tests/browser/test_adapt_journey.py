@@ -76,7 +76,7 @@ def test_gates_close_live_and_stopping_keeps_what_was_learned(open_adaptation: O
     layer.fill("bert.encoder.layer.3.intermediate.dense")
     layer.press("Enter")
     expect(page.locator("#adapt-layer-summary")).to_contain_text("layer.3.intermediate.dense")
-    page.screenshot(path=screenshots / "adapt-training.png", full_page=True)
+    page.screenshot(path=screenshots / "adapt-training.png")
     page.locator("#adapt-stop").click()
     expect(page.locator("#adapt-caption")).to_contain_text("Your run: FineGates")
     expect(page.locator("#adapt-caption")).to_contain_text("Stopped after")

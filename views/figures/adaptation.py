@@ -33,6 +33,8 @@ class Trace:
         target: sparsity asked for; None where the method removes nothing.
         majority: accuracy of always answering the most frequent class; None where there is no such thing.
         finished: whether no more points will come; only then is there a table.
+        result: what was really removed, and the soft sparsity, of what is deployed: the end of training may press more
+            gates shut than the last point had; None while it goes on.
     """
 
     curve: tuple[StepPoint, ...]
@@ -40,6 +42,7 @@ class Trace:
     target: float | None = None
     majority: float | None = None
     finished: bool = True
+    result: tuple[float, float | None] | None = None
 
 
 def curves_view(trace: Trace, words: Words) -> View:
@@ -119,8 +122,9 @@ def _curves_summary(trace: Trace, words: Words) -> str:
     last = trace.curve[-1]
     said = words("adapt.curves_summary", step=words.number(last.step, 0), loss=words.significant(last.loss))
     if trace.target is not None:
-        soft = words("adapt.none") if last.soft_sparsity is None else words.percent(last.soft_sparsity)
-        removed, target = words.percent(last.removed_fraction), words.percent(trace.target)
+        share, regularised = trace.result or (last.removed_fraction, last.soft_sparsity)
+        soft = words("adapt.none") if regularised is None else words.percent(regularised)
+        removed, target = words.percent(share), words.percent(trace.target)
         said = f"{said} {words('adapt.three_figures', target=target, soft=soft, removed=removed)}"
     if trace.scores:
         said = f"{said} {_score_text(trace.scores[-1], words)}"
@@ -252,16 +256,24 @@ def points_view(rows: Sequence[MethodRow], majority: float | None, words: Words)
                 hoverinfo="skip",
             )
         )
-    if majority is not None and not text:
-        figure.add_hline(
-            y=majority,
-            line={"color": NEUTRAL, "dash": "longdash", "width": 1.5},
-            annotation={"text": words("adapt.curve_majority"), "font": {"size": 11}},
-            annotation_position="bottom right",
-        )
     most = max(row.removed_fraction.high for row in rows)
     room = [-0.03 * max(most, 0.1), 1.06 * max(most, 0.1)]  # those that remove nothing stand free of the axis
     figure.update_xaxes(title_text=words("adapt.points_x"), tickformat=".0%", range=room)
+    ends = [end for row in rows if row.quality is not None for end in (row.quality.low, row.quality.high)]
+    if majority is not None and not text:
+        ends.append(majority)
+        figure.add_trace(
+            go.Scatter(
+                x=room,
+                y=[majority, majority],
+                mode="lines",
+                name=words("adapt.curve_majority"),
+                line={"color": NEUTRAL, "dash": "longdash", "width": 1.5},
+                hovertemplate="%{y:.1%}<extra></extra>",
+            )
+        )
+    around = max(0.08 * (max(ends) - min(ends)), 0.02 * max(ends))
+    figure.update_yaxes(range=[min(ends) - around, max(ends) + around])
     if text:
         figure.update_yaxes(title_text=words("adapt.curves_y_perplexity"))
     else:

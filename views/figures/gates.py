@@ -44,7 +44,43 @@ def map_view(grid: GateGrid, side: str, words: Words) -> View:
         finish(figure, rows_height(MAP_HEIGHT, len(labels), MAP_ROW + 5, MAP_AROUND), title),
         _summary(grid, side, words),
         _table(grid, side, words),
+        title,
     )
+
+
+def removed_view(grid: GateGrid, side: str, words: Words) -> View:
+    """The share of every layer's weights that leaves, in the place of a side that has no gates of its own."""
+    labels = _labels(grid.projections)
+    figure = block_map(
+        grid.blocks,
+        labels,
+        [[None if cell is None else cell.removed_fraction for cell in row] for row in grid.cells],
+        [
+            ["" if cell is None else _removed_hover(cell, label, words) for cell in row]
+            for row, label in zip(grid.cells, labels, strict=True)
+        ],
+        SCALE,
+        colour_bar(words("adapt.removed_scale"), tickvals=[0, 0.25, 0.5, 0.75, 1]),
+        words,
+    )
+    title = words("adapt.removed_title")
+    cells = [cell for row in grid.cells for cell in row if cell is not None]
+    most = max(cells, key=lambda cell: cell.removed_fraction)
+    summary = words(
+        "adapt.removed_summary" if most.removed_fraction > 0 else "adapt.removed_nothing",
+        none=words("adapt.gates_none"),
+        count=sum(cell.removed_fraction > 0 for cell in cells),
+        total=len(cells),
+        layer=f"`{most.layer}`",
+        removed=words.percent(most.removed_fraction),
+    )
+    height = rows_height(MAP_HEIGHT, len(labels), MAP_ROW + 5, MAP_AROUND)
+    return View(finish(figure, height, title), summary, _table(grid, side, words), title)
+
+
+def _removed_hover(cell: GateCell, label: str, words: Words) -> str:
+    removed = words.percent(cell.removed_fraction)
+    return words("adapt.removed_hover", block=cell.block, projection=label, removed=removed)
 
 
 def _labels(projections: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -21,7 +22,8 @@ from views.figures.adaptation import Trace
 from views.texts import Words
 from views.widgets import progress_html, status_area, status_html
 
-FIRST_TASK = "mrpc"
+FIRST_TASK = "era"
+"""Shown where no runs came with the app: its data needs no network."""
 PICTURES_EVERY = 0.8
 """Seconds between two redrawings at least: a page that is busy drawing answers nobody."""
 MINUTES = (0.2, 20.0)
@@ -31,7 +33,7 @@ TARGETS = (0.05, 0.9)
 def build(context: Context) -> None:
     """Fill the tab."""
     words, page_model = context.words, engine.default_model_id()
-    task_name = next((task for task in (FIRST_TASK, *TASKS) if adaptation.report_of(task, page_model)), FIRST_TASK)
+    task_name = next((task for task in TASKS if adaptation.report_of(task, page_model)), FIRST_TASK)
     known = adaptation.methods(task_name)
     first = DEFAULT_METHOD if any(method.name == DEFAULT_METHOD for method in known) else known[0].name
     report = adaptation.report_of(task_name, page_model)
@@ -265,4 +267,4 @@ def with_moment(trace: Trace, moment: Moment) -> Trace:
     scores = trace.scores
     if moment.score is not None and (not scores or scores[-1].step != moment.score.step):
         scores = (*scores, moment.score)
-    return Trace((*trace.curve, moment.point), scores, trace.target, trace.majority, trace.finished)
+    return replace(trace, curve=(*trace.curve, moment.point), scores=scores)

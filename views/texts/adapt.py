@@ -63,6 +63,13 @@ ENGLISH: dict[str, str] = {
     "adapt.gates_summary_columns": (
         "Closed columns in {count} of {total} layers; {layer} keeps the fewest open: {open}."
     ),
+    "adapt.removed_title": "What leaves each layer",
+    "adapt.removed_scale": "weights removed (share)",
+    "adapt.removed_hover": "block {block}, {projection}<br>{removed} of the weights removed",
+    "adapt.removed_summary": (
+        "{none} Weights leave {count} of {total} layers; {layer} loses the largest share: {removed}."
+    ),
+    "adapt.removed_nothing": "{none} Nothing leaves any layer so far.",
     "adapt.gates_hint": "A method with gates shows here how open they are, layer by layer.",
     "adapt.layer_title": "One layer's gates",
     "adapt.layer": "Layer",
@@ -254,6 +261,13 @@ RUSSIAN: dict[str, str] = {
     "adapt.gates_summary_columns": (
         "Слоёв с закрытыми столбцами: {count} из {total}; меньше всего открыто в слое {layer}: {open}."
     ),
+    "adapt.removed_title": "Что удаляется из каждого слоя",
+    "adapt.removed_scale": "удалено весов (доля)",
+    "adapt.removed_hover": "блок {block}, {projection}<br>удалено весов: {removed}",
+    "adapt.removed_summary": (
+        "{none} Слоёв, из которых удаляются веса: {count} из {total}; больше всего теряет слой {layer}: {removed}."
+    ),
+    "adapt.removed_nothing": "{none} Пока ни из одного слоя ничего не удаляется.",
     "adapt.gates_hint": "У метода с вентилями здесь видно, насколько они открыты, слой за слоем.",
     "adapt.layer_title": "Вентили одного слоя",
     "adapt.layer": "Слой",

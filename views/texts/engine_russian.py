@@ -1003,7 +1003,7 @@ ENGINE: Mapping[str, str] = {
     ),
     # adaptation: tasks and encoders
     "{model!s} is an encoder for classification: use it with adapt, or choose {names!s}.": (
-        "{model} — это кодировщик для классификации: используйте его в команде adapt или выберите {names}."
+        "{model} — это кодировщик для классификации: используйте его в команде «adapt» или выберите {names}."
     ),
     "The architecture {architecture} has no structure that can be adapted here: expected an encoder ({encoders!s}) for "
     "a classification task, or a language model ({models!s}) for text.": (
@@ -1126,7 +1126,7 @@ ENGINE: Mapping[str, str] = {
     "{count} layers got biases that a configuration of the type {kind} cannot name: keep the model in this program, "
     "transformers would leave them out when it loads the saved one.": (
         "Слоёв, получивших смещения, которых не знает конфигурация типа {kind}: {count}. Пользуйтесь моделью в этой "
-        "программе: загружая сохранённую, transformers эти смещения отбросит."
+        "программе: загружая сохранённую, «transformers» эти смещения отбросит."
     ),
     "Half of the weights are zero, but on a CPU the tensors keep their size and no time is gained: hardware for 2:4 "
     "patterns would store half of the values in 16 bits and a 2-bit place for each, so 43.75% of the bits leave.": (
@@ -1179,6 +1179,137 @@ ENGINE: Mapping[str, str] = {
     ),
     "{count} layers of a 2:4 pattern run as dense matrices, zeros filled in: dense memory and speed": (
         "слоёв с шаблоном 2:4, работающих как плотные матрицы с нулями, с памятью и скоростью исходной модели: {count}"
+    ),
+    # adaptation: what is asked for
+    "There is no task {name}: expected one of {names!s}.": "Задачи {name} нет: выберите одну из {names}.",
+    "The {name} must be from {low} to {high}, but {value} was given.": (
+        "Параметр «{name}» должен быть числом от {low} до {high}, а задано {value}."
+    ),
+    "steps": "шагов",
+    "minutes": "минут",
+    "blocks": "блоков",
+    "neurons": "нейронов",
+    "target sparsity": "целевая разреженность",
+    "batch size": "размер пакета",
+    "maximum length": "наибольшая длина",
+    "width": "ширина",
+    "vocabulary": "словарь токенизатора",
+    "seed": "начальное значение генератора",
+    "Nothing was asked for: name at least one method.": "Ничего не задано: назовите хотя бы один метод.",
+    "Runs of one report share model, task and data: ask for one after the other.": (
+        "У прогонов одного отчёта общие модель, задача и данные: запускайте разные по очереди."
+    ),
+    "{method!s} is not made for the task {task!s}: choose another method.": (
+        "Метод {method} не предназначен для задачи {task}: выберите другой."
+    ),
+    "{model!s} is an encoder: for the task lm name a language model.": (
+        "{model} — это кодировщик: для задачи «lm» укажите языковую модель."
+    ),
+    "The text to train on has {tokens} tokens, too few for sequences of {length}: give a longer text.": (
+        "Токенов в тексте для обучения — {tokens}, этого мало для последовательностей длины {length}: возьмите текст "
+        "длиннее."
+    ),
+    "The runs were measured on different items: compare runs of the same evaluation.": (
+        "Прогоны измерены на разных примерах: сравнивайте прогоны с одной и той же проверкой."
+    ),
+    # adaptation: training
+    "timing a step": "замер времени шага",
+    "nothing is trained": "обучать нечего",
+    "training: step {step} of {steps}": "обучение: шаг {step} из {steps}",
+    "training: step {step} of {steps}, loss {loss}, removed {removed}": (
+        "обучение: шаг {step} из {steps}, потеря {loss}, удалено {removed}"
+    ),
+    "training: step {step} of {steps}, loss {loss}": "обучение: шаг {step} из {steps}, потеря {loss}",
+    "training: step {step} of {steps}, removed {removed}": "обучение: шаг {step} из {steps}, удалено {removed}",
+    "measuring: {count} examples": "измерение, примеров: {count}",
+    "timing batches of {size}": "замер времени, размер пакета: {size}",
+    "{method!s}, seed {seed}: accuracy {accuracy}, {removed} really removed": (
+        "{method}, начальное значение {seed}: точность {accuracy}, действительно удалено {removed}"
+    ),
+    "{method!s}, seed {seed}: perplexity {perplexity}, {removed} really removed": (
+        "{method}, начальное значение {seed}: перплексия {perplexity}, действительно удалено {removed}"
+    ),
+    "The loss is no finite number before any training: the model or its data is damaged.": (
+        "Потеря не является конечным числом ещё до обучения: повреждена модель или её данные."
+    ),
+    "The loss stopped being a number at step {step}: training ended with the last good state; choose a smaller "
+    "learning rate.": (
+        "Потеря перестала быть числом, шаг {step}: обучение закончено последним исправным состоянием; возьмите меньшую "
+        "скорость обучения."
+    ),
+    "Stopped after {steps} of {planned} steps; what was learned until then is kept.": (
+        "Остановлено: пройдено шагов {steps} из {planned}; выученное к этому моменту сохранено."
+    ),
+    "The time was up after {steps} of {planned} steps: the machine became slower.": (
+        "Время вышло, пройдено шагов {steps} из {planned}: машина стала работать медленнее."
+    ),
+    # adaptation: gates and what leaves with them
+    "{layer!s} is no plain linear layer: give a dense model.": (
+        "{layer} — не обычный линейный слой: укажите исходную, несжатую модель."
+    ),
+    "The target is out of reach: at most {share} of these weights can leave before a layer would be empty; choose a "
+    "smaller target sparsity.": (
+        "Цель недостижима: доля весов, которую можно удалить, не опустошив ни одного слоя, не больше {share}; "
+        "возьмите меньшую целевую разреженность."
+    ),
+    "Nothing would be left of {layer!s}: choose a smaller target sparsity.": (
+        "От слоя {layer} ничего не осталось бы: возьмите меньшую целевую разреженность."
+    ),
+    "rows and columns": "строки и столбцы",
+    "FineGates, published recipe": "FineGates по опубликованному рецепту",
+    "Gates that adapt and remove: biases first, then gates ranked by Fisher information are pressed shut, and the rest "
+    "recovers.": (
+        "Вентили, которые адаптируют и удаляют: сначала обучаются смещения, затем вентили, упорядоченные по информации "
+        "Фишера, закрываются под давлением, а остальное восстанавливается."
+    ),
+    "Gates on every row and column, pressed towards one openness from the beginning, as published.": (
+        "Вентили на каждой строке и каждом столбце, с самого начала прижимаемые к одной открытости, как опубликовано."
+    ),
+    "weight of the sparsity loss, lambda": "вес потери разреженности, лямбда",
+    "mean of the gate logits": "среднее логитов вентилей",
+    "standard deviation of the gate logits": "стандартное отклонение логитов вентилей",
+    "noise on the gates in training": "шум на вентилях при обучении",
+    "learning rate of the gates": "скорость обучения вентилей",
+    "learning rate of the biases, 0 for the default": "скорость обучения смещений, 0 — по умолчанию",
+    "share of the training before the sparsity loss": "доля обучения до потери разреженности",
+    "share of the training after which closed gates stay closed": (
+        "доля обучения, после которой закрытые вентили остаются закрытыми"
+    ),
+    "temperature of the kurtosis weights, 0 for plain means": "температура весов по эксцессу, 0 — обычные средние",
+    # adaptation: folders
+    "{folder!s} has no adaptation.json: a folder that adapt wrote was expected.": (
+        "В {folder} нет файла adaptation.json: нужна папка, которую записала команда «adapt»."
+    ),
+    "{folder!s} has format version {found}: expected {expected}; adapt the model again.": (
+        "Версия формата {folder} — {found}, а нужна {expected}: адаптируйте модель ещё раз."
+    ),
+    "{folder!s} is damaged (missing or unexpected tensors: {names!s}): adapt the model again.": (
+        "Папка {folder} повреждена (лишние или недостающие тензоры: {names}): адаптируйте модель ещё раз."
+    ),
+    "{folder!s} is damaged (its tensors do not fit its report): adapt the model again.": (
+        "Папка {folder} повреждена (тензоры не соответствуют отчёту): адаптируйте модель ещё раз."
+    ),
+    "{folder!s} is not a complete adapted model ({reason}): adapt the model again.": (
+        "В {folder} адаптированная модель не целиком ({reason}): адаптируйте её ещё раз."
+    ),
+    # adaptation: from scratch
+    "training a tokenizer on the addresses": "обучение токенизатора на посланиях",
+    "gated: perplexity {perplexity}": "с вентилями: перплексия {perplexity}",
+    "plain: perplexity {perplexity}": "без вентилей: перплексия {perplexity}",
+    "The text has {tokens} tokens, fewer than one sequence of {length}: give a longer one.": (
+        "Токенов в тексте — {tokens}, меньше одной последовательности длины {length}: возьмите текст длиннее."
+    ),
+    "A width of {width} cannot be shared by {heads} heads: each needs an even number of dimensions.": (
+        "Ширину {width} нельзя поделить между головами (их {heads}): у каждой должно быть чётное число измерений."
+    ),
+    "The model would have {parameters} M parameters, more than {limit} M: choose fewer blocks or a smaller width.": (
+        "Параметров в модели, в миллионах, было бы {parameters}, а разрешено не больше {limit}: возьмите меньше блоков "
+        "или меньшую ширину."
+    ),
+    "The gates must be pressed from a step before the one that closes them, and that must come before the last, but "
+    "{start}, {settle} and {steps} were given.": (
+        "Давление на вентили должно начинаться раньше шага, на котором они закрываются, а тот должен быть раньше "
+        "последнего; задано: {start}, {settle} и {steps}."
     ),
 }
 """English template → Russian template."""
