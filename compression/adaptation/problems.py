@@ -17,7 +17,7 @@ from compression.evaluation.perplexity import measure_perplexity
 from compression.types import Progress, TextSource
 
 MEASURE_BATCH = 64
-QUICK_ITEMS = 320
+QUICK_ITEMS = 256
 """So many examples are measured on the way; all of them at the end."""
 QUICK_WINDOWS = 1
 

@@ -294,8 +294,16 @@ def _fitting_steps(adapter: Adapter, problem: Problem, plan: Plan) -> int:
 
 
 def _measured(adapter: Adapter, problem: Problem, done: Trained) -> Generator[Progress, None, Score]:
+    """Measure on the way; the pictures stay alive meanwhile."""
     adapter.model.eval()
-    return (yield from problem.measure(adapter.model, done.steps, quick=True))
+    steps = problem.measure(adapter.model, done.steps, quick=True)
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as stop:
+            score: Score = stop.value
+            return score
+        yield Progress("train", done.steps, done.planned, event.message, _moment(adapter, done))
 
 
 def _moment(adapter: Adapter, done: Trained) -> Moment | None:
