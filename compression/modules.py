@@ -123,7 +123,7 @@ class CompressedLinear(nn.Module, ABC):
     @property
     def execution(self) -> str:
         """``factored`` or ``merged``: what `choose_execution` says, unless it was set (to measure the other form)."""
-        return self._execution or choose_execution(self.out_features, self.in_features, self.inner_size)
+        return self._execution or self.usual_execution()
 
     @execution.setter
     def execution(self, form: str) -> None:
@@ -131,6 +131,10 @@ class CompressedLinear(nn.Module, ABC):
             raise ValueError(f"execution must be 'factored' or 'merged', got {form!r}")
         self._execution = form
         self._expanded = None
+
+    def usual_execution(self) -> str:
+        """The form that is faster."""
+        return choose_execution(self.out_features, self.in_features, self.inner_size)
 
     def executed_flops(self) -> int:
         """FLOPs a token of the products that really run, padding and filled-in zeros included."""
@@ -454,6 +458,10 @@ class ShrunkLinear(CompressedLinear):
         rows, columns = self.weight.shape
         bits = 8 * self.weight.element_size()
         return {"rows": rows, "columns": columns, "biased": int(self.bias is not None), "value_bits": bits}
+
+    def usual_execution(self) -> str:
+        """``smaller``: one product with what is stored."""
+        return "smaller"
 
     def flops(self) -> int:
         """One product with what is stored."""

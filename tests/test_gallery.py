@@ -157,6 +157,9 @@ def test_it_tells_how_far_predictions_move_and_how_much_the_calibration_matters(
     info = compare_info(gallery.comparison, SEED_FRACTION)
     spread = {(row.method, row.policy): each for row, each in zip(info.rows, info.spreads, strict=True)}
     for method in gallery.methods:
+        if not gallery_policies(method):
+            assert not {policy for name, policy in spread if name == method.name}, "a fixed share is not measured"
+            continue
         own = spread[method.name, method.own_policy]
         assert (own is None) == (not method.uses_calibration or method.name in COMPARATORS)
         assert own is None or own.count == 1 + len(OTHER_SEEDS)

@@ -147,8 +147,10 @@ class Context:
         handler = on_accelerator(handler) if slot is None else handler
         event = started.then(handler, inputs, [status, *outputs], **(slot or engine.HEAVY), **quiet)
         event.then(idle, None, [button, cancel], **quiet)
-        cancel.click(None, cancels=[event], **quiet)
-        # Answered in the page: the server takes the cancellation when the engine's running step ends, seconds later.
-        answer = json.dumps([status_html(self.words("progress.cancelled")), *idle()])
-        cancel.click(None, None, [status, button, cancel], js=f"() => {answer}", **quiet)
+        answer = [status_html(self.words("progress.cancelled")), *idle()]
+        shown = [status, button, cancel]
+        # Answered in the page at once, and again by the server, which takes the cancellation when the engine's running
+        # step ends, seconds later perhaps: what was on its way from the work may have come between the two.
+        cancel.click(None, None, shown, js=f"() => {json.dumps(answer)}", **quiet)
+        cancel.click(lambda: answer, None, shown, cancels=[event], **quiet)
         return event

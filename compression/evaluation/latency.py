@@ -167,6 +167,7 @@ FORMS = {
     ): "low-rank layers kept in 8 and 16 bits run merged into a dense matrix: dense memory and speed",
     ("dictionary", "factored"): "dictionary layers run factor by factor, zeros filled in, with fewer FLOPs than dense",
     ("dictionary", "merged"): "dictionary layers run merged into a dense matrix: dense memory and speed",
+    ("rows and columns", "smaller"): "layers without some rows and columns run as smaller dense products",
     ("2:4", "merged"): "layers of a 2:4 pattern run as dense matrices, zeros filled in: dense memory and speed",
 }
 """(representation, execution) → what that means, in words."""

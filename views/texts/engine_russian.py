@@ -1177,6 +1177,9 @@ ENGINE: Mapping[str, str] = {
     "Keeps the two of every four neighbouring weights that matter most by magnitude times input.": (
         "Оставляет два самых важных из каждых четырёх соседних весов по произведению модуля на вход."
     ),
+    "{count} layers without some rows and columns run as smaller dense products": (
+        "слои без части строк и столбцов ({count}) считаются меньшими плотными произведениями"
+    ),
     "{count} layers of a 2:4 pattern run as dense matrices, zeros filled in: dense memory and speed": (
         "слоёв с шаблоном 2:4, работающих как плотные матрицы с нулями, с памятью и скоростью исходной модели: {count}"
     ),
