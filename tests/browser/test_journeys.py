@@ -25,6 +25,12 @@ TABS = {
     "What changed": (),
     "Take away": (),
 }
+RECORD_SUMMARY = """() => {
+  window.said = [];
+  const note = () => window.said.push(document.querySelector('#live-perplexity-summary').innerText);
+  new MutationObserver(note).observe(document.body, {childList: true, subtree: true, characterData: true});
+}"""
+"""Keeps everything the summary says from now on."""
 LIVE_TIMEOUT = 420_000
 """Milliseconds for a first live measurement: the model may have to be converted and calibrated."""
 
@@ -278,12 +284,13 @@ def test_perplexity_of_my_text_streams_and_ends_with_a_number(open_page: OpenPag
     page = open_page()
     open_tab(page, "Test live")
     choose_compot(page)
+    page.evaluate(RECORD_SUMMARY)  # with the model in memory the half-way answer stands for less than a poll
     page.get_by_role("button", name="Measure perplexity").click()
     summary = page.locator("#live-perplexity-summary")
-    expect(summary).to_contain_text(re.compile(r"Dense \d.*compressed still to come"), timeout=LIVE_TIMEOUT)
     expect(summary).to_contain_text(
         re.compile(r"dense model has perplexity \d+.*compressed one \d+.*scored tokens"), timeout=LIVE_TIMEOUT
     )
+    assert any(re.search(r"Dense \d.*compressed still to come", said) for said in page.evaluate("window.said"))
     page.locator("#live-perplexity [data-drawn]").wait_for()
     expect(page.get_by_role("button", name="Measure perplexity")).to_be_enabled()
     page.get_by_role("button", name="Measure perplexity").click()
