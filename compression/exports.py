@@ -7,11 +7,10 @@ folder of its own, ``archives/KEY``: that folder alone is what a page hands out.
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable, Generator
 from pathlib import Path
 
-from compression import export, model_card, store
+from compression import export, model_card, store, zip_file
 from compression.errors import UserError
 from compression.pipeline import CompressedModel
 from compression.recipe import Recipe, command_line
@@ -21,9 +20,6 @@ from compression.verification import verify_export
 CHECK_FILE = "check.json"
 MAX_BYTES = 4 * 2**30
 """Of the exports that stay in the cache when another one is made, and once more of their packed files."""
-CHUNK = 2**24
-EARLIEST = (1980, 1, 1, 0, 0, 0)
-"""The first time that a zip file can note; all files bear it, so that the same export is the same file."""
 
 
 def make(
@@ -88,16 +84,9 @@ def _complete(directory: Path) -> bool:
 
 
 def _pack(directory: Path, archive: Path) -> Generator[Progress, None, None]:
-    """Put what may leave this machine into one zip file, uncompressed: weights hardly shrink."""
+    """Put what may leave this machine into one zip file."""
     files = export.exported_files(directory)
     total, done = sum(path.stat().st_size for path in files), 0
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as packed:
-        for path in files:
-            entry = zipfile.ZipInfo(f"{directory.name}/{path.name}", EARLIEST)
-            entry.external_attr = 0o644 << 16
-            entry.file_size = path.stat().st_size
-            with path.open("rb") as source, packed.open(entry, "w") as sink:
-                while chunk := source.read(CHUNK):
-                    sink.write(chunk)
-                    done += len(chunk)
-                    yield Progress("pack", done, total, f"packing {directory.name}")
+    for written in zip_file.write(archive, [(path, f"{directory.name}/{path.name}") for path in files]):
+        done += written
+        yield Progress("pack", done, total, f"packing {directory.name}")

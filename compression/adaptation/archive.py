@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import uuid
-import zipfile
 from pathlib import Path
 
-from compression import store
+from compression import store, zip_file
 
 MAX_BYTES = 4 * 2**30
 """Of the adapted models that stay in the cache, and once more of their packed files."""
-EARLIEST = (1980, 1, 1, 0, 0, 0)
-"""The first time that a zip file can note; all files bear it, so that the same model is the same file."""
 
 
 def new_folder() -> Path:
@@ -23,7 +19,7 @@ def new_folder() -> Path:
 
 
 def pack(folder: Path, name: str) -> Path | None:
-    """Put what a run wrote into one zip file, uncompressed: weights hardly shrink.
+    """Put what a run wrote into one zip file.
 
     Args:
         folder: as `new_folder` gave it.
@@ -37,14 +33,8 @@ def pack(folder: Path, name: str) -> Path | None:
         return None
     store.prune(store.archives(), MAX_BYTES)
     archive = store.archives() / folder.name / f"{name}.zip"
-    with (
-        store.atomic_directory(archive.parent) as temporary,
-        zipfile.ZipFile(temporary / archive.name, "w", zipfile.ZIP_STORED) as packed,
-    ):
-        for path in files:
-            entry = zipfile.ZipInfo(f"{name}/{path.relative_to(folder).as_posix()}", EARLIEST)
-            entry.external_attr = 0o644 << 16
-            entry.file_size = path.stat().st_size
-            with path.open("rb") as source, packed.open(entry, "w") as sink:
-                shutil.copyfileobj(source, sink)
+    with store.atomic_directory(archive.parent) as temporary:
+        named = [(path, f"{name}/{path.relative_to(folder).as_posix()}") for path in files]
+        for _ in zip_file.write(temporary / archive.name, named):
+            pass
     return archive

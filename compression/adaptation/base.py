@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from compression.adaptation.structure import ModelStructure, head_parameter_names
 from compression.adaptation.types import AdaptMethodInfo, GateMap, Removal
 from compression.errors import UserError
-from compression.methods.base import setting
+from compression.methods.base import check_settings, setting
 
 Batch = Mapping[str, Tensor]
 """What the model is called with, ``labels`` included."""
@@ -145,19 +145,7 @@ class AdaptationMethod(ABC):
         Raises:
             UserError: naming the setting, the range and what came.
         """
-        for field in dataclasses.fields(self):
-            value, low, high = getattr(self, field.name), field.metadata["minimum"], field.metadata["maximum"]
-            whole = isinstance(field.default, int)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise UserError(
-                    f"{self.name}: {field.metadata['title'].lower()} must be a number from {low} to {high}, but "
-                    f"{value!r} was given."
-                )
-            if whole and not isinstance(value, int):
-                raise UserError(
-                    f"{self.name}: {field.metadata['title'].lower()} must be a whole number from {low} to {high}, but "
-                    f"{value!r} was given."
-                )
+        check_settings(self, self.name)
 
     @abstractmethod
     def attach(self, setup: Setup) -> Adapter:

@@ -17,7 +17,7 @@ from compression.adaptation.structure import ModelStructure, structure_of
 from compression.adaptation.types import AdaptRun
 from compression.errors import UserError
 from compression.modules import ShrunkLinear
-from compression.pipeline import stored_bits_of
+from compression.pipeline import stored_bits_of, tensors_to_save
 
 RUN_FILE = "adaptation.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -61,21 +61,13 @@ def forms_of(model: PreTrainedModel, structure: ModelStructure) -> dict[str, Lay
     return forms
 
 
-def tensors_of(model: nn.Module) -> dict[str, torch.Tensor]:
-    """The tensors that are saved, as they are; what several names share counts once."""
-    seen: set[int] = set()
-    tensors = {}
-    for name, tensor in model.state_dict().items():
-        if tensor.numel() and tensor.data_ptr() in seen:
-            continue
-        seen.add(tensor.data_ptr())
-        tensors[name] = tensor.detach().contiguous()
-    return tensors
+STORAGE_DTYPE = "float32"
+"""Adapted models are kept as they were trained."""
 
 
 def stored_bits(model: nn.Module) -> int:
     """Bits of the saved tensors."""
-    return stored_bits_of(tensors_of(model))
+    return stored_bits_of(tensors_to_save(model, STORAGE_DTYPE))
 
 
 def save(model: PreTrainedModel, tokenizer: Any, run: AdaptRun, directory: Path) -> None:
@@ -85,7 +77,8 @@ def save(model: PreTrainedModel, tokenizer: Any, run: AdaptRun, directory: Path)
         UserError: if the directory is not empty or the disk is full.
     """
     with store.atomic_directory(directory) as temporary:
-        save_file(tensors_of(model), temporary / WEIGHTS_FILE)
+        tensors = tensors_to_save(model, STORAGE_DTYPE)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary / WEIGHTS_FILE)
         model.config.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         forms = forms_of(model, structure_of(model))

@@ -8,7 +8,6 @@ chance that a gate with a noise of 0.5 is open.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -220,8 +219,3 @@ def gate_map(name: str, block: int, projection: str, layer: GatedLinear, removed
         open_columns=opened.columns.float().mean().item(),
         removed_fraction=removed,
     )
-
-
-def logit_of(mu: float) -> float:
-    """θ for a μ in (−1, 1)."""
-    return math.atanh(mu)

@@ -50,6 +50,30 @@ def setting(default: float, title: str, minimum: float, maximum: float) -> Any:
     return dataclasses.field(default=default, metadata={"title": title, "minimum": minimum, "maximum": maximum})
 
 
+def check_settings(settings: Any, name: str) -> None:
+    """Check every field that `setting` made against its range.
+
+    Args:
+        settings: a dataclass.
+        name: of the method, for the sentence.
+
+    Raises:
+        UserError: naming the setting, the range and what came.
+    """
+    for field in dataclasses.fields(settings):
+        value, low, high = getattr(settings, field.name), field.metadata["minimum"], field.metadata["maximum"]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise UserError(
+                f"{name}: {field.metadata['title'].lower()} must be a number from {low} to {high}, but "
+                f"{value!r} was given."
+            )
+        if isinstance(field.default, int) and not isinstance(value, int):
+            raise UserError(
+                f"{name}: {field.metadata['title'].lower()} must be a whole number from {low} to {high}, but "
+                f"{value!r} was given."
+            )
+
+
 @dataclass(frozen=True)
 class CompressionMethod(ABC):
     """A per-site, training-free method: pure, deterministic, one weight at a time.
@@ -84,18 +108,7 @@ class CompressionMethod(ABC):
         Raises:
             UserError: naming the setting, the range and what came.
         """
-        for field in dataclasses.fields(self):
-            value, low, high = getattr(self, field.name), field.metadata["minimum"], field.metadata["maximum"]
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-                raise UserError(
-                    f"{self.name}: {field.metadata['title'].lower()} must be a number from {low} to {high}, but "
-                    f"{value!r} was given."
-                )
-            if isinstance(field.default, int) and not isinstance(value, int):
-                raise UserError(
-                    f"{self.name}: {field.metadata['title'].lower()} must be a whole number from {low} to {high}, but "
-                    f"{value!r} was given."
-                )
+        check_settings(self, self.name)
 
     @abstractmethod
     def compress(

@@ -175,8 +175,9 @@ class GatesAdapter(Adapter):
         units = self._units(levels)
         # μ alone decides, not μ for each weight: the plan behind the targets has weighed the sizes already.
         ranked = [Units(unit.name, unit.losses * unit.weights, unit.weights, unit.least) for unit, _ in units]
+        closing = choose_units(ranked, self._target_weights())
         for unit, side in units:
-            closed = choose_units(ranked, self._target_weights())[unit.name]
+            closed = closing[unit.name]
             side.close(closed.to(side.fixed.device))
             with torch.no_grad():  # the others are open, whatever the noise was about to do
                 side.logits[~closed] = side.logits[~closed].clamp_min(-0.4)
