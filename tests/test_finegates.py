@@ -7,13 +7,15 @@ import math
 
 import pytest
 import torch
-from tiny import tiny_llama
+from tiny import finish, tiny_llama
 from tiny_bert import batches_of, tiny_bert
 
 from compression.adaptation.base import Setup, create_method
 from compression.adaptation.gates import CLOSED_BELOW, GatedLinear, GateVector, kurtosis_weights
+from compression.adaptation.inputs import input_grams, refitted
 from compression.adaptation.methods.finegates import GatesAdapter
-from compression.adaptation.salience import Units, choose_units, expected_losses
+from compression.adaptation.methods.one_shot import same_share
+from compression.adaptation.salience import Units, choose_units, expected_losses, neurons_together
 from compression.adaptation.shrink import Open, shrink_units
 from compression.adaptation.structure import structure_of
 from compression.errors import UserError
@@ -76,7 +78,7 @@ def test_the_regulariser_is_the_published_one_and_a_soft_value_can_remove_nothin
         for layer in adapter.layers.values():
             for side in layer.sides():
                 side.logits.fill_(math.atanh(-0.37))
-    adapter.before_step(0.5)
+    list(adapter.prepare(0.5))
     phi = 0.5 * (1 + math.erf(0.13 / 0.5 / math.sqrt(2)))
     penalty = adapter.penalty()
     assert penalty is not None and penalty.item() == pytest.approx(50 * abs(phi - 0.6), abs=1e-4)
@@ -145,7 +147,7 @@ def test_an_emptied_layer_is_refused_with_a_sentence() -> None:
 
 def test_the_expected_losses_are_half_the_mean_square_of_each_examples_gradient() -> None:
     adapter = attach("finegates", "bert")
-    found = expected_losses(adapter.setup, list(adapter.layers.values()), 2)
+    found = finish(expected_losses(adapter.setup, list(adapter.layers.values()), 2))
     name = adapter.setup.structure.blocks[1].mlp_output
     side = adapter.layers[name].column_gates
     assert side is not None
@@ -192,13 +194,13 @@ def test_kurtosis_weights_are_the_softmax_over_what_is_open() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_warm_start_ranks_and_settling_meets_the_target(kind: str) -> None:
     adapter = attach("finegates", kind, target=0.3)
-    adapter.before_step(0.1)
+    list(adapter.prepare(0.1))
     assert adapter.penalty() is None
-    adapter.before_step(0.35)
+    list(adapter.prepare(0.35))
     assert adapter.removal().removed_fraction == 0 and adapter.penalty() is not None
     lows = [float(side.mu.detach().min()) for layer in adapter.layers.values() for side in layer.sides()]
     assert min(lows) == pytest.approx(0, abs=1e-3) and min(lows) > CLOSED_BELOW
-    adapter.before_step(0.9)
+    list(adapter.prepare(0.9))
     removed = adapter.removal().removed_fraction
     assert 0.3 <= removed < 0.45 and adapter.penalty() is None
     state = adapter.state()
@@ -210,7 +212,7 @@ def test_the_warm_start_ranks_and_settling_meets_the_target(kind: str) -> None:
 def test_a_target_out_of_reach_is_refused() -> None:
     adapter = attach("finegates", "llama", target=0.9)
     with pytest.raises(UserError, match="out of reach"):
-        adapter.before_step(0.5)
+        list(adapter.prepare(0.5))
 
 
 def test_gates_and_biases_are_counted_and_nothing_else_is_trained() -> None:
@@ -242,3 +244,95 @@ def test_a_gated_layer_takes_only_its_gates_examples_together() -> None:
     gated = GatedLinear(layer, None, side)
     x = torch.randn(2, 3, 6)
     assert torch.allclose(gated(x), layer(x), atol=1e-6) and gated.weight.requires_grad is False
+
+
+def test_neurons_leave_in_sixteens_where_there_are_many() -> None:
+    assert [neurons_together(count) for count in (1536, 96, 1000)] == [16, 1, 1]
+    generator = torch.Generator().manual_seed(0)
+    losses = torch.rand(1536, generator=generator)
+    closed = choose_units([Units("a", losses, 3, 76, 16)], 3 * 100)["a"]
+    assert int(closed.sum()) == 112 and losses[closed].max() <= losses[~closed].min(), "the least, rounded up"
+
+
+def test_refitting_is_least_squares() -> None:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(200, 6, generator=generator) @ torch.randn(6, 6, generator=generator)
+    weight, kept = torch.randn(4, 6, generator=generator), torch.tensor([True, True, False, True, False, True])
+    expected = torch.linalg.lstsq(inputs[:, kept], inputs @ weight.T).solution.T
+    found = refitted(weight, inputs.T @ inputs, kept)
+    assert torch.allclose(found[:, kept], expected, atol=2e-2) and not found[:, ~kept].any()
+    cut = (inputs @ (weight * kept).T - inputs @ weight.T).square().sum()
+    assert (inputs @ found.T - inputs @ weight.T).square().sum() < 0.7 * cut
+    assert torch.equal(refitted(weight, torch.zeros(6, 6), kept), weight * kept), "no input, nothing to go by"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_refit_layer_gives_nearly_what_it_gave_before_gates_closed(kind: str) -> None:
+    adapter = attach("finegates", kind)
+    name = adapter.setup.structure.blocks[0].mlp_output
+    gram = finish(input_grams(adapter.setup, [name], 2))[name]
+    layer = adapter.layers[name]
+    side = layer.column_gates
+    assert side is not None
+    with torch.no_grad():
+        side.logits.copy_(torch.linspace(-0.3, 1, len(side.logits)))
+    before, stay = layer.folded().weight, torch.arange(len(side.logits)) >= 20
+    layer.refit(gram, stay)
+    side.close(~stay)
+    after = layer.folded().weight
+
+    def error(weight: torch.Tensor) -> float:
+        return float(torch.trace((weight - before) @ gram @ (weight - before).T))
+
+    assert not after[:, ~stay].any() and error(after) < 0.9 * error(before * stay)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["magnitude-structured", "wanda-structured"])
+def test_structured_baselines_take_the_same_share_of_every_layer_and_the_least(name: str, kind: str) -> None:
+    adapter = attach(name, kind, target=0.3)
+    originals = {layer: gated.weight.detach().clone() for layer, gated in adapter.layers.items()}
+    inputs: dict[str, list[torch.Tensor]] = {}
+    block = adapter.setup.structure.blocks[1]
+    handle = adapter.layers[block.mlp_output].register_forward_pre_hook(
+        lambda _, given: inputs.setdefault("x", []).append(given[0].detach())
+    )
+    for batch in adapter.setup.batches():
+        adapter.setup.loss(adapter.model.eval(), batch)
+        rows = batch["attention_mask"].bool() if "attention_mask" in batch else torch.ones_like(batch["input_ids"]) > 0
+        inputs["x"][-1] = inputs["x"][-1][rows]
+    handle.remove()
+    list(adapter.prepare(0.0))
+    shapes = {layer: weight.shape for layer, weight in originals.items()}
+    groups, neurons = same_share(block, shapes, 0.3)
+    assert groups == int(0.3 * block.key_value_heads)
+    closed = ~adapter.layers[block.mlp_output].open().columns
+    assert int(closed.sum()) == neurons
+    worth = originals[block.mlp_output].abs().sum(0)
+    if name.startswith("wanda"):
+        worth = worth * torch.cat(inputs["x"]).norm(dim=0)
+    assert set(closed.nonzero()[:, 0].tolist()) == set(worth.argsort()[:neurons].tolist())
+    removal = adapter.removal()
+    assert 0.3 <= removal.removed_fraction < 0.33 and adapter.trainable_count() == 0
+    assert torch.equal(adapter.layers[block.mlp_output].weight, originals[block.mlp_output])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gates_without_training_close_what_costs_least_and_refit_helps(kind: str) -> None:
+    from compression.adaptation.methods.one_shot import FisherAdapter
+
+    errors = []
+    for refit in (False, True):
+        adapter = attach("finegates-fisher", kind, target=0.3, refit=int(refit))
+        assert isinstance(adapter, FisherAdapter)
+        batch = next(iter(adapter.setup.batches()))
+        names = {key: value for key, value in batch.items() if key != "labels"}
+        with torch.no_grad():
+            before = adapter.model.eval()(**names).logits
+            list(adapter.prepare(0.2))
+            assert adapter.removal().removed_fraction == 0, "not before its time"
+            list(adapter.prepare(1.0))
+            after = adapter.model(**names).logits
+        errors.append(float((after - before).square().mean()))
+        assert 0.3 <= adapter.removal().removed_fraction < 0.45 and adapter.trainable_count() == 0
+    assert errors[1] < errors[0]

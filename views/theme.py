@@ -30,6 +30,9 @@ METHOD_STYLES: dict[str, tuple[str, str, str]] = {
     "dense": (GREEN, "diamond", "dashdot"),
     "finegates": (BLUE, "diamond", "solid"),
     "finegates-published": (BLUE, "diamond-open", "dash"),
+    "finegates-fisher": (BLUE, "diamond-tall", "dot"),
+    "magnitude-structured": (GREEN, "square", "dot"),
+    "wanda-structured": (GREEN, "triangle-up", "dash"),
     "apt": (BLUE, "square", "dash"),
     "maskllm": (BLUE, "bowtie", "dot"),
     "lora": (VERMILLION, "circle", "solid"),
@@ -46,7 +49,7 @@ METHOD_STYLES: dict[str, tuple[str, str, str]] = {
 Blue methods store a sparse dictionary, vermillion ones a rank in the space of the whitened inputs, purple ones a rank
 in another space, green ones (beside the dense model) some of the weights themselves. Of those that adapt a model, blue
 ones remove weights, vermillion ones add small matrices, purple ones train a few of the weights, green ones are the two
-ends: everything, and the head alone."""
+ends, everything and the head alone, and what is removed by a plain rule."""
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 """For lines of one hue in one picture, in the order they come."""

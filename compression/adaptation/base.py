@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -76,6 +76,17 @@ class Adapter(ABC):
     def trainable_count(self) -> int:
         """Numbers that the method trains, head and pooler left out."""
         return sum(parameter.numel() for parameter in self.method_parameters())
+
+    def prepare(self, progress: float) -> Iterator[str]:
+        """Work that takes longer than a step, in pieces: run before each step, and once more at 1 before `finish`.
+
+        Args:
+            progress: of the training, in [0, 1].
+
+        Yields:
+            A sentence after each piece.
+        """
+        yield from ()
 
     def before_step(self, progress: float) -> None:  # noqa: B027 - a hook
         """Called before each step, at `progress` in [0, 1) of the training."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from compression.adaptation.inputs import refitted
 from compression.adaptation.shrink import Folded, Open
 from compression.adaptation.types import MAX_CELLS, GateMap
 
@@ -137,6 +138,20 @@ class GatedLinear(nn.Module):
             rows = self.row_gates.values(False).detach()
             weight, bias = weight * rows[:, None], bias * rows
         return Folded(weight, bias)
+
+    @torch.no_grad()
+    def refit(self, gram: Tensor, columns: Tensor) -> None:
+        """Let the columns that stay give, by least squares, what all columns give now; gates keep their values.
+
+        Args:
+            gram: XᵀX of the inputs before the gates, (in, in).
+            columns: boolean (gates,): those whose gate stays, and is not zero.
+        """
+        assert self.column_gates is not None
+        gates = self.column_gates.values(False)
+        kept = columns.repeat_interleave(self.column_gates.repeat).to(gates.device)
+        fitted = refitted(self.weight * gates, gram, kept)
+        self.weight.copy_(torch.where(kept, fitted / gates, fitted))
 
     def open(self) -> Open:
         """Rows and columns that no gate closes."""

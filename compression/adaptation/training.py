@@ -142,6 +142,8 @@ def train(
     """
     groups = adapter.parameter_groups(plan.learning_rate, plan.head_learning_rate)
     if not any(group["params"] for group in groups):
+        yield from _prepared(adapter, Trained(planned=1), 1.0)
+        adapter.finish()
         yield Progress("train", 1, 1, "nothing is trained")
         return Trained()
     optimizer = torch.optim.AdamW(groups, weight_decay=plan.weight_decay)
@@ -159,6 +161,7 @@ def train(
     good = _copy(adapter.state())
     score_every = max(1, done.planned // SCORES_ON_THE_WAY)
     while done.steps < done.planned:
+        yield from _prepared(adapter, done, done.steps / done.planned)
         if not loop.step():
             adapter.load_state(good)
             done.stopped = (
@@ -186,6 +189,7 @@ def train(
         if done.seconds > OVERTIME * 60 * plan.minutes and plan.steps is None:
             done.stopped = f"The time was up after {done.steps} of {done.planned} steps: the machine became slower."
             break
+    yield from _prepared(adapter, done, 1.0)
     adapter.finish()
     done.peak_memory = max(done.peak_memory, process.memory_info().rss - before)
     yield Progress("train", done.steps, done.planned, _sentence(done), _moment(adapter, done))
@@ -291,6 +295,16 @@ def _fitting_steps(adapter: Adapter, problem: Problem, plan: Plan) -> int:
     pace = sum(seconds) / len(seconds) * 1.1 + 1e-8 * sum(p.numel() for p in parameters)
     fitting = int(MARGIN * 60 * plan.minutes / pace)
     return max(1, min(fitting, MAX_EPOCHS * problem.epoch_steps))
+
+
+def _prepared(adapter: Adapter, done: Trained, progress: float) -> Generator[Progress, None, None]:
+    """Let the adapter do what takes longer than a step; its time counts as training."""
+    started = time.perf_counter()
+    for sentence in adapter.prepare(progress):
+        done.seconds += time.perf_counter() - started
+        yield Progress("train", done.steps, done.planned, sentence, _moment(adapter, done))
+        started = time.perf_counter()
+    done.seconds += time.perf_counter() - started
 
 
 def _measured(adapter: Adapter, problem: Problem, done: Trained) -> Generator[Progress, None, Score]:

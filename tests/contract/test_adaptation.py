@@ -10,16 +10,16 @@ import itertools
 import pytest
 import reference
 import torch
-from tiny import tiny_llama
+from tiny import finish, tiny_llama
 from tiny_bert import batches_of, tiny_bert
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from compression.adaptation.base import METHODS, AdaptationMethod, Setup, create_method, register
+from compression.adaptation.inputs import input_norms
 from compression.adaptation.methods.bitfit import add_zero_biases
 from compression.adaptation.methods.lora_xs import adapted_layers
 from compression.adaptation.methods.maskllm import MaskedLinear, Sampling
-from compression.adaptation.methods.two_of_four import input_norms
 from compression.adaptation.structure import head_parameter_names, linear, structure_of
 from compression.errors import UserError
 from compression.linalg import TWO_OF_FOUR, two_of_four_mask
@@ -29,7 +29,9 @@ SETTINGS = {"vera": {"rank": 16}, "lora-xs": {"rank": 6}}
 """Smaller than the defaults, for models this small."""
 MASKED = ("magnitude-2:4", "wanda-2:4", "maskllm")
 """Methods whose model is another one from the beginning."""
-SHRINKING = ("finegates", "finegates-published", "apt")
+ONE_SHOT = ("finegates-fisher", "magnitude-structured", "wanda-structured")
+"""Methods that remove and train nothing."""
+SHRINKING = ("finegates", "finegates-published", "apt", *ONE_SHOT)
 """Methods that have tests of their own for what they train and remove."""
 KINDS = ("bert", "llama")
 CASES = [
@@ -71,6 +73,8 @@ def trained(adapter, setup, steps=2, lr=1e-2):
     groups = adapter.parameter_groups(lr, lr)
     optimizer = torch.optim.AdamW(groups, weight_decay=0.1) if groups else None
     for step in range(steps):
+        for _ in adapter.prepare(step / steps):
+            pass
         adapter.model.train()
         adapter.before_step(step / steps)
         if optimizer is None:
@@ -83,6 +87,14 @@ def trained(adapter, setup, steps=2, lr=1e-2):
         adapter.after_backward()
         optimizer.step()
         adapter.after_step()
+    return adapter
+
+
+def ended(adapter):
+    """What the training loop does behind the last step."""
+    for _ in adapter.prepare(1.0):
+        pass
+    adapter.finish()
     return adapter
 
 
@@ -162,7 +174,7 @@ def test_training_changes_what_it_trains_and_nothing_else(name, kind):
 def test_what_is_deployed_computes_the_same_in_plain_layers(name, kind):
     adapter, setup = attached(name, kind)
     trained(adapter, setup)
-    adapter.finish()
+    ended(adapter)
     expected = logits(adapter.model)
     if name not in MASKED and adapter.parameter_groups(1, 1):
         assert not torch.allclose(expected, dense_logits(kind), atol=1e-3), "training must have changed something"
@@ -402,7 +414,7 @@ def test_one_shot_masks_keep_what_their_metric_says(name, kind):
 def test_the_models_inputs_are_left_as_they_were_when_norms_are_taken():
     setup = setup_of(dense("bert"))
     setup.model.train()
-    assert len(input_norms(setup, 1)) == len(setup.structure.layers)
+    assert len(finish(input_norms(setup, setup.structure.layers, 1))) == len(setup.structure.layers)
     assert setup.model.training and not any(m._forward_pre_hooks for m in setup.model.modules())
 
 

@@ -1279,6 +1279,21 @@ ENGINE: Mapping[str, str] = {
         "доля обучения, после которой закрытые вентили остаются закрытыми"
     ),
     "temperature of the kurtosis weights, 0 for plain means": "температура весов по эксцессу, 0 — обычные средние",
+    "ranking the gates: batch {index} of {count}": "упорядочение вентилей: пакет {index} из {count}",
+    "looking at the inputs: batch {index} of {count}": "просмотр входов: пакет {index} из {count}",
+    "columns that stay are solved anew (1) or not (0)": "оставшиеся столбцы решаются заново (1) или нет (0)",
+    "share of the training of the head before gates close": "доля обучения головы до закрытия вентилей",
+    "FineGates, without training": "FineGates без обучения",
+    "Closes the heads and neurons of least Fisher information and refits what stays; trains no gates.": (
+        "Закрывает головы внимания и нейроны с наименьшей информацией Фишера и подгоняет остальное; вентили не "
+        "обучаются."
+    ),
+    "Removes the same share of every layer: the heads and neurons with the smallest outgoing weights.": (
+        "Удаляет из каждого слоя одинаковую долю: головы и нейроны с наименьшими исходящими весами."
+    ),
+    "Removes the same share of every layer: heads and neurons of least outgoing weight times input.": (
+        "Удаляет из каждого слоя одинаковую долю: головы и нейроны с наименьшим произведением исходящего веса и входа."
+    ),
     # adaptation: folders
     "{folder!s} has no adaptation.json: a folder that adapt wrote was expected.": (
         "В {folder} нет файла adaptation.json: нужна папка, которую записала команда «adapt»."

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from transformers import PreTrainedModel
 
 from compression.adaptation.base import AdaptationMethod, Adapter, Setup, register, setting
 from compression.adaptation.gates import GatedLinear, GateVector, gate_map
-from compression.adaptation.salience import Units, choose_units, expected_losses
+from compression.adaptation.inputs import input_grams
+from compression.adaptation.salience import Units, choose_units, expected_losses, neurons_together
 from compression.adaptation.shrink import Kept, kept_parts, removed_weights, shrink
 from compression.adaptation.structure import linear
 from compression.adaptation.types import GateMap, Removal
@@ -25,6 +27,9 @@ OPEN_OPENNESS = 0.98
 LEAST_NEURONS = 0.05
 """So large a share of a layer's neurons stays at least."""
 SALIENCE_BATCHES = 40
+REFIT_BATCHES = 40
+LEAST_LOGIT = -0.4
+"""Gates that stay are not nearer to closing than this: ω ≥ 0.12."""
 SPREAD = (0.0, 0.45)
 """Where μ of the gates that are to close begins: the least needed first."""
 
@@ -44,6 +49,7 @@ class Schedule:
         warm_start: whether Fisher information ranks the gates when λ begins.
         everywhere: gates on all rows and columns, as published; else on heads and neurons.
         kurtosis_temperature: τ; 0 for plain means.
+        refit: whether the columns that stay are solved anew, by least squares, for what the whole layer gave.
     """
 
     sparsity_loss_weight: float
@@ -56,6 +62,7 @@ class Schedule:
     warm_start: bool
     everywhere: bool
     kurtosis_temperature: float
+    refit: bool = False
 
 
 class GatesAdapter(Adapter):
@@ -101,21 +108,26 @@ class GatesAdapter(Adapter):
         """Biases and gates each with a rate of their own; no weight decay on gates."""
         gates = {id(side.logits) for side in self._vectors()}
         own = self.method_parameters()
-        return [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in own if id(p) not in gates], "lr": learning_rate},
             {"params": [p for p in own if id(p) in gates], "lr": self.schedule.gate_lr, "weight_decay": 0.0},
-            *([{"params": self.head_parameters(), "lr": head_learning_rate}] if self.head_parameters() else []),
+            {"params": self.head_parameters(), "lr": head_learning_rate},
         ]
+        return [group for group in groups if group["params"]]
 
     # --- the schedule -------------------------------------------------------------------------------------------
 
-    def before_step(self, progress: float) -> None:
+    def prepare(self, progress: float) -> Iterator[str]:
         """Rank the gates when λ begins, and close them for good when it is time to settle."""
         self._progress = progress
-        if progress >= self.schedule.sparsity_start and self.schedule.warm_start and not self._ranked:
-            self._rank()
-        if progress >= self.schedule.settle and not self._settled:
-            self.settle()
+        schedule = self.schedule
+        if schedule.warm_start and not self._ranked and progress >= schedule.sparsity_start:
+            self._rank((yield from self._expected_losses()))
+        if not self._settled and schedule.settle < 1 and progress >= schedule.settle:
+            yield from self._settle()
+
+    def _expected_losses(self) -> Generator[str, None, dict[int, Tensor]]:
+        return (yield from expected_losses(self.setup, list(self.layers.values()), SALIENCE_BATCHES))
 
     def penalty(self) -> Tensor | None:
         """λ times the mean over the layers of their target losses."""
@@ -139,16 +151,18 @@ class GatesAdapter(Adapter):
                 side = self.layers[name].column_gates
                 assert side is not None
                 count = len(side.logits)
-                least = 1 if name == block.output else max(1, int(LEAST_NEURONS * count))
-                units.append((Units(name, losses[id(side)], weights, least), side))
+                if name == block.output:
+                    units.append((Units(name, losses[id(side)], weights, 1), side))
+                else:
+                    least = max(1, int(LEAST_NEURONS * count))
+                    units.append((Units(name, losses[id(side)], weights, least, neurons_together(count)), side))
         return units
 
     def _total(self) -> int:
         return sum(layer.weight.numel() for layer in self.layers.values())
 
-    def _rank(self) -> None:
+    def _rank(self, losses: Mapping[int, Tensor]) -> None:
         """Let the gates that cost least begin nearest to closing, and give each layer the target that they make."""
-        losses = expected_losses(self.setup, list(self.layers.values()), SALIENCE_BATCHES)
         units = self._units(losses)
         closing = choose_units([unit for unit, _ in units], self._target_weights())
         for unit, side in units:
@@ -167,26 +181,37 @@ class GatesAdapter(Adapter):
     def _target_weights(self) -> int:
         return round(self.setup.target_sparsity * self._total())
 
-    def settle(self) -> None:
+    def _settle(self) -> Iterator[str]:
         """Close, for good, the gates that learning left lowest, until the target is really removed."""
-        if self._settled or self.schedule.everywhere:
-            return
         levels = {id(side): (side.mu.detach().cpu() + 1) for side in self._vectors()}
-        units = self._units(levels)
         # μ alone decides, not μ for each weight: the plan behind the targets has weighed the sizes already.
-        ranked = [Units(unit.name, unit.losses * unit.weights, unit.weights, unit.least) for unit, _ in units]
-        closing = choose_units(ranked, self._target_weights())
-        for unit, side in units:
-            closed = closing[unit.name]
-            side.close(closed.to(side.fixed.device))
-            with torch.no_grad():  # the others are open, whatever the noise was about to do
-                side.logits[~closed] = side.logits[~closed].clamp_min(-0.4)
-        self._settled = True
+        units = [
+            (dataclasses.replace(unit, losses=unit.losses * unit.weights), side) for unit, side in self._units(levels)
+        ]
+        yield from self.close_for_good(choose_units([unit for unit, _ in units], self._target_weights()))
 
-    def finish(self) -> None:
-        """Training is over, early perhaps: what was to be removed is removed now."""
-        if self.schedule.settle < 1:
-            self.settle()
+    def close_for_good(self, closing: Mapping[str, Tensor]) -> Iterator[str]:
+        """Close gates on columns for good; what stays takes over from what goes, if that is asked for.
+
+        Args:
+            closing: layer name → boolean (gates,), true where it closes.
+
+        Yields:
+            A sentence after each piece of work.
+        """
+        losing = [name for name, closed in closing.items() if closed.any()]
+        grams = {}
+        if self.schedule.refit:
+            grams = yield from input_grams(self.setup, losing, REFIT_BATCHES)
+        for name, closed in closing.items():
+            side = self.layers[name].column_gates
+            assert side is not None
+            with torch.no_grad():  # the others are open, whatever the noise was about to do
+                side.logits[~closed] = side.logits[~closed].clamp_min(LEAST_LOGIT)
+            if name in grams:
+                self.layers[name].refit(grams[name], ~closed)
+            side.close(closed.to(side.fixed.device))
+        self._settled = True
 
     # --- what came of it ----------------------------------------------------------------------------------------
 
@@ -220,7 +245,12 @@ class GatesAdapter(Adapter):
         fixed = {f"{name}.{side}.fixed": vector.fixed for name, side, vector in self._named_vectors()}
         targets = [self._targets.get(id(vector), -1.0) for vector in self._vectors()]
         flags = torch.tensor([self._ranked, self._settled], dtype=torch.uint8)
-        return super().state() | fixed | {"schedule.flags": flags, "schedule.targets": torch.tensor(targets)}
+        refits = {f"{name}.weight": layer.weight.detach() for name, layer in self.layers.items() if self._refits(name)}
+        return super().state() | refits | fixed | {"schedule.flags": flags, "schedule.targets": torch.tensor(targets)}
+
+    def _refits(self, name: str) -> bool:
+        """Whether the stored weight of this layer is another one than the dense model's."""
+        return self.schedule.refit and self._settled and self.layers[name].column_gates is not None
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Continue from `state`."""
@@ -247,7 +277,12 @@ class GatesAdapter(Adapter):
         return shrink(self.setup.model, self.setup.structure, folded, self.kept()).eval()
 
 
-def _check_structure(setup: Setup) -> None:
+def check_structure(setup: Setup) -> None:
+    """Refuse a model whose layers are no plain linear layers.
+
+    Raises:
+        UserError: naming the first that is not.
+    """
     for block in setup.structure.blocks:
         for name in block.layers:
             if not isinstance(setup.model.get_submodule(name), nn.Linear):
@@ -277,10 +312,11 @@ class FineGates(AdaptationMethod):
     lr: float = setting(0.0, "Learning rate of the biases, 0 for the default", 0, 1)
     sparsity_start: float = setting(0.3, "Share of the training before the sparsity loss", 0, 0.95)
     settle: float = setting(0.6, "Share of the training after which closed gates stay closed", 0.05, 0.99)
+    refit: int = setting(1, "Columns that stay are solved anew (1) or not (0)", 0, 1)
 
     def attach(self, setup: Setup) -> Adapter:
         """Put gates in place."""
-        _check_structure(setup)
+        check_structure(setup)
         return GatesAdapter(
             setup,
             Schedule(
@@ -294,6 +330,7 @@ class FineGates(AdaptationMethod):
                 warm_start=True,
                 everywhere=False,
                 kurtosis_temperature=0.0,
+                refit=bool(self.refit),
             ),
         )
 
@@ -320,7 +357,7 @@ class PublishedFineGates(AdaptationMethod):
 
     def attach(self, setup: Setup) -> Adapter:
         """Put gates in place."""
-        _check_structure(setup)
+        check_structure(setup)
         return GatesAdapter(
             setup,
             Schedule(

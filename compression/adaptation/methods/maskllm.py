@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from compression.adaptation.base import AdaptationMethod, Setup, register, setting
+from compression.adaptation.inputs import input_norms
 from compression.adaptation.methods.replaced import AdaptedLinear, ReplacingAdapter
-from compression.adaptation.methods.two_of_four import NO_TIME_GAINED, counted_zeros, input_norms, one_shot_masks
+from compression.adaptation.methods.two_of_four import NO_TIME_GAINED, counted_zeros, one_shot_masks
 from compression.adaptation.structure import linear
 from compression.adaptation.types import Removal
 from compression.linalg import TWO_OF_FOUR
+from compression.pipeline import finish
 
 INITIAL_SPREAD = 0.01
 """Standard deviation of the logits at the start, before the prior."""
@@ -146,7 +148,10 @@ class MaskLLM(AdaptationMethod):
 
     def attach(self, setup: Setup) -> MaskLLMAdapter:
         """Find the prior, and put masked layers in place."""
-        priors = one_shot_masks(setup, input_norms(setup, self.calibration_batches) if self.wanda_prior else None)
+        norms = None
+        if self.wanda_prior:
+            norms = finish(input_norms(setup, setup.structure.layers, self.calibration_batches))
+        priors = one_shot_masks(setup, norms)
         sampling = Sampling()
         layers = {
             name: MaskedLinear(linear(setup.model, name), prior, self.prior_strength, sampling)

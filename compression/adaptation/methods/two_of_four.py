@@ -6,15 +6,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from compression.adaptation.base import AdaptationMethod, Adapter, Setup, register, setting
+from compression.adaptation.inputs import input_norms
 from compression.adaptation.structure import linear
 from compression.adaptation.types import Removal
 from compression.errors import UserError
 from compression.linalg import two_of_four_mask
+from compression.pipeline import finish
 
 REMOVED = 0.5
 """Share of the weights that the pattern removes, whatever the target."""
@@ -22,43 +23,6 @@ NO_TIME_GAINED = (
     "Half of the weights are zero, but on a CPU the tensors keep their size and no time is gained: hardware for 2:4 "
     "patterns would store half of the values in 16 bits and a 2-bit place for each, so 43.75% of the bits leave."
 )
-
-
-def input_norms(setup: Setup, batches: int) -> dict[str, Tensor]:
-    """Root of the sum of squares of every input of every layer over some training batches, padding left out.
-
-    Args:
-        setup: the dense model and its batches.
-        batches: how many to look at, at most.
-
-    Returns:
-        Layer name → (in,), float32.
-    """
-    sums: dict[str, Tensor] = {}
-    counted: list[Tensor | None] = [None]
-
-    def observe(name: str) -> RemovableHandle:
-        def hook(_layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            inputs = arguments[0].detach().float()
-            rows = inputs.reshape(-1, inputs.shape[-1]) if counted[0] is None else inputs[counted[0]]
-            sums[name] = sums.get(name, 0) + rows.square().sum(0)
-
-        return linear(setup.model, name).register_forward_pre_hook(hook)
-
-    was_training = setup.model.training
-    handles = [observe(name) for name in setup.structure.layers]
-    try:
-        setup.model.eval()
-        with torch.no_grad():
-            for _, batch in zip(range(batches), setup.batches(), strict=False):
-                mask = batch.get("attention_mask")
-                counted[0] = None if mask is None else mask.bool()
-                setup.model(**{key: value for key, value in batch.items() if key != "labels"})
-    finally:
-        setup.model.train(was_training)
-        for handle in handles:
-            handle.remove()
-    return {name: total.sqrt() for name, total in sums.items()}
 
 
 def one_shot_masks(setup: Setup, norms: Mapping[str, Tensor] | None) -> dict[str, Tensor]:
@@ -145,4 +109,5 @@ class WandaTwoOfFour(AdaptationMethod):
 
     def attach(self, setup: Setup) -> OneShotAdapter:
         """Look at some inputs and mask the weights."""
-        return OneShotAdapter(setup, one_shot_masks(setup, input_norms(setup, self.calibration_batches)))
+        norms = finish(input_norms(setup, setup.structure.layers, self.calibration_batches))
+        return OneShotAdapter(setup, one_shot_masks(setup, norms))
