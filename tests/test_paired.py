@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from adapt_samples import made_up_run
 
-from compression.adaptation.paired import against, bootstrap_mean, shares_right
+from compression.adaptation.paired import against, bootstrap_mean, losses_against, shares_right
 from compression.adaptation.types import AdaptSettings
 from compression.errors import UserError
 
@@ -74,3 +76,28 @@ def test_without_a_reference_there_is_nothing_to_pair() -> None:
     assert against(text) == (), "perplexities have no items"
     with pytest.raises(UserError, match="different items"):
         against([lora, made_up_run(AdaptSettings("m", "full", "sst2"), "011")])
+
+
+def test_losses_of_language_models_are_paired_window_by_window() -> None:
+    def run(method: str, target: float, losses: tuple[float, ...], seed: int = 0):
+        made = made_up_run(AdaptSettings("m", method, "lm", target_sparsity=target, seed=seed), "", removes=True)
+        return dataclasses.replace(made, score=dataclasses.replace(made.score, window_losses=losses))
+
+    wanda = run("wanda-structured", 0.1, (3.0, 4.0, 5.0))
+    found = losses_against(
+        [
+            run("finegates", 0.1, (2.9, 3.7, 4.9), 0),
+            run("finegates", 0.1, (2.9, 3.9, 4.7), 1),
+            run("finegates", 0.2, (9.0, 9.0, 9.0)),
+            wanda,
+        ]
+    )
+    assert [(pair.method, pair.target_sparsity, pair.reference) for pair in found] == [
+        ("finegates", 0.1, "wanda-structured")
+    ], "at the same target only"
+    # Differences −0.1, −0.2, −0.2: their mean, and their standard deviation ÷ √3.
+    assert found[0].difference == pytest.approx(-0.5 / 3)
+    assert found[0].standard_error == pytest.approx((2 / 3 * 0.01 / 2) ** 0.5 / 3**0.5)
+    assert losses_against([wanda]) == ()
+    with pytest.raises(UserError, match="different items"):
+        losses_against([wanda, run("finegates", 0.1, (1.0,))])

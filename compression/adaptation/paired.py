@@ -10,6 +10,8 @@ import numpy as np
 from compression.adaptation.types import AdaptRun
 from compression.errors import UserError
 
+LOSS_REFERENCES = ("full", "wanda-structured", "magnitude-structured")
+"""What the losses of language models are set beside."""
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 
@@ -111,4 +113,54 @@ def against(runs: Sequence[AdaptRun], reference: str = "full") -> tuple[Paired, 
                 len(base),
             )
         )
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class PairedLoss:
+    """A difference in loss on the same windows of text.
+
+    Attributes:
+        method: whose loss the other's is taken from.
+        target_sparsity: what was asked of it; None for methods that remove nothing.
+        reference: the method compared with, at the same target if it removes something.
+        difference: mean over the windows of the loss of `method` minus that of `reference`, nats a token.
+        standard_error: of that mean; None with one window.
+        windows: number of windows.
+    """
+
+    method: str
+    target_sparsity: float | None
+    reference: str
+    difference: float
+    standard_error: float | None
+    windows: int
+
+
+def losses_against(runs: Sequence[AdaptRun]) -> tuple[PairedLoss, ...]:
+    """Every language model beside each of `LOSS_REFERENCES` at the same target, where there is one.
+
+    Args:
+        runs: all of one text; the losses of a method's seeds are averaged window by window first.
+
+    Raises:
+        UserError: if they were measured on different windows.
+    """
+    groups: dict[tuple[str, float | None], list[tuple[float, ...]]] = {}
+    for run in runs:
+        if run.score.window_losses:
+            groups.setdefault((run.method, run.target_sparsity), []).append(run.score.window_losses)
+    if len({len(losses) for group in groups.values() for losses in group}) > 1:
+        raise UserError("The runs were measured on different items: compare runs of the same evaluation.")
+    means = {key: np.array(group).mean(0) for key, group in groups.items()}
+    found = []
+    for (method, target), losses in means.items():
+        for reference in LOSS_REFERENCES:
+            other = means.get((reference, target), means.get((reference, None)))
+            if method in LOSS_REFERENCES or other is None:
+                continue
+            differences = losses - other
+            error = float(differences.std(ddof=1) / len(differences) ** 0.5) if len(differences) > 1 else None
+            mean = float(differences.mean())
+            found.append(PairedLoss(method, target, reference, mean, error, len(differences)))
     return tuple(found)

@@ -146,4 +146,4 @@ class LanguageModelling(Problem):
         assert isinstance(model, PreTrainedModel)
         report = yield from measure_perplexity(model, self._evaluation, self._source, 0, self._window, windows)
         loss = report.negative_log_likelihood
-        return Score(step, report.tokens, None, None, loss, report.perplexity)
+        return Score(step, report.tokens, None, None, loss, report.perplexity, window_losses=report.window_losses)

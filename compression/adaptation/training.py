@@ -142,10 +142,11 @@ def train(
     """
     groups = adapter.parameter_groups(plan.learning_rate, plan.head_learning_rate)
     if not any(group["params"] for group in groups):
-        yield from _prepared(adapter, Trained(planned=1), 1.0)
+        done = Trained(planned=1)
+        yield from _prepared(adapter, done, 1.0)
         adapter.finish()
         yield Progress("train", 1, 1, "nothing is trained")
-        return Trained()
+        return done
     optimizer = torch.optim.AdamW(groups, weight_decay=plan.weight_decay)
     peaks = [group["lr"] for group in optimizer.param_groups]
     done = Trained()

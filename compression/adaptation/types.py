@@ -161,6 +161,7 @@ class Score:
         loss: mean cross-entropy, nats an example or token.
         perplexity: exp(loss) for ``lm``, else None.
         correct: for each example whether the answer was right, as a string of 0 and 1, for paired intervals.
+        window_losses: for ``lm`` the mean loss of each window, nats a token, for paired differences.
     """
 
     step: int
@@ -170,6 +171,7 @@ class Score:
     loss: float
     perplexity: float | None = None
     correct: str = ""
+    window_losses: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

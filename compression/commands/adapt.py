@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from compression import models
-from compression.adaptation.paired import Paired, against
+from compression.adaptation.paired import Paired, PairedLoss, against, losses_against
 from compression.adaptation.types import LANGUAGE_MODELLING, TASKS, AdaptReport, AdaptRun, AdaptSettings
 from compression.commands.shared import (
     SCHEMAS,
@@ -42,9 +42,11 @@ class AdaptTable(AdaptReport):
 
     Attributes:
         against_full: differences in accuracy, paired over the items.
+        losses_against: differences in the loss of language models, paired over the windows.
     """
 
     against_full: tuple[Paired, ...] = ()
+    losses_against: tuple[PairedLoss, ...] = ()
 
 
 SCHEMAS |= {"adapt": AdaptTable}
@@ -111,7 +113,7 @@ def adapt(
 
     report = run(get_workbench().adapt(runs, out))
     fields = {field.name: getattr(report, field.name) for field in dataclasses.fields(AdaptReport)}
-    table = AdaptTable(**fields, against_full=against(report.runs))
+    table = AdaptTable(**fields, against_full=against(report.runs), losses_against=losses_against(report.runs))
     show(table)
     write(table, json_file)
 
@@ -184,6 +186,8 @@ def show(report: AdaptTable) -> None:
         output.print(f"note: {line}", highlight=False, markup=False)
     for pair in report.against_full:
         output.print(difference(pair), highlight=False, markup=False)
+    for loss in report.losses_against:
+        output.print(loss_difference(loss), highlight=False, markup=False)
     show_notes(tuple(dict.fromkeys(note for each in report.runs for note in each.notes)))
 
 
@@ -264,4 +268,14 @@ def difference(pair: Paired) -> str:
         f"{pair.method}{target} − {pair.reference}: {100 * pair.difference:+.1f} points of accuracy (95 % "
         f"{100 * pair.low:+.1f} to {100 * pair.high:+.1f}; bootstrap over {pair.items} items, averaged over "
         f"{pair.seeds} and {pair.reference_seeds} seeds)."
+    )
+
+
+def loss_difference(pair: PairedLoss) -> str:
+    """A difference in loss as a sentence."""
+    target = f" at {pair.target_sparsity:g}" if pair.target_sparsity is not None else ""
+    error = "" if pair.standard_error is None else f" ± {pair.standard_error:.4f}"
+    return (
+        f"{pair.method}{target} − {pair.reference}: {pair.difference:+.4f}{error} nats a token, paired over "
+        f"windows ({pair.windows})."
     )

@@ -26,8 +26,8 @@ OPEN_OPENNESS = 0.98
 """And for one that stays: μ = 0.53."""
 LEAST_NEURONS = 0.05
 """So large a share of a layer's neurons stays at least."""
-SALIENCE_BATCHES = 40
-REFIT_BATCHES = 40
+SALIENCE_BATCHES = 24
+REFIT_BATCHES = 24
 LEAST_LOGIT = -0.4
 """Gates that stay are not nearer to closing than this: ω ≥ 0.12."""
 SPREAD = (0.0, 0.45)
