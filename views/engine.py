@@ -62,7 +62,7 @@ WINDOW = 128
 MAX_WINDOWS = 16
 """How a text of the visitor's is scored. Short windows: a few paragraphs then give enough of them for an interval that
 says something."""
-NOT_FOR_SPEECH = frozenset({"sensitivity", "learned"})
+NOT_FOR_SPEECH = frozenset({"sensitivity", "learned", "gates"})
 """Policies that measure or learn on text."""
 
 Result = TypeVar("Result")
@@ -142,7 +142,9 @@ def fast_methods(model_id: str | None = None) -> tuple[str, ...]:
 def live_methods(model_id: str | None = None) -> tuple[str, ...]:
     """The methods that a model can be compressed with: all, but none that learns from text for a speech model."""
     speech = model_id is not None and is_speech(model_id)
-    return tuple(method.name for method in _methods() if not (speech and method.own_policy == "learned"))
+    return tuple(
+        method.name for method in _methods() if not (speech and (method.joint or method.own_policy in NOT_FOR_SPEECH))
+    )
 
 
 def live_policies(model_id: str | None = None) -> tuple[str, ...]:
