@@ -88,7 +88,8 @@ def all_policies() -> tuple[str, ...]:
 def gallery_policies(method: MethodInfo) -> tuple[str, ...]:
     """The policies a method is measured under: the same share everywhere, its own, and the one that knows the loss.
 
-    A comparator is measured under its own alone, one that cannot remove what is asked for, or decides over all layers at once, not at all.
+    A comparator is measured under its own alone, one that cannot remove what is asked for, or decides over all layers
+    at once, not at all.
     """
     if method.fixed_fraction is not None or method.joint:
         return ()

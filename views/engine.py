@@ -118,6 +118,11 @@ def method_names() -> tuple[str, ...]:
     return tuple(method.name for method in _methods())
 
 
+def _joint() -> frozenset[str]:
+    """The methods that decide over all layers at once."""
+    return frozenset(method.name for method in _methods() if method.joint)
+
+
 def policy_names() -> tuple[str, ...]:
     """The allocation policies, likewise."""
     example = gallery()
@@ -414,7 +419,7 @@ def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float
     prepared = costs.Prepared()
     if "compression.workbench" in sys.modules:
         prepared = workbench().prepared(recipe(model_id, method, policy, removed_fraction))
-    return costs.estimate(reference, task, method, prepared, removed_fraction, policy)
+    return costs.estimate(reference, task, method, prepared, removed_fraction, policy, _joint())
 
 
 def _reference(model_id: str) -> AnyComparison | None:
@@ -440,4 +445,4 @@ def seconds_to_compare(
     prepared = costs.Prepared()
     if "compression.workbench" in sys.modules:
         prepared = workbench().prepared(Recipe(model_id))
-    return [costs.estimate_comparison(reference, settings, blind, removed_fraction, seeds, prepared)]
+    return [costs.estimate_comparison(reference, settings, blind, removed_fraction, seeds, prepared, _joint())]

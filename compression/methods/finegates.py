@@ -53,7 +53,6 @@ class FineGates(JointMethod):
         """Learn which heads and neurons to close, and keep the rest in 16 bits."""
         from compression.adaptation.calibrated import learn  # that package imports this one
 
-        total = sum(site.num_weights for site in sites)
         target = removed_fraction + _overhead(sites)
         self._check_reach(model, sites, target)
         adapter = yield from learn(model, sequences, self.name, target, self.steps, seed)
