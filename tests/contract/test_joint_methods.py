@@ -125,7 +125,7 @@ def test_they_stand_beside_the_others_in_a_comparison(recipe, tmp_path):
     ]
     assert all(run.removed_fraction >= 0.3 and math.isfinite(run.perplexity) for run in comparison.runs)
     assert len({site.removed_fraction for site in comparison.runs[0].sites}) > 2, "all layers alike"
-    assert all(site.relative_output_error > 0 for site in comparison.runs[0].sites)
+    assert max(site.relative_output_error for site in comparison.runs[0].sites) > 0.1
     assert "finegates: step 1 of 10" in [event.message for event in events if event.stage == "learn"]
 
 

@@ -1329,7 +1329,7 @@ ENGINE: Mapping[str, str] = {
     "{method!s}: step {step} of {steps}": "{method}: шаг {step} из {steps}",
     "{method!s}: the loss stopped being a number at step {step} of {steps}: check the model, or choose another "
     "method.": (
-        "{method}: на шаге {step} из {steps} функция потерь перестала быть числом: проверьте модель или выберите "
+        "{method}: функция потерь перестала быть числом на шаге {step} из {steps}: проверьте модель или выберите "
         "другой метод."
     ),
     "{method!s} decides over all layers at once, so a single layer has no error curve and there is no forecast: "
