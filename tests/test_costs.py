@@ -127,7 +127,7 @@ def test_a_method_that_decides_over_all_layers_costs_its_learning():
     assert seconds(1) == pytest.approx(4 + 30 + learning + 7)
     assert seconds(4) == pytest.approx(4 * seconds(1)), "it grows with the weights, as reading does"
     reading = estimate(REFERENCE, "generate", "dense", READY)
-    assert estimate(REFERENCE, "generate", "gates", READY, joint=joint) == pytest.approx(30 + learning + reading)
+    assert estimate(REFERENCE, "generate", "gates", READY, joint=joint) == pytest.approx(90 + learning + reading)
 
 
 def test_speech_costs_what_its_real_time_factor_says():
