@@ -112,6 +112,7 @@ class Policy:
         uses_errors: whether it looks at the method's output errors, and so at calibration inputs.
         uses_sensitivities: whether it looks at losses measured site by site.
         learns: whether a method has to learn it for every target; what it ended with is the evidence.
+        joint: whether the method itself decides, over all layers at once; of no use to a method of single layers.
         on_slider: whether a page tabulates it beforehand at every slider position. The others answer to one method or
             one target at a time, or want statistics that a page does not ship.
     """
@@ -123,6 +124,7 @@ class Policy:
     uses_errors: bool = False
     uses_sensitivities: bool = False
     learns: bool = False
+    joint: bool = False
     on_slider: bool = False
 
     @property
@@ -381,6 +383,13 @@ def learned(
     return {site.name: float(f) for site, f in zip(sites, shifted(high, who), strict=True)}
 
 
+def gates(
+    sites: tuple[LinearSite, ...], evidence: Evidence, removed_fraction: float, guards: Guards
+) -> dict[str, float]:
+    """The method's own gates decide, over all layers at once; before they have learned, the target stands for all."""
+    return {site.name: removed_fraction for site in sites}
+
+
 POLICIES: dict[str, Policy] = {
     "uniform": Policy(uniform, on_slider=True),
     "pooled": Policy(pooled, uses_spectra=True, on_slider=True),
@@ -389,6 +398,7 @@ POLICIES: dict[str, Policy] = {
     "knapsack": Policy(knapsack, uses_errors=True),
     "sensitivity": Policy(sensitivity, uses_sensitivities=True),
     "learned": Policy(learned, learns=True),
+    "gates": Policy(gates, joint=True),
 }
 """Name → policy. A removed fraction of 0 means that a site stays dense."""
 SLIDER_POLICIES = tuple(name for name, policy in POLICIES.items() if policy.on_slider)

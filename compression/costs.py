@@ -21,6 +21,10 @@ CLIP_SECONDS = 30.0
 LOADING_SECONDS = 3.0
 EXPORT_SECONDS = 15.0
 """Of writing an export and checking it: most of it is a fresh process that imports its libraries."""
+LEARNING_TOKENS = 40 * 4 * 256
+"""Tokens of the steps in which a method learns that decides over all layers at once."""
+TOKENS_OF_A_STEP = 4
+"""A forward and a backward pass over a token, and what is learned from them, take as long as this many tokens read."""
 PATTERN_METHODS = ("svd-llm", "compot")
 """What a storage picture compresses one site with."""
 
@@ -49,6 +53,7 @@ def estimate(
     prepared: Prepared,
     removed_fraction: float = 0.2,
     policy: str = "uniform",
+    joint: frozenset[str] = frozenset(),
 ) -> float | None:
     """Seconds a task will take on a machine like the reference's; None for a task that its kind of model has not.
 
@@ -63,6 +68,7 @@ def estimate(
         prepared: what need not be done again.
         removed_fraction: at which the method is to run; removing less takes longer.
         policy: how it splits the budget; not called ``own``.
+        joint: the methods that decide over all layers at once.
     """
     scale = _scale(reference, prepared)
     calibration = max(run.calibration_seconds for run in reference.runs)
@@ -79,6 +85,8 @@ def estimate(
     if running is None:
         return None
     if method != "dense" and not prepared.compressed:
+        if method in joint and method not in by_method:
+            return seconds + (_learning_seconds(reference) + running) * scale
         factorise = by_method.get(method, statistics.median(by_method.values()))
         seconds += (factorise + _search_seconds(reference, method, policy)) * scale**1.5
     return seconds + running * scale
@@ -105,6 +113,7 @@ def estimate_comparison(
     removed_fraction: float,
     seeds: int,
     prepared: Prepared,
+    joint: frozenset[str] = frozenset(),
 ) -> float:
     """Seconds a comparison will take on a machine like the reference's, if no statistics are in the cache.
 
@@ -119,6 +128,7 @@ def estimate_comparison(
         removed_fraction: at which the methods are to run.
         seeds: calibration seeds for each setting.
         prepared: of the dense model.
+        joint: the methods that decide over all layers at once.
     """
     scale = _scale(reference, prepared)
     at_once = _compress_seconds(reference, removed_fraction)
@@ -141,6 +151,9 @@ def estimate_comparison(
         needs_gradients = any(policy in loss_aware or method in with_gradients for method, policy in repeated)
         seconds = scale * (inputs + (gradients if needs_gradients else 0.0))
         for method, policy in repeated:
+            if method in joint and method not in at_once:
+                seconds += scale * (_learning_seconds(reference) + evaluation)
+                continue
             factorise = at_once.get(method, statistics.median(at_once.values()))
             factorise += curves(method) if policy in loss_aware else _search_seconds(reference, method, policy)
             seconds += factorise * scale**1.5 + evaluation * scale
@@ -168,6 +181,13 @@ def _compress_seconds(reference: AnyComparison, removed_fraction: float) -> dict
         near = [run for run in runs if abs(run.removed_fraction_target - removed_fraction) == nearest]
         by_method[name] = max(run.compress_seconds - run.stages.get("allocation", 0.0) for run in near)
     return by_method
+
+
+def _learning_seconds(reference: AnyComparison) -> float:
+    """What learning takes, from the pace at which the dense model reads; nothing for speech, where none learns."""
+    if isinstance(reference.dense, TranscriptionReport):
+        return 0.0
+    return TOKENS_OF_A_STEP * LEARNING_TOKENS * reference.dense.seconds / reference.dense.tokens
 
 
 def _search_seconds(reference: AnyComparison, method: str, policy: str) -> float:

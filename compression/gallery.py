@@ -88,9 +88,10 @@ def all_policies() -> tuple[str, ...]:
 def gallery_policies(method: MethodInfo) -> tuple[str, ...]:
     """The policies a method is measured under: the same share everywhere, its own, and the one that knows the loss.
 
-    A comparator is measured under its own alone, a method that cannot remove what is asked for not at all.
+    A comparator is measured under its own alone, one that cannot remove what is asked for, or decides over all layers
+    at once, not at all.
     """
-    if method.fixed_fraction is not None:
+    if method.fixed_fraction is not None or method.joint:
         return ()
     if method.name in COMPARATORS:
         return (method.own_policy,)
@@ -99,13 +100,13 @@ def gallery_policies(method: MethodInfo) -> tuple[str, ...]:
 
 def headline_methods(methods: tuple[MethodInfo, ...]) -> tuple[MethodInfo, ...]:
     """Those that are measured at every fraction and forecast."""
-    return tuple(method for method in methods if method.name not in COMPARATORS and method.fixed_fraction is None)
+    return tuple(method for method in methods if method.name not in COMPARATORS and gallery_policies(method))
 
 
 def gallery_recipes(model_id: str, methods: tuple[MethodInfo, ...], fractions: tuple[float, ...]) -> tuple[Recipe, ...]:
     """The headline: methods under their policies at every removed fraction, then the other seeds.
 
-    `COMPARATORS` are left out, and methods of one fixed share.
+    `COMPARATORS` are left out, and methods that `gallery_policies` leaves out.
 
     Seeds other than 0 are measured at `SEED_FRACTION` alone, under each method's own policy, and not for a method that
     needs no calibration.

@@ -435,6 +435,15 @@ class ShrunkLinear(CompressedLinear):
         dtype = torch.float32 if sizes["value_bits"] == 32 else STORAGE_DTYPE
         return cls(torch.zeros(out_features, in_features), new_bias, rows, columns, rows, columns, dtype)
 
+    def stored_as(self, dtype: torch.dtype) -> ShrunkLinear:
+        """The same layer with its values in another precision."""
+        bias = None
+        if self.bias is not None:
+            bias = self.bias.new_zeros(self.out_features)
+            bias[self.rows] = self.bias
+        layouts = self._flags("row_layout_bits", self.out_features), self._flags("column_layout_bits", self.in_features)
+        return ShrunkLinear(self.dense_weight(), bias, self.rows, self.columns, *layouts, dtype)
+
     def _flags(self, name: str, count: int) -> Tensor:
         return unpack_bits(getattr(self, name), count)
 

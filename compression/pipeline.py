@@ -17,7 +17,7 @@ from compression.allocation import CURVE_FRACTIONS, LossCurves, Spectra
 from compression.calibration import Calibration, Gradients, InputSums, SiteStatistics, observed_inputs
 from compression.errors import UserError
 from compression.linalg import relative_output_error, singular_values
-from compression.methods import METHODS, CompressionMethod, SiteResult, create_method
+from compression.methods import METHODS, CompressionMethod, JointMethod, SiteResult, create_method
 from compression.modules import CompressedLinear
 from compression.parallel import parallel_map
 from compression.sites import compressed_copy, site_bias, site_weight
@@ -186,7 +186,17 @@ def compress(
         raise UserError(f"The method {plan.method} needs calibration text: name one.")
     if method.uses_gradients and gradients is None:
         raise UserError(f"The method {plan.method} needs output gradients: give a longer calibration text.")
-    steps = _compress_all(source.model, sites, method, plan, calibration, gradients)
+    learning = 0.0
+    if isinstance(method, JointMethod) and plan.allocation.target > 0:
+        if not isinstance(sequences, Tensor) or calibration is None:
+            raise UserError(f"The method {plan.method} needs calibration text: name one.")
+        seed = plan.calibration.seed if plan.calibration else 0
+        target = plan.allocation.target
+        learned = yield from method.compress_jointly(source.model, sites, sequences, target, seed)
+        learning = time.perf_counter() - started
+        steps = _report_joint(source.model, sites, learned, calibration)
+    else:
+        steps = _compress_all(source.model, sites, method, plan, calibration, gradients)
     if getattr(method, "recalibrate", 0):
         assert sequences is not None
         steps = _compress_behind(source.model, sites, method, plan, sequences, gradients)
@@ -202,9 +212,13 @@ def compress(
             message = f"{plan.method}: {site_report.name}"
             yield Progress("compress", len(reports), len(sites), message, site_report)
     model = compressed_copy(source.model, layers)
+    if method.joint:  # what it decided takes the place of what stood for it
+        decided = {name: max(report.removed_fraction, 0.0) for name, report in reports.items()}
+        plan = replace(plan, allocation=replace(plan.allocation, removed_fractions=decided))
     report = summarise(model, source.storage_dtype, plan, tuple(reports[site.name] for site in sites), calibration)
     seconds = time.perf_counter() - started
-    stages = {"calibration": report.calibration_seconds, "factorisation": sum(r.seconds for r in reports.values())}
+    factorising = learning + sum(r.seconds for r in reports.values())
+    stages = {"calibration": report.calibration_seconds, "factorisation": factorising}
     notes = (*source.notes, *_rank_notes(sites, calibration), *report.notes)
     report = replace(report, compress_seconds=seconds, stages=stages, notes=notes, model_note=source.note)
     return CompressedModel(source, model, report)
@@ -240,6 +254,28 @@ def _compress_all(
 
     with closing(parallel_map(compress_group, sites_by_input(sites))) as results:
         yield from chain.from_iterable(results)
+
+
+def _report_joint(
+    model: nn.Module, sites: tuple[LinearSite, ...], results: Mapping[str, SiteResult], calibration: Calibration
+) -> Generator[SiteOutcome, None, None]:
+    """The outcomes of a method that has compressed all sites at once."""
+
+    def report_group(group: list[LinearSite]) -> list[SiteOutcome]:
+        shared = calibration.statistics(group[0].input_group)
+        return [(results[site.name].layer, report(site, shared)) for site in group]
+
+    def report(site: LinearSite, statistics: SiteStatistics) -> SiteReport:
+        started = time.perf_counter()
+        layer, weight, bias = results[site.name].layer, site_weight(model, site), site_bias(model, site)
+        new_values = (0 if layer.bias is None else layer.bias.numel()) - (0 if bias is None else bias.numel())
+        stored_bits = layer.stored_bits() + accounting.VALUE_BITS * new_values
+        error = relative_output_error(weight, layer.dense_weight(), statistics.gram)
+        removed = accounting.removed_fraction(stored_bits, accounting.dense_bits(*weight.shape))
+        return _site_report(site, removed, results[site.name], stored_bits, error, time.perf_counter() - started)
+
+    with closing(parallel_map(report_group, sites_by_input(sites))) as outcomes:
+        yield from chain.from_iterable(outcomes)
 
 
 def _compress_behind(
@@ -352,18 +388,34 @@ def _compress_site(
         output_error = relative_output_error(weight, result.layer.dense_weight(), statistics.gram)
     elif statistics is not None:
         output_error = 0.0
-    return result.layer if result else None, SiteReport(
+    seconds = time.perf_counter() - started
+    return result.layer if result else None, _site_report(
+        site, removed_fraction, result, stored_bits, output_error, seconds
+    )
+
+
+def _site_report(
+    site: LinearSite,
+    target: float,
+    result: SiteResult | None,
+    stored_bits: int,
+    output_error: float | None,
+    seconds: float,
+) -> SiteReport:
+    """What became of a site; `result` is None where it stays dense."""
+    original_bits = accounting.dense_bits(site.out_features, site.in_features)
+    return SiteReport(
         name=site.name,
         block=site.block,
         projection=site.projection,
         shape=(site.out_features, site.in_features),
-        removed_fraction_target=removed_fraction,
+        removed_fraction_target=target,
         removed_fraction=accounting.removed_fraction(stored_bits, original_bits),
         stored_bits=stored_bits,
         representation=result.layer.representation if result else "dense",
         quantities=result.layer.spec() if result else {},
         relative_output_error=output_error,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         convergence=result.convergence if result else (),
         notes=result.notes if result else (),
     )

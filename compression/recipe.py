@@ -193,7 +193,8 @@ class Recipe:
     def resolved(self) -> Recipe:
         """The same recipe with ``own`` replaced by the method's policy.
 
-        A method that removes the same of every layer has nothing to allocate, whatever policy is named.
+        A method that removes the same of every layer has nothing to allocate, and one that decides over all layers at
+        once allocates by itself, whatever policy is named.
 
         Raises:
             UserError: if there is no such method.
@@ -202,6 +203,8 @@ class Recipe:
 
         if self.method in METHODS and METHODS[self.method].fixed_fraction is not None:
             return dataclasses.replace(self, policy="uniform")
+        if self.method in METHODS and METHODS[self.method].joint:
+            return dataclasses.replace(self, policy=METHODS[self.method].own_policy)
         if self.policy != OWN:
             return self
         policy = "uniform" if self.is_dense else self.build_method().own_policy
@@ -238,6 +241,16 @@ class Recipe:
             raise UserError(
                 f"The policy {policy} learns truncation positions, and {self.method} has none to learn: choose another "
                 f"policy, or {OWN} for the one the method was published with."
+            )
+        if method is not None and not method.joint and POLICIES[policy].joint:
+            raise UserError(
+                f"Under the policy {policy} the method's own gates decide, and {self.method} has none: choose another "
+                f"policy, or {OWN} for the one the method was published with."
+            )
+        if method is not None and method.joint and (self.pins or self.guards != Guards()):
+            raise UserError(
+                f"{self.method} decides over all layers at once and can hold none at a pin or within guards: leave "
+                "pins and guards out, or choose another method."
             )
         most = None if method is None else method.fixed_fraction
         asked = max([self.removed_fraction, *(fraction for _, fraction in self.pins)])

@@ -188,6 +188,7 @@ class MethodInfo:
     """A method, as it describes itself; `slow` ones take minutes on two cores.
 
     `fixed_fraction` is the share that it removes of every layer, whatever smaller one is asked for; None for a choice.
+    A `joint` one decides over all layers at once, and has no forecast.
     """
 
     name: str
@@ -200,6 +201,7 @@ class MethodInfo:
     settings: tuple[SettingInfo, ...]
     slow: bool = False
     fixed_fraction: float | None = None
+    joint: bool = False
 
 
 @dataclass(frozen=True)

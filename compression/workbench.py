@@ -48,7 +48,7 @@ from compression.evaluation.teacher_forcing import transcript_losses
 from compression.forecast import Forecast, ForecastReport, ProbeLosses
 from compression.linalg import relative_output_error
 from compression.memory import ModelShape
-from compression.methods import METHODS, CompressionMethod, create_method
+from compression.methods import METHODS, CompressionMethod, JointMethod, create_method
 from compression.models import LoadedModel
 from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear
 from compression.pipeline import CompressedModel, finish
@@ -114,6 +114,7 @@ class DenseModel:
         return getattr(self.loaded.model.config, "max_position_embeddings", None)
 
 
+NO_FORECAST = "there is no forecast for a method that decides over all layers at once"
 META_FILE = "meta.json"
 MAGNITUDES = "magnitudes"
 ROW_FISHERS = "row-fishers"
@@ -520,7 +521,7 @@ class Workbench:
         recipe.check()
         recipe = recipe.resolved()
         dense = yield from self._load(recipe.model_id)
-        return self._info(dense), (yield from self._allocate(dense, recipe))
+        return self._info(dense), (yield from self._decide(dense, recipe))
 
     @exclusive
     def evidence(self, recipe: Recipe) -> Steps[Evidence]:
@@ -552,11 +553,24 @@ class Workbench:
                 f"The policy {recipe.policy} measures on text, and {dense.loaded.id} is a speech model: choose "
                 "uniform, pooled or fisher."
             )
+        method = None if recipe.is_dense else recipe.build_method()
+        if isinstance(method, JointMethod):
+            if dense.loaded.is_speech:
+                raise UserError(
+                    f"{recipe.method} learns on text, and {dense.loaded.id} is a speech model: choose another method."
+                )
+            method.check_model(dense.loaded.model)
 
     def _allocate(self, dense: DenseModel, recipe: Recipe) -> Steps[Allocation]:
         self._check_for(dense, recipe)
         evidence = yield from self._evidence(dense, recipe)
         return allocate(recipe.policy, dense.sites, evidence, recipe.removed_fraction, recipe.guards, recipe.pins)
+
+    def _decide(self, dense: DenseModel, recipe: Recipe) -> Steps[Allocation]:
+        """The split that a compressed model has: of a method that decides while it compresses, known only then."""
+        if not recipe.is_dense and recipe.build_method().joint:
+            return (yield from self._compress(recipe)).report.plan.allocation
+        return (yield from self._allocate(dense, recipe))
 
     # --- compression --------------------------------------------------------------------------------------------
 
@@ -599,7 +613,7 @@ class Workbench:
         gradients = None
         if method.uses_gradients or POLICIES[recipe.policy].uses_curves:
             gradients = yield from self._differentiate(dense, recipe)
-        reads_text = method.observes_inputs or bool(getattr(method, "recalibrate", 0))
+        reads_text = method.joint or method.observes_inputs or bool(getattr(method, "recalibrate", 0))
         sequences = (yield from self._split(dense, recipe)).inputs if reads_text else None
         started = time.perf_counter()
         allocation = yield from self._allocate(dense, recipe)
@@ -646,6 +660,11 @@ class Workbench:
         """
         recipe.check()
         recipe = recipe.resolved()
+        if not recipe.is_dense and recipe.build_method().joint:
+            raise UserError(
+                f"{recipe.method} decides over all layers at once, so a single layer has no error curve and there is "
+                "no forecast: measure it."
+            )
         dense = yield from self._load(recipe.model_id)
         self._check_for(dense, recipe)
         return (yield from self._forecast_table(dense, recipe))
@@ -749,6 +768,8 @@ class Workbench:
             dense_loss: of the dense model on the text that is measured on, in nats.
             predict: for which runs probes are made where there are none.
         """
+        if recipe.build_method().joint:
+            return {"forecast_problem": NO_FORECAST} if predict == "always" else {}
         looks_at_loss = recipe.build_method().uses_gradients or POLICIES[recipe.policy].uses_curves
         wanted = predict == "always" or (predict == "loss-aware" and looks_at_loss)
         made_before = (yield from self._forecast_file(dense, recipe)).is_file()
@@ -1034,7 +1055,7 @@ class Workbench:
         recipe = recipe.resolved()
         self._check_for(dense, recipe)
         inputs, _ = yield from self._calibrate(dense, recipe)
-        allocation = yield from self._allocate(dense, recipe)
+        allocation = yield from self._decide(dense, recipe)
         fraction = allocation.removed_fractions[site_name]
         if fraction <= 0:
             raise UserError(f"{site_name} stays dense at this setting: choose another site or remove more.")

@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 from samples import speech_comparison, speech_run
 
-from compression.costs import CLIP_SECONDS, LOADING_SECONDS, Prepared, estimate, estimate_comparison
+from compression.costs import (
+    CLIP_SECONDS,
+    LEARNING_TOKENS,
+    LOADING_SECONDS,
+    TOKENS_OF_A_STEP,
+    Prepared,
+    estimate,
+    estimate_comparison,
+)
 from compression.types import (
     CalibrationSettings,
     Comparison,
@@ -106,6 +114,20 @@ def test_a_policy_that_measures_or_learns_costs_what_that_took():
     assert estimate(reference, "generate", "asvd", READY, 0.2, "search") - estimate(
         reference, "generate", "asvd", READY
     ) == pytest.approx(100)
+
+
+def test_a_method_that_decides_over_all_layers_costs_its_learning():
+    learning = TOKENS_OF_A_STEP * LEARNING_TOKENS * 4.0 / 100
+    joint = frozenset({"gates"})
+
+    def seconds(scale: int) -> float:
+        prepared = Prepared(dense=True, site_weights=100 * scale)
+        return estimate_comparison(REFERENCE, [("gates", "gates")], frozenset(), 0.2, 1, prepared, joint)
+
+    assert seconds(1) == pytest.approx(4 + 30 + learning + 7)
+    assert seconds(4) == pytest.approx(4 * seconds(1)), "it grows with the weights, as reading does"
+    reading = estimate(REFERENCE, "generate", "dense", READY)
+    assert estimate(REFERENCE, "generate", "gates", READY, joint=joint) == pytest.approx(90 + learning + reading)
 
 
 def test_speech_costs_what_its_real_time_factor_says():

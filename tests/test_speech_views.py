@@ -335,7 +335,11 @@ def test_what_learns_from_text_is_not_offered_for_speech(assets: Path) -> None:
     assert engine.fast_methods(MODEL_ID) == ("compot",), "the policy of asvd measures text"
     assert engine.fast_methods() == engine.fast_methods("tiny") == ("compot", "asvd")
     assert engine.live_methods("tiny") == engine.method_names()
-    assert set(engine.live_policies("tiny")) - set(engine.live_policies(MODEL_ID)) == {"sensitivity", "learned"}
+    assert set(engine.live_policies("tiny")) - set(engine.live_policies(MODEL_ID)) == {
+        "sensitivity",
+        "learned",
+        "gates",
+    }
 
 
 def test_a_speech_model_is_compared_on_recordings(assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,7 +62,7 @@ WINDOW = 128
 MAX_WINDOWS = 16
 """How a text of the visitor's is scored. Short windows: a few paragraphs then give enough of them for an interval that
 says something."""
-NOT_FOR_SPEECH = frozenset({"sensitivity", "learned"})
+NOT_FOR_SPEECH = frozenset({"sensitivity", "learned", "gates"})
 """Policies that measure or learn on text."""
 
 Result = TypeVar("Result")
@@ -118,6 +118,11 @@ def method_names() -> tuple[str, ...]:
     return tuple(method.name for method in _methods())
 
 
+def _joint() -> frozenset[str]:
+    """The methods that decide over all layers at once."""
+    return frozenset(method.name for method in _methods() if method.joint)
+
+
 def policy_names() -> tuple[str, ...]:
     """The allocation policies, likewise."""
     example = gallery()
@@ -142,7 +147,9 @@ def fast_methods(model_id: str | None = None) -> tuple[str, ...]:
 def live_methods(model_id: str | None = None) -> tuple[str, ...]:
     """The methods that a model can be compressed with: all, but none that learns from text for a speech model."""
     speech = model_id is not None and is_speech(model_id)
-    return tuple(method.name for method in _methods() if not (speech and method.own_policy == "learned"))
+    return tuple(
+        method.name for method in _methods() if not (speech and (method.joint or method.own_policy in NOT_FOR_SPEECH))
+    )
 
 
 def live_policies(model_id: str | None = None) -> tuple[str, ...]:
@@ -412,7 +419,7 @@ def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float
     prepared = costs.Prepared()
     if "compression.workbench" in sys.modules:
         prepared = workbench().prepared(recipe(model_id, method, policy, removed_fraction))
-    return costs.estimate(reference, task, method, prepared, removed_fraction, policy)
+    return costs.estimate(reference, task, method, prepared, removed_fraction, policy, _joint())
 
 
 def _reference(model_id: str) -> AnyComparison | None:
@@ -438,4 +445,4 @@ def seconds_to_compare(
     prepared = costs.Prepared()
     if "compression.workbench" in sys.modules:
         prepared = workbench().prepared(Recipe(model_id))
-    return [costs.estimate_comparison(reference, settings, blind, removed_fraction, seeds, prepared)]
+    return [costs.estimate_comparison(reference, settings, blind, removed_fraction, seeds, prepared, _joint())]

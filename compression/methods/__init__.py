@@ -1,4 +1,4 @@
-"""The per-site methods. Importing this package registers every one of them: add new files to the import below."""
+"""The methods. Importing this package registers every one of them: add new files to the import below."""
 
 from compression.methods import (
     asvd,
@@ -6,7 +6,9 @@ from compression.methods import (
     compot_fisher,
     cospadi,
     dobi_svd,
+    finegates,
     fwsvd,
+    maskllm,
     rocket,
     svd,
     svd_fisher,
@@ -22,10 +24,12 @@ from compression.methods.base import (
     describe,
     fast_methods,
 )
+from compression.methods.joint import JointMethod
 
 __all__ = [
     "METHODS",
     "CompressionMethod",
+    "JointMethod",
     "SiteResult",
     "asvd",
     "compot",
@@ -35,7 +39,9 @@ __all__ = [
     "describe",
     "dobi_svd",
     "fast_methods",
+    "finegates",
     "fwsvd",
+    "maskllm",
     "rocket",
     "svd",
     "svd_fisher",

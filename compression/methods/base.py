@@ -99,6 +99,8 @@ class CompressionMethod(ABC):
     """Settings of the paper where the defaults are reduced for two cores."""
     fixed_fraction: ClassVar[float | None] = None
     """The share it removes of every layer, whatever smaller one is asked for; None for a method with a choice."""
+    joint: ClassVar[bool] = False
+    """Whether it decides over all layers at once: a `compression.methods.joint.JointMethod`."""
     warning: ClassVar[str | None] = None
     """A sentence that belongs wherever figures of this method are shown."""
 
@@ -294,6 +296,7 @@ def describe(method: type[CompressionMethod]) -> MethodInfo:
         settings=settings,
         slow=method.slow,
         fixed_fraction=method.fixed_fraction,
+        joint=method.joint,
     )
 
 

@@ -18,6 +18,8 @@ from compression.methods.base import CompressionMethod, WhitenedLowRank, registe
 from compression.methods.dictionary import DictionaryMethod, refit_dictionary
 from compression.modules import DictionaryLinear
 
+PER_SITE = [name for name, method in METHODS.items() if not method.joint]
+"""The others are promised other things: see test_joint_methods.py."""
 SHAPES = [(40, 40), (24, 40), (72, 40), (40, 72)]
 
 
@@ -49,7 +51,7 @@ def within_reach(name, fractions):
 
 
 @pytest.mark.parametrize(
-    ("name", "fraction"), [(name, fraction) for name in METHODS for fraction in within_reach(name, (0.1, 0.3, 0.6))]
+    ("name", "fraction"), [(name, fraction) for name in PER_SITE for fraction in within_reach(name, (0.1, 0.3, 0.6))]
 )
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shapes_bias_and_budget(name, shape, fraction):
@@ -64,7 +66,7 @@ def test_shapes_bias_and_budget(name, shape, fraction):
     assert torch.isfinite(layer.dense_weight()).all()
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PER_SITE)
 def test_the_same_input_gives_the_same_bits(name):
     weight, _, statistics = problem((24, 40))
     first, second = (create_method(name).compress(weight, None, statistics, 0.3).layer for _ in range(2))
@@ -73,7 +75,7 @@ def test_the_same_input_gives_the_same_bits(name):
     )
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PER_SITE)
 def test_the_weight_is_left_alone(name):
     weight, _, statistics = problem((24, 40))
     before = weight.clone()
@@ -81,7 +83,7 @@ def test_the_weight_is_left_alone(name):
     assert torch.equal(weight, before)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PER_SITE)
 def test_removing_more_never_helps(name):
     weight, _, statistics = problem((40, 72))
     errors = [
@@ -93,7 +95,7 @@ def test_removing_more_never_helps(name):
     assert errors == sorted(errors)
 
 
-@pytest.mark.parametrize("name", [name for name, method in METHODS.items() if method.uses_calibration])
+@pytest.mark.parametrize("name", [name for name in PER_SITE if METHODS[name].uses_calibration])
 def test_methods_that_use_calibration_beat_plain_svd_on_the_output(name):
     weight, _, statistics = problem((40, 72))
     errors = {
@@ -391,7 +393,7 @@ def test_registration_refuses_duplicates_and_nameless_methods():
 FRACTIONS = (0.1, 0.3, 0.5, 0.8)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PER_SITE)
 def test_error_curves_grow_and_start_small(name):
     weight, _, statistics = problem((40, 72))
     curve = create_method(name).predicted_losses(weight, statistics, FRACTIONS).tolist()
@@ -420,7 +422,7 @@ def test_curves_of_dictionary_methods_equal_coding_once(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", PER_SITE)
 def test_output_errors_are_those_of_compressing_or_just_above(name, shape):
     weight, _, statistics = problem(shape)
     method = create_method(name)

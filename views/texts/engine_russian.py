@@ -1329,5 +1329,48 @@ ENGINE: Mapping[str, str] = {
         "Давление на вентили должно начинаться раньше шага, на котором они закрываются, а тот должен быть раньше "
         "последнего; задано: {start}, {settle} и {steps}."
     ),
+    # methods that decide over all layers at once
+    "learning steps": "число шагов обучения",
+    "Heads and neurons leave, all layers weighed against each other by gates that learn with the biases on the "
+    "calibration text.": (
+        "Удаляются головы и нейроны; слои взвешивают друг против друга вентили, которые учатся вместе со смещениями на "
+        "калибровочном тексте."
+    ),
+    "Keeps two of every four neighbouring weights: which, is learned in all layers at once on the calibration text, "
+    "from the choice of Wanda on.": (
+        "Оставляет два из каждых четырёх соседних весов: какие именно, выучивается сразу во всех слоях на "
+        "калибровочном тексте, начиная с выбора Wanda."
+    ),
+    "{method!s}: step {step} of {steps}": "{method}: шаг {step} из {steps}",
+    "{method!s}: the loss stopped being a number at step {step} of {steps}: check the model, or choose another "
+    "method.": (
+        "{method}: функция потерь перестала быть числом на шаге {step} из {steps}: проверьте модель или выберите "
+        "другой метод."
+    ),
+    "{method!s} decides over all layers at once, so a single layer has no error curve and there is no forecast: "
+    "measure it.": (
+        "{method} решает сразу за все слои, поэтому у отдельного слоя нет кривой ошибки и прогноза нет: измерьте его."
+    ),
+    "there is no forecast for a method that decides over all layers at once": (
+        "для метода, который решает сразу за все слои, прогноза нет"
+    ),
+    "{method!s} leaves a group of heads and some neurons in every block, so it can remove at most {most} of these "
+    "layers: choose a smaller removed fraction, or another method.": (
+        "{method} оставляет в каждом блоке группу голов и часть нейронов, поэтому удалить из этих слоёв может не "
+        "больше {most}: выберите меньшую долю или другой метод."
+    ),
+    "{method!s} decides over all layers at once and can hold none at a pin or within guards: leave pins and guards "
+    "out, or choose another method.": (
+        "{method} решает сразу за все слои и не может удержать ни один из них на заданной доле или в заданных "
+        "границах: уберите закрепления и границы или выберите другой метод."
+    ),
+    "Under the policy {policy!s} the method's own gates decide, and {method!s} has none: choose another policy, or own "
+    "for the one the method was published with.": (
+        "При политике {policy} решают вентили самого метода, а у метода {method} их нет: выберите другую политику или "
+        "ту, с которой метод опубликован."
+    ),
+    "{method!s} learns on text, and {model!s} is a speech model: choose another method.": (
+        "{method} учится на тексте, а {model} — модель распознавания речи: выберите другой метод."
+    ),
 }
 """English template → Russian template."""

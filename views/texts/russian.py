@@ -116,10 +116,12 @@ RUSSIAN: Mapping[str, str] = {
     "policy.knapsack": "рюкзак",
     "policy.sensitivity": "по чувствительности",
     "policy.learned": "выученная",
+    "policy.gates": "по вентилям",
     "policy_choice.svd-llm-v2": "правило SVD-LLM\u00a0v2: по потерям от усечения внутри каждого типа",
     "policy_choice.knapsack": "задача о рюкзаке: наименьшая сумма ошибок выхода",
     "policy_choice.sensitivity": "поиск по чувствительности: каждый слой измеряется отдельно (минуты)",
     "policy_choice.learned": "выученные позиции: только Dobi-SVD (минуты)",
+    "policy_choice.gates": "вентили самого метода: только FineGates (минуты)",
     # durations and progress
     "time.instant": "ответ сразу, из кэша",
     "time.seconds": "около {value}\u00a0с",
