@@ -65,7 +65,9 @@ def learn(
             except StopIteration as stop:
                 trained = stop.value
                 break
-            yield Progress("learn", event.done, steps, f"{name}: step {event.done} of {steps}")
+            learning = event.partial is not None and event.done
+            message = f"{name}: step {event.done} of {steps}" if learning else event.message
+            yield Progress("learn", event.done, steps, message)
     if trained.stopped:
         raise UserError(
             f"{name}: the loss stopped being a number at step {trained.steps + 1} of {steps}: check the model, or "

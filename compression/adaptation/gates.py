@@ -97,6 +97,7 @@ class GatedLinear(nn.Module):
         super().__init__()
         self.weight = layer.weight
         self.weight.requires_grad_(False)
+        self.had_bias = layer.bias is not None
         bias = torch.zeros(layer.out_features) if layer.bias is None else layer.bias.detach().clone()
         self.bias = nn.Parameter(bias.to(layer.weight.device))
         self.row_gates = row_gates
@@ -131,12 +132,14 @@ class GatedLinear(nn.Module):
 
     def folded(self) -> Folded:
         """Weight and bias with the gates of evaluation multiplied in."""
-        weight, bias = self.weight.detach(), self.bias.detach()
+        weight = self.weight.detach()
+        # A bias of zeros that nobody trained is no part of the model.
+        bias = self.bias.detach() if self.had_bias or self.bias.requires_grad else None
         if self.column_gates is not None:
             weight = weight * self.column_gates.values(False).detach()
         if self.row_gates is not None:
             rows = self.row_gates.values(False).detach()
-            weight, bias = weight * rows[:, None], bias * rows
+            weight, bias = weight * rows[:, None], None if bias is None else bias * rows
         return Folded(weight, bias)
 
     @torch.no_grad()

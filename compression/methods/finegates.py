@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -21,26 +21,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-@register
-@dataclass(frozen=True)
-class FineGates(JointMethod):
-    """The adaptation method of the same name, with the calibration text as its task.
+class GatesMethod(JointMethod):
+    """Heads and neurons leave, as the gates of an adaptation method of the same name decide."""
 
-    Weights stay as they are; gates and biases are learned. A layer that had no bias gets one, which is a new tensor:
-    its bits count as stored, with those of the flags that say which rows and columns are there, and so many more
-    weights leave that the fraction asked for is met with them included.
-    """
-
-    name = "finegates"
-    title = "FineGates"
-    description = (
-        "Heads and neurons leave, all layers weighed against each other by gates that learn with the biases on the "
-        "calibration text."
-    )
-    source = "FineGates (2602.09169); warm start and schedule are ours"
     own_policy = "gates"
+    adds_biases: ClassVar[bool] = False
+    """Whether a layer without a bias gets one."""
 
-    steps: int = setting(40, "Learning steps", 4, 100000)
+    def learning_steps(self) -> int:
+        """How many steps are learned; 1 where nothing is."""
+        return 1
 
     def compress_jointly(
         self,
@@ -50,12 +40,12 @@ class FineGates(JointMethod):
         removed_fraction: float,
         seed: int,
     ) -> Generator[Progress, None, Mapping[str, SiteResult]]:
-        """Learn which heads and neurons to close, and keep the rest in 16 bits."""
+        """Find which heads and neurons to close, and keep the rest in 16 bits."""
         from compression.adaptation.calibrated import learn  # that package imports this one
 
-        target = removed_fraction + _overhead(sites)
+        target = removed_fraction + self._overhead(sites)
         self._check_reach(model, sites, target)
-        adapter = yield from learn(model, sequences, self.name, target, self.steps, seed)
+        adapter = yield from learn(model, sequences, self.name, target, self.learning_steps(), seed)
         deployed = adapter.deploy()
         results = {}
         for site in sites:
@@ -80,13 +70,54 @@ class FineGates(JointMethod):
         if target > share:
             raise UserError(
                 f"{self.name} leaves a group of heads and some neurons in every block, so it can remove at most "
-                f"{max(0.0, share - _overhead(sites)):.1%} of these layers: choose a smaller removed fraction, or "
+                f"{max(0.0, share - self._overhead(sites)):.1%} of these layers: choose a smaller removed fraction, or "
                 "another method."
             )
 
+    def _overhead(self, sites: tuple[LinearSite, ...]) -> float:
+        """Bits of new biases and of two flags for every row and column, as a share of the dense bits."""
+        biases = VALUE_BITS * sum(site.out_features for site in sites) if self.adds_biases else 0
+        flags = 2 * 8 * sum(ceil(site.out_features / 8) + ceil(site.in_features / 8) for site in sites)
+        return (biases + flags) / sum(dense_bits(site.out_features, site.in_features) for site in sites)
 
-def _overhead(sites: tuple[LinearSite, ...]) -> float:
-    """Bits of a bias for every layer and of two flags for every row and column, as a share of the dense bits."""
-    biases = VALUE_BITS * sum(site.out_features for site in sites)
-    flags = 2 * 8 * sum(ceil(site.out_features / 8) + ceil(site.in_features / 8) for site in sites)
-    return (biases + flags) / sum(dense_bits(site.out_features, site.in_features) for site in sites)
+
+@register
+@dataclass(frozen=True)
+class FineGates(GatesMethod):
+    """The adaptation method of the same name, with the calibration text as its task.
+
+    Gates and biases are learned; when gates close, the columns that stay are solved anew for what the whole layer gave.
+    A layer that had no bias gets one, which is a new tensor:
+    its bits count as stored, with those of the flags that say which rows and columns are there, and so many more
+    weights leave that the fraction asked for is met with them included.
+    """
+
+    name = "finegates"
+    title = "FineGates"
+    description = (
+        "Heads and neurons leave, all layers weighed against each other by gates that learn with the biases on the "
+        "calibration text."
+    )
+    source = "FineGates (2602.09169); warm start and schedule are ours"
+    adds_biases = True
+
+    steps: int = setting(40, "Learning steps", 4, 100000)
+
+    def learning_steps(self) -> int:
+        """As the setting says."""
+        return self.steps
+
+
+@register
+@dataclass(frozen=True)
+class FisherGates(GatesMethod):
+    """The adaptation method of the same name, with the calibration text as its task: nothing is learned.
+
+    Fisher information on the calibration text ranks heads and neurons; the columns that stay are solved anew, by least
+    squares, for what the whole layer gave.
+    """
+
+    name = "finegates-fisher"
+    title = "FineGates, without training"
+    description = "Closes the heads and neurons of least Fisher information and refits what stays; trains no gates."
+    source = "FineGates (2602.09169); ranking by Fisher information and refit are ours"

@@ -21,9 +21,10 @@ from compression.sites import find_sites
 from compression.workbench import Workbench
 
 JOINT = [name for name, method in METHODS.items() if method.joint]
-ASKED = [("finegates", 0.1), ("finegates", 0.3), ("maskllm", 0.3)]
+ASKED = [("finegates", 0.1), ("finegates", 0.3), ("finegates-fisher", 0.2), ("maskllm", 0.3)]
 TOKENS = torch.randint(0, 300, (2, 24), generator=torch.Generator().manual_seed(0))
 STEPS = (("steps", 10.0),)
+LEARNING = [name for name in JOINT if "steps" in {field.name for field in dataclasses.fields(METHODS[name])}]
 
 
 @pytest.fixture
@@ -52,14 +53,15 @@ def logits(model) -> torch.Tensor:
 
 
 def test_the_registry_knows_them():
-    assert set(JOINT) == {"finegates", "maskllm"}
+    assert set(JOINT) == {"finegates", "finegates-fisher", "maskllm"} and set(LEARNING) == {"finegates", "maskllm"}
     for name in JOINT:
         assert issubclass(METHODS[name], JointMethod) and METHODS[name].slow
 
 
 @pytest.mark.parametrize(("name", "fraction"), ASKED)
 def test_the_fraction_is_met_on_disk_and_what_is_read_back_computes_the_same(name, fraction, recipe, tmp_path):
-    recipe = dataclasses.replace(recipe, method=name, removed_fraction=fraction)
+    settings = STEPS if name in LEARNING else ()
+    recipe = dataclasses.replace(recipe, method=name, removed_fraction=fraction, settings=settings)
     bench = Workbench()
     report = finish(bench.compress_to(recipe, tmp_path / "out"))
     dense = finish(bench.dense_model(recipe.model_id)).loaded
@@ -93,22 +95,24 @@ def test_the_same_question_has_the_same_answer_and_the_dense_model_is_left_alone
 
     def states(seed: int) -> list[torch.Tensor]:
         torch.rand(3)  # what torch's own state happens to be makes no difference
-        steps = create_method(name, steps=6).compress_jointly(model, sites, sequences, 0.3, seed)
+        steps = create_method(name, **({"steps": 6} if name in LEARNING else {})).compress_jointly(
+            model, sites, sequences, 0.3, seed
+        )
         layers = [result.layer for result in finish(steps).values()]
         assert len(layers) == len(sites) and all(isinstance(layer, CompressedLinear) for layer in layers)
         return [tensor for layer in layers for tensor in layer.state_dict().values()]
 
     first, second, other = states(0), states(0), states(5)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
-    assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    same = all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    assert not same or name not in LEARNING
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
     assert [parameter.requires_grad for parameter in model.parameters()] == gradients and not model.training
 
 
 def test_they_stand_beside_the_others_in_a_comparison(recipe, tmp_path):
     recipes = tuple(
-        dataclasses.replace(recipe, method=name, settings=STEPS if METHODS[name].joint else ())
-        for name in (*JOINT, "svd")
+        dataclasses.replace(recipe, method=name, settings=STEPS if name in LEARNING else ()) for name in (*JOINT, "svd")
     )
     steps = Workbench().compare(recipes, str(tmp_path / "text.txt"), window=32, max_windows=3, predict="stored")
     events = []
@@ -120,13 +124,15 @@ def test_they_stand_beside_the_others_in_a_comparison(recipe, tmp_path):
             break
     assert [(run.method, run.policy) for run in comparison.runs] == [
         ("finegates", "gates"),
+        ("finegates-fisher", "gates"),
         ("maskllm", "uniform"),
         ("svd", "uniform"),
     ]
     assert all(run.removed_fraction >= 0.3 and math.isfinite(run.perplexity) for run in comparison.runs)
     assert len({site.removed_fraction for site in comparison.runs[0].sites}) > 2, "all layers alike"
     assert max(site.relative_output_error for site in comparison.runs[0].sites) > 0.1
-    assert "finegates: step 1 of 10" in [event.message for event in events if event.stage == "learn"]
+    said = [event.message for event in events if event.stage == "learn"]
+    assert "finegates: step 1 of 10" in said and "ranking the gates: batch 1 of 24" in said
 
 
 def test_learning_that_is_cancelled_leaves_nothing_behind(recipe):
