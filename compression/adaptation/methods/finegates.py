@@ -34,6 +34,17 @@ SPREAD = (0.0, 0.45)
 """Where μ of the gates that are to close begins: the least needed first."""
 
 
+SEGMENT_VECTORS = "token_type_embeddings"
+"""What an encoder adds to the words of the first and of the second sentence: a bias by segment."""
+
+
+def switch_dropout_off(model: nn.Module) -> None:
+    """No dropout in training either: a few numbers are trained, and noise only slows them down."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
 @dataclass(frozen=True)
 class Schedule:
     """What distinguishes the three recipes.
@@ -50,6 +61,8 @@ class Schedule:
         everywhere: gates on all rows and columns, as published; else on heads and neurons.
         kurtosis_temperature: τ; 0 for plain means.
         refit: whether the columns that stay are solved anew, by least squares, for what the whole layer gave.
+        norms: whether norms and segment vectors are trained beside the biases.
+        dropout: whether dropout stays as the model has it.
     """
 
     sparsity_loss_weight: float
@@ -63,6 +76,8 @@ class Schedule:
     everywhere: bool
     kurtosis_temperature: float
     refit: bool = False
+    norms: bool = False
+    dropout: bool = True
 
 
 class GatesAdapter(Adapter):
@@ -98,6 +113,13 @@ class GatesAdapter(Adapter):
                 gated.watch_inputs = schedule.kurtosis_temperature > 0
                 self.layers[name] = gated
                 self.model.set_submodule(name, gated)
+        if schedule.norms:
+            for name, parameter in self.model.named_parameters():
+                part = name.rpartition(".")[0]
+                if "norm" in part.rpartition(".")[2].lower() or part.endswith(SEGMENT_VECTORS):
+                    parameter.requires_grad_(True)
+        if not schedule.dropout:
+            switch_dropout_off(self.model)
 
     # --- what is trained ----------------------------------------------------------------------------------------
 
@@ -313,6 +335,8 @@ class FineGates(AdaptationMethod):
     sparsity_start: float = setting(0.3, "Share of the training before the sparsity loss", 0, 0.95)
     settle: float = setting(0.6, "Share of the training after which closed gates stay closed", 0.05, 0.99)
     refit: int = setting(1, "Columns that stay are solved anew (1) or not (0)", 0, 1)
+    norms: int = setting(1, "Norms and segment vectors are trained as well (1) or not (0)", 0, 1)
+    dropout: int = setting(0, "Dropout as the model has it (1) or none (0)", 0, 1)
 
     def attach(self, setup: Setup) -> Adapter:
         """Put gates in place."""
@@ -331,6 +355,8 @@ class FineGates(AdaptationMethod):
                 everywhere=False,
                 kurtosis_temperature=0.0,
                 refit=bool(self.refit),
+                norms=bool(self.norms),
+                dropout=bool(self.dropout),
             ),
         )
 
