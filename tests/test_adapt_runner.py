@@ -10,13 +10,16 @@ import pytest
 import torch
 from tiny import finish, write_tiny_llama
 from tiny_encoder import write_tiny_encoder
+from typer.testing import CliRunner
 
 from compression import store
+from compression.__main__ import app
 from compression.adaptation import folder, training
+from compression.adaptation.masks import masks_of
 from compression.adaptation.problems import f1_score
 from compression.adaptation.runner import adapt_all
 from compression.adaptation.training import Stop
-from compression.adaptation.types import AdaptReport, AdaptRun, AdaptSettings, Moment
+from compression.adaptation.types import AdaptReport, AdaptRun, AdaptSettings, GateMasks, Moment
 from compression.errors import UserError
 from compression.workbench import Workbench
 
@@ -68,6 +71,20 @@ def test_a_run_says_three_figures_and_its_folder_is_as_small_as_counted(encoder:
     stored = sum(model.get_submodule(name).weight.numel() for name in folder.structure_of(model).layers)
     assert stored == run.gated_parameters - run.removed_parameters
     assert json.loads((place / folder.RUN_FILE).read_text(encoding="utf-8"))["run"]["removed_fraction"] > 0.3
+    masks = masks_of(model, run)
+    assert [mask.site for mask in masks.masks] == list(folder.structure_of(model).layers)
+    left = [mask.shape[0] * mask.shape[1] * (1 - mask.removed_fraction) for mask in masks.masks]
+    assert sum(left) == pytest.approx(stored) and masks.removed_fraction == run.removed_fraction
+    outputs = masks.masks[5]
+    assert outputs.site.endswith("output.dense") and sum(b - a for a, b in outputs.kept_rows) == outputs.shape[0]
+    CliRunner().invoke(app, ["masks", str(place), "--json", str(tmp_path / "masks.json")], catch_exceptions=False)
+    assert store.read_json(tmp_path / "masks.json", GateMasks) == masks
+
+
+def test_masks_of_a_model_that_lost_nothing_are_refused(encoder: str, tmp_path: Path) -> None:
+    run_all(settings_for(encoder, "bitfit", steps=1), out=tmp_path / "out")
+    with pytest.raises(UserError, match="bitfit removed no rows or columns"):
+        masks_of(*folder.load(tmp_path / "out" / "bitfit-0.3-seed0"))
 
 
 def test_a_finished_run_is_answered_from_the_cache_and_a_damaged_one_is_made_again(

@@ -27,7 +27,7 @@ from compression.adaptation.analysis import (
     thinned,
 )
 from compression.adaptation.archive import new_folder, pack
-from compression.adaptation.gallery import load_masks, load_methods, load_report
+from compression.adaptation.gallery import SCRATCH_FILE, load_masks, load_methods, load_report, load_scratch
 from compression.adaptation.types import AdaptSettings, GateMap, SiteMask, StepPoint, index_ranges
 from compression.errors import UserError
 from views import adaptation, engine, storage
@@ -37,6 +37,7 @@ from views.figures import adaptation as figures
 from views.figures import gates as gate_figures
 from views.figures.adaptation import Trace
 from views.figures.pattern import removed_view
+from views.figures.scratch import smoothed, twins_view
 from views.tabs.adapt import training, with_moment
 from views.texts import words
 
@@ -459,3 +460,36 @@ def test_the_list_that_comes_with_the_app_is_the_registry() -> None:
     from compression.adaptation.gallery import registered_methods
 
     assert load_methods(Path(adaptation.__file__).parent.parent / "assets" / "adaptation") == registered_methods()
+
+
+# From scratch
+
+
+def test_the_stored_run_from_scratch_is_drawn_beside_its_twin_and_said_with_its_figures() -> None:
+    report = load_scratch(adaptation.ASSETS)
+    assert report is not None, "it comes with the app"
+    assert report.gated.removal is not None and report.gated.removal.removed_fraction >= 0.3
+    assert report.perplexity_change <= 0.03
+    view = twins_view(report, EN)
+    plain, gated, removed = view.figure.data
+    assert (plain.name, gated.name, removed.name) == ("without gates", "with gates", "really removed")
+    assert removed.y[0] == 0 and removed.y[-1] == pytest.approx(report.gated.removal.removed_fraction, abs=1e-3)
+    assert EN.number(report.gated.perplexity, 2) in view.summary and report.environment.commit[:10] in view.summary
+    assert view.table is not None and [row[3] for row in view.table.rows] == [
+        report.plain.perplexity,
+        report.gated.perplexity,
+    ]
+    assert "посланий" in twins_view(report, RU).summary
+
+
+def test_a_smoothed_curve_is_the_mean_of_neighbours() -> None:
+    values = [float(value) for value in range(40)]
+    assert smoothed(values)[20] == 20 and smoothed(values)[0] == sum(range(8)) / 8
+    assert smoothed([3.0]) == [3.0]
+
+
+def test_no_run_from_scratch_is_no_error(tmp_path: Path) -> None:
+    assert load_scratch(tmp_path) is None
+    (tmp_path / SCRATCH_FILE).write_text("{", encoding="utf-8")
+    with pytest.raises(UserError):
+        load_scratch(tmp_path)

@@ -7,11 +7,13 @@ from typing import Any
 import gradio as gr
 
 from compression.adaptation.analysis import descent, gate_grid
+from compression.adaptation.scratch_report import ScratchReport
 from compression.adaptation.types import AdaptReport, AdaptRun, AdaptSettings, GateMap, Moment
 from views.adaptation import Session, rows_of, with_gates
 from views.figures import adaptation as figures
 from views.figures import gates as gate_figures
 from views.figures.adaptation import Trace
+from views.figures.scratch import TWINS_HEIGHT, twins_view
 from views.texts import Words
 from views.widgets import ChartPanel, Table, View, data_table, table_value
 
@@ -266,3 +268,16 @@ def _trace_of(run: AdaptRun, report: AdaptReport | None) -> Trace:
     majority = None if report is None else report.majority
     scores = run.scores if run.score in run.scores else (*run.scores, run.score)
     return Trace(run.curve, scores, run.target_sparsity, majority, True, (run.removed_fraction, run.soft_sparsity))
+
+
+def scratch_pictures(report: ScratchReport | None, words: Words) -> None:
+    """A model trained from scratch with gates, beside its twin: a sheet that does not change; nothing without a run."""
+    if report is None:
+        return
+    with gr.Row(equal_height=False):
+        view = twins_view(report, words)
+        ChartPanel(words, words("adapt.scratch_title"), TWINS_HEIGHT, view, "adapt-scratch")
+        fallen = descent(report.gated.curve)
+        shown = None if fallen is None else figures.descent_view(fallen, True, words)
+        title = words("adapt.scratch_descent_title")
+        ChartPanel(words, title, figures.DESCENT_HEIGHT, shown, "adapt-scratch-descent")

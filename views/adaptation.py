@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from compression.adaptation.analysis import MethodRow, method_rows
-from compression.adaptation.gallery import load_masks, load_methods, load_report, registered_methods
+from compression.adaptation.gallery import load_masks, load_methods, load_report, load_scratch, registered_methods
+from compression.adaptation.scratch_report import ScratchReport
 from compression.adaptation.types import (
     LANGUAGE_MODELLING,
     AdaptMethodInfo,
@@ -77,6 +78,11 @@ def mask_of(model_id: str, site: str) -> tuple[GateMasks, SiteMask] | None:
     if masks is None or masks.model_id != model_id:
         return None
     return next(((masks, mask) for mask in masks.masks if mask.site == site), None)
+
+
+def scratch() -> ScratchReport | None:
+    """The precomputed run from scratch."""
+    return _read(load_scratch, ASSETS)
 
 
 class Session:

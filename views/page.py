@@ -34,6 +34,7 @@ PAPERS = (
     ("ROCKET", "2602.11008"),
     ("Dobi-SVD", "2502.02723"),
     ("Wanda", "2306.11695"),
+    ("MaskLLM", "2409.17481"),
 )
 """What the engine implements and compares: name and arXiv number."""
 

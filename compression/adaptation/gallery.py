@@ -1,7 +1,8 @@
 """Precomputed, true runs of adaptation for the first paint: read without torch.
 
 A folder holds ``TASK.json`` (an `AdaptReport`) for each task that was run, ``lm-gates.json`` (`GateMasks`: what
-FineGates removed from the language model) and ``methods.json`` (the registered methods, as they describe themselves).
+FineGates removed from the language model), ``from-scratch.json`` (`ScratchReport`: a small model trained with gates and
+its twin without) and ``methods.json`` (the registered methods, as they describe themselves).
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from importlib import import_module
 from pathlib import Path
 
 from compression import store
+from compression.adaptation.scratch_report import ScratchReport
 from compression.adaptation.types import TASKS, AdaptMethodInfo, AdaptReport, GateMasks
 
 METHODS_FILE = "methods.json"
 MASKS_FILE = "lm-gates.json"
+SCRATCH_FILE = "from-scratch.json"
 
 
 def registered_methods() -> tuple[AdaptMethodInfo, ...]:
@@ -60,3 +63,13 @@ def load_masks(folder: Path) -> GateMasks | None:
     """
     file = folder / MASKS_FILE
     return store.read_json(file, GateMasks) if file.is_file() else None
+
+
+def load_scratch(folder: Path) -> ScratchReport | None:
+    """A model trained from scratch with gates, and its twin; None where no run is stored.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    file = folder / SCRATCH_FILE
+    return store.read_json(file, ScratchReport) if file.is_file() else None

@@ -15,7 +15,7 @@ from compression.adaptation.types import LANGUAGE_MODELLING, MAX_SEED, TASKS, Ad
 from compression.errors import UserError
 from compression.types import Progress
 from views import adaptation, engine
-from views.adapt_pictures import Overview, RunPictures
+from views.adapt_pictures import Overview, RunPictures, scratch_pictures
 from views.adaptation import DEFAULT_METHOD, Session
 from views.context import Context
 from views.figures.adaptation import Trace
@@ -107,6 +107,7 @@ def build(context: Context) -> None:
             words("adapt.download"), size="md", elem_id="adapt-download", scale=0, min_width=170
         )
     overview = Overview(words, report, task_name)
+    scratch_pictures(adaptation.scratch(), words)
 
     def chosen(session: Session, page_model: str, task: str, method: str) -> list[Any]:
         """Another task, method or model: what is known of it, the visitor's own run first."""

@@ -173,6 +173,19 @@ ENGLISH: dict[str, str] = {
     "adapt.column.tokens": "Tokens an example",
     "adapt.column.dense_ms": "Dense (ms)",
     "adapt.column.adapted_ms": "Deployed (ms)",
+    "adapt.scratch_title": "From scratch, with gates and without",
+    "adapt.scratch_descent_title": "Loss gap and gradient, from scratch with gates",
+    "adapt.scratch_plain": "without gates",
+    "adapt.scratch_gated": "with gates",
+    "adapt.scratch_y": "loss (nats a token)",
+    "adapt.scratch_summary": (
+        "A small Llama is trained twice from the same start on the same batches of addresses. With gates pressed from "
+        "step {start} and closed for good at step {settle}, **{removed}** of the gated weights really leave, and "
+        "perplexity on later addresses is **{gated}** instead of {plain} ({change}). Run on {date}, commit {commit}; "
+        "`bench from-scratch` makes it again. The curves are means over neighbouring batches."
+    ),
+    "adapt.column.run": "Run",
+    "adapt.column.parameters": "Parameters that stay",
     "adapt.mask_title": "Which rows and columns the gates remove",
     "adapt.mask_x": "input (block of columns)",
     "adapt.mask_y": "output (block of rows)",
@@ -375,6 +388,19 @@ RUSSIAN: dict[str, str] = {
     "adapt.column.tokens": "Токенов в примере",
     "adapt.column.dense_ms": "Исходная (мс)",
     "adapt.column.adapted_ms": "Готовая (мс)",
+    "adapt.scratch_title": "С нуля: с вентилями и без них",
+    "adapt.scratch_descent_title": "Разрыв потерь и градиент: с нуля, с вентилями",
+    "adapt.scratch_plain": "без вентилей",
+    "adapt.scratch_gated": "с вентилями",
+    "adapt.scratch_y": "потери (нат на токен)",
+    "adapt.scratch_summary": (
+        "Маленькая Llama дважды обучается с одного начала на одних и тех же пакетах посланий. Вентили прижимаются с "
+        "шага {start} и закрываются навсегда на шаге {settle}: на самом деле удаляется **{removed}** весов с "
+        "вентилями, а перплексия на более поздних посланиях — **{gated}** вместо {plain} ({change}). Запуск от {date}, "
+        "коммит {commit}; его повторяет `bench from-scratch`. Кривые — средние по соседним пакетам."
+    ),
+    "adapt.column.run": "Запуск",
+    "adapt.column.parameters": "Осталось параметров",
     "adapt.mask_title": "Какие строки и столбцы удаляют вентили",
     "adapt.mask_x": "вход (группа столбцов)",
     "adapt.mask_y": "выход (группа строк)",

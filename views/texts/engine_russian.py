@@ -1314,6 +1314,9 @@ ENGINE: Mapping[str, str] = {
     "{folder!s} is not a complete adapted model ({reason}): adapt the model again.": (
         "В {folder} адаптированная модель не целиком ({reason}): адаптируйте её ещё раз."
     ),
+    "{method!s} removed no rows or columns: give a model that lost some.": (
+        "{method} не удалил ни строк, ни столбцов: укажите модель, из которой что-то удалено."
+    ),
     # adaptation: from scratch
     "training a tokenizer on the addresses": "обучение токенизатора на посланиях",
     "gated: perplexity {perplexity}": "с вентилями: перплексия {perplexity}",
