@@ -50,7 +50,7 @@ class CompressedModel:
     recipe: Recipe | None = None
 
 
-def finish(steps: Generator[object, None, T]) -> T:
+def finish(steps: Generator[Progress, None, T]) -> T:
     """Run a generator of progress events to its end and return its result."""
     while True:
         try:

@@ -9,7 +9,6 @@ import pytest
 import torch
 from tiny import finish, tiny_llama
 from tiny_bert import batches_of, tiny_bert
-from torch import nn
 
 from compression.adaptation.base import Setup, create_method
 from compression.adaptation.gates import CLOSED_BELOW, GatedLinear, GateVector, kurtosis_weights
@@ -228,17 +227,6 @@ def test_gates_and_biases_are_counted_and_nothing_else_is_trained() -> None:
     assert published.trainable_count() == 2 * (gates + 5 * width + neurons)
     names = {name for name, parameter in plain.model.named_parameters() if parameter.requires_grad}
     assert all("logits" in n or n.endswith("bias") or "pooler" in n or n.startswith("classifier") for n in names)
-
-
-@pytest.mark.parametrize(("kept", "rate"), [(0, 0.0), (1, 0.3)])
-def test_dropout_is_off_unless_it_is_asked_for(kept: int, rate: float) -> None:
-    model = model_of("bert")
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.3
-    setup = Setup(model, structure_of(model), 0.4, lambda: iter(()), lambda m, b: m(**b).loss)
-    adapter = create_method("finegates", dropout=kept).attach(setup)
-    assert {module.p for module in adapter.model.modules() if isinstance(module, nn.Dropout)} == {rate}
 
 
 def test_maps_show_what_closed() -> None:

@@ -66,6 +66,17 @@ def input_norms(setup: Setup, names: Sequence[str], batches: int) -> Generator[s
     return {name: total.sqrt() for name, total in sums.items()}
 
 
+def norms_at_once(setup: Setup, names: Sequence[str], batches: int) -> dict[str, Tensor]:
+    """`input_norms` where a few batches are worth no event."""
+    steps = input_norms(setup, names, batches)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            norms: dict[str, Tensor] = stop.value
+            return norms
+
+
 def input_grams(setup: Setup, names: Sequence[str], batches: int) -> Generator[str, None, dict[str, Tensor]]:
     """``XᵀX`` of every layer's inputs: layer name → (in, in), float32.
 

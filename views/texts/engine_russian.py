@@ -1285,7 +1285,6 @@ ENGINE: Mapping[str, str] = {
     "norms and segment vectors are trained as well (1) or not (0)": (
         "нормировки и векторы сегментов тоже обучаются (1) или нет (0)"
     ),
-    "dropout as the model has it (1) or none (0)": "прореживание (dropout) как в модели (1) или выключено (0)",
     "share of the training of the head before gates close": "доля обучения головы до закрытия вентилей",
     "FineGates, without training": "FineGates без обучения",
     "Closes the heads and neurons of least Fisher information and refits what stays; trains no gates.": (

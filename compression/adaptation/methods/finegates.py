@@ -17,7 +17,7 @@ from compression.adaptation.inputs import input_grams
 from compression.adaptation.salience import Units, choose_units, expected_losses, neurons_together
 from compression.adaptation.shrink import Kept, kept_parts, removed_weights, shrink
 from compression.adaptation.structure import linear
-from compression.adaptation.types import GateMap, Removal
+from compression.adaptation.types import LANGUAGE_MODELLING, GateMap, Removal
 from compression.errors import UserError
 
 CLOSED_OPENNESS = 0.3
@@ -34,15 +34,9 @@ SPREAD = (0.0, 0.45)
 """Where μ of the gates that are to close begins: the least needed first."""
 
 
+TEXT_LEARNING_RATE = 1e-3
 SEGMENT_VECTORS = "token_type_embeddings"
 """What an encoder adds to the words of the first and of the second sentence: a bias by segment."""
-
-
-def switch_dropout_off(model: nn.Module) -> None:
-    """No dropout in training either: a few numbers are trained, and noise only slows them down."""
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +56,6 @@ class Schedule:
         kurtosis_temperature: τ; 0 for plain means.
         refit: whether the columns that stay are solved anew, by least squares, for what the whole layer gave.
         norms: whether norms and segment vectors are trained beside the biases.
-        dropout: whether dropout stays as the model has it.
     """
 
     sparsity_loss_weight: float
@@ -77,7 +70,6 @@ class Schedule:
     kurtosis_temperature: float
     refit: bool = False
     norms: bool = False
-    dropout: bool = True
 
 
 class GatesAdapter(Adapter):
@@ -118,8 +110,6 @@ class GatesAdapter(Adapter):
                 part = name.rpartition(".")[0]
                 if "norm" in part.rpartition(".")[2].lower() or part.endswith(SEGMENT_VECTORS):
                     parameter.requires_grad_(True)
-        if not schedule.dropout:
-            switch_dropout_off(self.model)
 
     # --- what is trained ----------------------------------------------------------------------------------------
 
@@ -336,7 +326,10 @@ class FineGates(AdaptationMethod):
     settle: float = setting(0.6, "Share of the training after which closed gates stay closed", 0.05, 0.99)
     refit: int = setting(1, "Columns that stay are solved anew (1) or not (0)", 0, 1)
     norms: int = setting(1, "Norms and segment vectors are trained as well (1) or not (0)", 0, 1)
-    dropout: int = setting(0, "Dropout as the model has it (1) or none (0)", 0, 1)
+
+    def learning_rate(self, task: str) -> float:
+        """Of biases, norms and segment vectors; smaller for a language model, whose steps are few and large."""
+        return self.lr or (TEXT_LEARNING_RATE if task == LANGUAGE_MODELLING else self.default_learning_rate)
 
     def attach(self, setup: Setup) -> Adapter:
         """Put gates in place."""
@@ -356,7 +349,6 @@ class FineGates(AdaptationMethod):
                 kurtosis_temperature=0.0,
                 refit=bool(self.refit),
                 norms=bool(self.norms),
-                dropout=bool(self.dropout),
             ),
         )
 

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from compression.adaptation.base import AdaptationMethod, Setup, register, setting
-from compression.adaptation.inputs import input_norms
+from compression.adaptation.inputs import norms_at_once
 from compression.adaptation.methods.replaced import AdaptedLinear, ReplacingAdapter
 from compression.adaptation.methods.two_of_four import NO_TIME_GAINED, counted_zeros, one_shot_masks
 from compression.adaptation.structure import linear
 from compression.adaptation.types import Removal
 from compression.linalg import TWO_OF_FOUR
-from compression.pipeline import finish
 
 INITIAL_SPREAD = 0.01
 """Standard deviation of the logits at the start, before the prior."""
@@ -150,7 +149,7 @@ class MaskLLM(AdaptationMethod):
         """Find the prior, and put masked layers in place."""
         norms = None
         if self.wanda_prior:
-            norms = finish(input_norms(setup, setup.structure.layers, self.calibration_batches))
+            norms = norms_at_once(setup, setup.structure.layers, self.calibration_batches)
         priors = one_shot_masks(setup, norms)
         sampling = Sampling()
         layers = {

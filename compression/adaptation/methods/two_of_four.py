@@ -10,12 +10,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from compression.adaptation.base import AdaptationMethod, Adapter, Setup, register, setting
-from compression.adaptation.inputs import input_norms
+from compression.adaptation.inputs import norms_at_once
 from compression.adaptation.structure import linear
 from compression.adaptation.types import Removal
 from compression.errors import UserError
 from compression.linalg import two_of_four_mask
-from compression.pipeline import finish
 
 REMOVED = 0.5
 """Share of the weights that the pattern removes, whatever the target."""
@@ -109,5 +108,5 @@ class WandaTwoOfFour(AdaptationMethod):
 
     def attach(self, setup: Setup) -> OneShotAdapter:
         """Look at some inputs and mask the weights."""
-        norms = finish(input_norms(setup, setup.structure.layers, self.calibration_batches))
+        norms = norms_at_once(setup, setup.structure.layers, self.calibration_batches)
         return OneShotAdapter(setup, one_shot_masks(setup, norms))
