@@ -1,4 +1,4 @@
-"""FineGates, in our schedule for minutes, as published, and without training."""
+"""FineGates, in our schedule for minutes and as published."""
 
 from __future__ import annotations
 
@@ -58,16 +58,16 @@ class Schedule:
         norms: whether norms and segment vectors are trained beside the biases.
     """
 
-    sparsity_loss_weight: float
-    gate_init_mean: float
-    gate_init_std: float
-    gate_noise_std: float
-    gate_lr: float
-    sparsity_start: float
-    settle: float
-    warm_start: bool
-    everywhere: bool
-    kurtosis_temperature: float
+    sparsity_loss_weight: float = 50.0
+    gate_init_mean: float = 1.0
+    gate_init_std: float = 0.1
+    gate_noise_std: float = 0.1
+    gate_lr: float = 1e-3
+    sparsity_start: float = 0.0
+    settle: float = 1.0
+    warm_start: bool = False
+    everywhere: bool = False
+    kurtosis_temperature: float = 0.0
     refit: bool = False
     norms: bool = False
 
@@ -301,9 +301,32 @@ def check_structure(setup: Setup) -> None:
                 raise UserError(f"{name} is no plain linear layer: give a dense model.")
 
 
+@dataclass(frozen=True)
+class GatedMethod(AdaptationMethod):
+    """What our schedule and the published one have in common."""
+
+    removes = True
+
+    sparsity_loss_weight: float = setting(50.0, "Weight of the sparsity loss, lambda", 0, 1000)
+    gate_init_mean: float = setting(1.0, "Mean of the gate logits", 0.55, 3)
+    gate_init_std: float = setting(0.1, "Standard deviation of the gate logits", 0, 0.5)
+    gate_noise_std: float = setting(0.1, "Noise on the gates in training", 0, 1)
+
+    def gated(self, setup: Setup, **own: Any) -> GatesAdapter:
+        """Put gates in place.
+
+        Args:
+            setup: the dense model and its batches.
+            own: fields of the `Schedule` that are no setting of both.
+        """
+        check_structure(setup)
+        common = {field.name: getattr(self, field.name) for field in dataclasses.fields(GatedMethod)}
+        return GatesAdapter(setup, Schedule(**common, **own))
+
+
 @register
 @dataclass(frozen=True)
-class FineGates(AdaptationMethod):
+class FineGates(GatedMethod):
     """Gates on heads and neurons, in a schedule for minutes: adapt, rank by Fisher information, close, recover."""
 
     name = "finegates"
@@ -313,13 +336,8 @@ class FineGates(AdaptationMethod):
         "rest recovers."
     )
     source = "FineGates (2602.09169); warm start and schedule are ours"
-    removes = True
     default_learning_rate = 3e-3
 
-    sparsity_loss_weight: float = setting(50.0, "Weight of the sparsity loss, lambda", 0, 1000)
-    gate_init_mean: float = setting(1.0, "Mean of the gate logits", 0.55, 3)
-    gate_init_std: float = setting(0.1, "Standard deviation of the gate logits", 0, 0.5)
-    gate_noise_std: float = setting(0.1, "Noise on the gates in training", 0, 1)
     gate_lr: float = setting(1e-2, "Learning rate of the gates", 1e-5, 1)
     lr: float = setting(0.0, "Learning rate of the biases, 0 for the default", 0, 1)
     sparsity_start: float = setting(0.3, "Share of the training before the sparsity loss", 0, 0.95)
@@ -333,61 +351,38 @@ class FineGates(AdaptationMethod):
 
     def attach(self, setup: Setup) -> Adapter:
         """Put gates in place."""
-        check_structure(setup)
-        return GatesAdapter(
+        return self.gated(
             setup,
-            Schedule(
-                self.sparsity_loss_weight,
-                self.gate_init_mean,
-                self.gate_init_std,
-                self.gate_noise_std,
-                self.gate_lr,
-                self.sparsity_start,
-                max(self.settle, self.sparsity_start),
-                warm_start=True,
-                everywhere=False,
-                kurtosis_temperature=0.0,
-                refit=bool(self.refit),
-                norms=bool(self.norms),
-            ),
+            gate_lr=self.gate_lr,
+            sparsity_start=self.sparsity_start,
+            settle=max(self.settle, self.sparsity_start),
+            warm_start=True,
+            refit=bool(self.refit),
+            norms=bool(self.norms),
         )
 
 
 @register
 @dataclass(frozen=True)
-class PublishedFineGates(AdaptationMethod):
+class PublishedFineGates(GatedMethod):
     """The published recipe: gates on every row and column, one learning rate, the sparsity loss from its start on."""
 
     name = "finegates-published"
     title = "FineGates, published recipe"
     description = "Gates on every row and column, pressed towards one openness from the beginning, as published."
     source = "FineGates (2602.09169)"
-    removes = True
     default_learning_rate = 1e-3
 
-    sparsity_loss_weight: float = setting(50.0, "Weight of the sparsity loss, lambda", 0, 1000)
-    gate_init_mean: float = setting(1.0, "Mean of the gate logits", 0.55, 3)
-    gate_init_std: float = setting(0.1, "Standard deviation of the gate logits", 0, 0.5)
-    gate_noise_std: float = setting(0.1, "Noise on the gates in training", 0, 1)
     lr: float = setting(0.0, "Learning rate, 0 for the default", 0, 1)
     sparsity_start: float = setting(0.0, "Share of the training before the sparsity loss", 0, 0.95)
     kurtosis_temperature: float = setting(0.0, "Temperature of the kurtosis weights, 0 for plain means", 0, 1e4)
 
     def attach(self, setup: Setup) -> Adapter:
         """Put gates in place."""
-        check_structure(setup)
-        return GatesAdapter(
+        return self.gated(
             setup,
-            Schedule(
-                self.sparsity_loss_weight,
-                self.gate_init_mean,
-                self.gate_init_std,
-                self.gate_noise_std,
-                self.lr or self.default_learning_rate,
-                self.sparsity_start,
-                settle=1.0,
-                warm_start=False,
-                everywhere=True,
-                kurtosis_temperature=self.kurtosis_temperature,
-            ),
+            gate_lr=self.lr or self.default_learning_rate,
+            sparsity_start=self.sparsity_start,
+            everywhere=True,
+            kurtosis_temperature=self.kurtosis_temperature,
         )

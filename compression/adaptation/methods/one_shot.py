@@ -26,7 +26,7 @@ class OneShotAdapter(GatesAdapter):
             start: progress at which the gates close.
             refit: whether the columns that stay are solved anew.
         """
-        super().__init__(setup, Schedule(0.0, 1.0, 0.0, 0.0, 0.0, start, start, False, False, 0.0, refit))
+        super().__init__(setup, Schedule(gate_init_std=0.0, settle=start, refit=refit))
         for layer in self.layers.values():
             layer.bias.requires_grad_(False)
             for side in layer.sides():
@@ -36,6 +36,10 @@ class OneShotAdapter(GatesAdapter):
         """Close when it is time."""
         if not self._settled and progress >= self.schedule.settle:
             yield from self.close_for_good((yield from self.chosen()))
+
+    def penalty(self) -> Tensor | None:
+        """None: nothing presses the gates."""
+        return None
 
     def chosen(self) -> Generator[str, None, Mapping[str, Tensor]]:
         """Which gates close: layer name → boolean (gates,)."""
