@@ -229,6 +229,17 @@ def test_gates_and_biases_are_counted_and_nothing_else_is_trained() -> None:
     assert all("logits" in n or n.endswith("bias") or "pooler" in n or n.startswith("classifier") for n in names)
 
 
+@pytest.mark.parametrize(("batches", "rate"), [(138, 0.3), (1188, 0.0)])
+def test_dropout_is_off_where_examples_are_many(batches: int, rate: float) -> None:
+    model = model_of("bert")
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.3
+    setup = Setup(model, structure_of(model), 0.4, lambda: iter(()), lambda m, b: m(**b).loss, batches)
+    adapter = create_method("finegates").attach(setup)
+    assert {module.p for module in adapter.model.modules() if isinstance(module, nn.Dropout)} == {rate}
+
+
 def test_maps_show_what_closed() -> None:
     adapter = attach("finegates", "bert")
     block = adapter.setup.structure.blocks[0]

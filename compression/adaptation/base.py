@@ -36,6 +36,7 @@ class Setup:
         target_sparsity: what is asked for.
         batches: makes a fresh pass over training batches (for salience and calibration), the same each time.
         loss: model, batch → mean loss of the task, nats.
+        epoch_steps: batches of a whole pass; 0 where nobody knows.
     """
 
     model: PreTrainedModel
@@ -43,6 +44,7 @@ class Setup:
     target_sparsity: float
     batches: Callable[[], Iterable[Batch]]
     loss: Callable[[nn.Module, Batch], Tensor]
+    epoch_steps: int = 0
 
 
 class Adapter(ABC):

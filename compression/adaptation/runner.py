@@ -18,7 +18,7 @@ from compression.adaptation.base import AdaptationMethod, Setup, create_method
 from compression.adaptation.encoders import load_encoder
 from compression.adaptation.problems import Classification, LanguageModelling
 from compression.adaptation.structure import structure_of
-from compression.adaptation.training import Plan, Problem, train
+from compression.adaptation.training import Plan, Problem, has_fast_bfloat16, train
 from compression.adaptation.types import LANGUAGE_MODELLING, AdaptLatency, AdaptReport, AdaptRun, AdaptSettings, Stop
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
@@ -148,6 +148,13 @@ def run_sentence(run: AdaptRun) -> str:
     return f"{run.method}, seed {run.seed}: {quality}, {run.removed_fraction:.1%} really removed"
 
 
+def precision_notes(model: PreTrainedModel) -> tuple[str, ...]:
+    """A sentence where training multiplied in 16 bits."""
+    if not has_fast_bfloat16(next(model.parameters()).device):
+        return ()
+    return ("Trained with products in bfloat16, for which this processor has units; all else is float32.",)
+
+
 def _known(cell: Path) -> AdaptRun | None:
     """The run of a finished cell; a damaged cell counts as absent."""
     if not (cell / folder.RUN_FILE).is_file():
@@ -226,7 +233,14 @@ def _run(
     original_bits = folder.stored_bits(dense)
     structure = structure_of(subject.model)
     adapter = method.attach(
-        Setup(subject.model, structure, settings.target_sparsity, lambda: problem.batches(LOOK_EPOCH), problem.loss)
+        Setup(
+            subject.model,
+            structure,
+            settings.target_sparsity,
+            lambda: problem.batches(LOOK_EPOCH),
+            problem.loss,
+            problem.epoch_steps,
+        )
     )
     plan = Plan(
         settings.max_minutes,
@@ -271,7 +285,7 @@ def _run(
         curve=tuple(trained.curve),
         scores=(*trained.scores, score),
         gates=gates,
-        notes=(*subject.notes, *notes),
+        notes=(*subject.notes, *notes, *precision_notes(subject.model)),
         warning=method.warning,
         stopped=trained.stopped,
         model_note=subject.note,

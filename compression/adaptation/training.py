@@ -197,6 +197,22 @@ def train(
     return done
 
 
+def has_fast_bfloat16(device: torch.device) -> bool:
+    """Whether a device has matrix units for bfloat16: a CPU with AMX, or a GPU that says so."""
+    if device.type == "cpu":
+        return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
+
+
+def products(model: nn.Module) -> torch.autocast:
+    """The precision of training: bfloat16 products where they are fast, and float32 for all that is kept or summed.
+
+    A step of a small encoder then takes about half the time on a CPU. What is measured and deployed is float32.
+    """
+    device = next(model.parameters()).device
+    return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device))
+
+
 class _Loop:
     """Steps, one at a time."""
 
@@ -238,7 +254,8 @@ class _Loop:
             adapter.model.train()
             adapter.before_step(progress)
             self.optimizer.zero_grad(set_to_none=True)
-            loss = self.problem.loss(adapter.model, batch)
+            with products(adapter.model):
+                loss = self.problem.loss(adapter.model, batch)
             loss.backward()  # type: ignore[no-untyped-call]
             square = sum(float(p.grad.square().sum()) for p in parameters if p.grad is not None)
             penalty = adapter.penalty()
@@ -287,7 +304,8 @@ def _fitting_steps(adapter: Adapter, problem: Problem, plan: Plan) -> int:
         adapter.model.train()
         for index, batch in enumerate([batches[0], *batches]):
             started = time.perf_counter()
-            loss = problem.loss(adapter.model, batch)
+            with products(adapter.model):
+                loss = problem.loss(adapter.model, batch)
             if not torch.isfinite(loss):
                 raise UserError("The loss is no finite number before any training: the model or its data is damaged.")
             torch.autograd.grad(loss, parameters, allow_unused=True)

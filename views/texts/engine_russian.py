@@ -1316,6 +1316,10 @@ ENGINE: Mapping[str, str] = {
     "{method!s} removed no rows or columns: give a model that lost some.": (
         "{method} не удалил ни строк, ни столбцов: укажите модель, из которой что-то удалено."
     ),
+    "Trained with products in bfloat16, for which this processor has units; all else is float32.": (
+        "При обучении произведения вычислялись в bfloat16, для которых у процессора есть отдельные блоки; всё "
+        "остальное — float32."
+    ),
     # adaptation: from scratch
     "training a tokenizer on the addresses": "обучение токенизатора на посланиях",
     "gated: perplexity {perplexity}": "с вентилями: перплексия {perplexity}",

@@ -39,6 +39,20 @@ SEGMENT_VECTORS = "token_type_embeddings"
 """What an encoder adds to the words of the first and of the second sentence: a bias by segment."""
 
 
+MANY_BATCHES = 600
+"""With so many batches in a pass, minutes see hardly any example often enough to learn it by heart."""
+
+
+def switch_dropout_off(model: nn.Module) -> None:
+    """No dropout in training either: where examples are many, noise only slows down the few numbers that learn.
+
+    (On SST-2, with 19,000 sentences, it helps; on MRPC, with 2,200 pairs, the pairs are learned by heart without it.)
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+
+
 @dataclass(frozen=True)
 class Schedule:
     """What distinguishes the three recipes.
@@ -55,7 +69,7 @@ class Schedule:
         everywhere: gates on all rows and columns, as published; else on heads and neurons.
         kurtosis_temperature: τ; 0 for plain means.
         refit: whether the columns that stay are solved anew, by least squares, for what the whole layer gave.
-        norms: whether norms and segment vectors are trained beside the biases.
+        norms: whether norms and segment vectors are trained beside the biases, without dropout where examples are many.
     """
 
     sparsity_loss_weight: float = 50.0
@@ -110,6 +124,8 @@ class GatesAdapter(Adapter):
                 part = name.rpartition(".")[0]
                 if "norm" in part.rpartition(".")[2].lower() or part.endswith(SEGMENT_VECTORS):
                     parameter.requires_grad_(True)
+            if setup.epoch_steps >= MANY_BATCHES:
+                switch_dropout_off(self.model)
 
     # --- what is trained ----------------------------------------------------------------------------------------
 
