@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny import finish, tiny_llama
 from tiny_bert import batches_of, tiny_bert
+from torch import nn
 
 from compression.adaptation.base import Setup, create_method
 from compression.adaptation.gates import CLOSED_BELOW, GatedLinear, GateVector, kurtosis_weights
