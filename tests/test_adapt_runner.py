@@ -225,3 +225,16 @@ def test_f1_is_that_of_scikit_learn() -> None:
     assert f1_score(answers, labels) == pytest.approx(2 / 3)
     three = torch.tensor([0, 1, 2, 2]), torch.tensor([0, 2, 2, 1])
     assert f1_score(*three) == pytest.approx((1 + 0 + 0.5) / 3)
+
+
+@pytest.mark.parametrize(("units", "dtype"), [({"amx_bf16": True}, torch.bfloat16), ({}, torch.float32)])
+def test_products_are_in_sixteen_bits_only_where_the_processor_has_units_for_them(
+    units: dict[str, bool], dtype: torch.dtype, encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units)
+    layer = torch.nn.Linear(4, 4)
+    with training.products(layer):
+        assert layer(torch.ones(2, 4)).dtype == dtype
+    run = run_all(settings_for(encoder, steps=6)).runs[0]
+    assert any("bfloat16" in note for note in run.notes) == (dtype == torch.bfloat16)
+    assert run.accuracy is not None and run.stored_bits < run.original_bits
