@@ -1282,9 +1282,6 @@ ENGINE: Mapping[str, str] = {
     "ranking the gates: batch {index} of {count}": "упорядочение вентилей: пакет {index} из {count}",
     "looking at the inputs: batch {index} of {count}": "просмотр входов: пакет {index} из {count}",
     "columns that stay are solved anew (1) or not (0)": "оставшиеся столбцы решаются заново (1) или нет (0)",
-    "norms and segment vectors are trained as well (1) or not (0)": (
-        "нормировки и векторы сегментов тоже обучаются (1) или нет (0)"
-    ),
     "share of the training of the head before gates close": "доля обучения головы до закрытия вентилей",
     "FineGates, without training": "FineGates без обучения",
     "Closes the heads and neurons of least Fisher information and refits what stays; trains no gates.": (

@@ -35,8 +35,6 @@ SPREAD = (0.0, 0.45)
 
 
 TEXT_LEARNING_RATE = 1e-3
-SEGMENT_VECTORS = "token_type_embeddings"
-"""What an encoder adds to the words of the first and of the second sentence: a bias by segment."""
 
 
 MANY_BATCHES = 600
@@ -69,7 +67,7 @@ class Schedule:
         everywhere: gates on all rows and columns, as published; else on heads and neurons.
         kurtosis_temperature: τ; 0 for plain means.
         refit: whether the columns that stay are solved anew, by least squares, for what the whole layer gave.
-        norms: whether norms and segment vectors are trained beside the biases, without dropout where examples are many.
+        quiet: whether dropout is switched off where examples are many.
     """
 
     sparsity_loss_weight: float = 50.0
@@ -83,7 +81,7 @@ class Schedule:
     everywhere: bool = False
     kurtosis_temperature: float = 0.0
     refit: bool = False
-    norms: bool = False
+    quiet: bool = False
 
 
 class GatesAdapter(Adapter):
@@ -119,13 +117,8 @@ class GatesAdapter(Adapter):
                 gated.watch_inputs = schedule.kurtosis_temperature > 0
                 self.layers[name] = gated
                 self.model.set_submodule(name, gated)
-        if schedule.norms:
-            for name, parameter in self.model.named_parameters():
-                part = name.rpartition(".")[0]
-                if "norm" in part.rpartition(".")[2].lower() or part.endswith(SEGMENT_VECTORS):
-                    parameter.requires_grad_(True)
-            if setup.epoch_steps >= MANY_BATCHES:
-                switch_dropout_off(self.model)
+        if schedule.quiet and setup.epoch_steps >= MANY_BATCHES:
+            switch_dropout_off(self.model)
 
     # --- what is trained ----------------------------------------------------------------------------------------
 
@@ -359,10 +352,9 @@ class FineGates(GatedMethod):
     sparsity_start: float = setting(0.3, "Share of the training before the sparsity loss", 0, 0.95)
     settle: float = setting(0.6, "Share of the training after which closed gates stay closed", 0.05, 0.99)
     refit: int = setting(1, "Columns that stay are solved anew (1) or not (0)", 0, 1)
-    norms: int = setting(1, "Norms and segment vectors are trained as well (1) or not (0)", 0, 1)
 
     def learning_rate(self, task: str) -> float:
-        """Of biases, norms and segment vectors; smaller for a language model, whose steps are few and large."""
+        """Of the biases; smaller for a language model, whose steps are few and large."""
         return self.lr or (TEXT_LEARNING_RATE if task == LANGUAGE_MODELLING else self.default_learning_rate)
 
     def attach(self, setup: Setup) -> Adapter:
@@ -374,7 +366,7 @@ class FineGates(GatedMethod):
             settle=max(self.settle, self.sparsity_start),
             warm_start=True,
             refit=bool(self.refit),
-            norms=bool(self.norms),
+            quiet=True,
         )
 
 
