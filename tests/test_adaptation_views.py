@@ -239,6 +239,16 @@ def test_own_runs_are_ringed_and_the_table_has_three_columns_of_removal() -> Non
     assert text.table.shares == {places for places, header in enumerate(text.table.headers) if "spars" in header} | {7}
 
 
+def test_a_ruined_model_does_not_hide_how_the_others_differ() -> None:
+    report = precomputed("lm")
+    ruined = replace(report.runs[0], perplexity=1.6e6)
+    view = figures.points_view(adaptation.rows_of(replace(report, runs=(ruined, *report.runs[3:])), ()), None, EN)
+    axis = view.figure.layout.yaxis
+    assert axis.type == "log" and 10 ** axis.range[0] < 30 and 10 ** axis.range[1] > 1.6e6
+    near = figures.points_view(adaptation.rows_of(report, ()), None, EN)
+    assert near.figure.layout.yaxis.type != "log"
+
+
 def test_latency_says_plainly_what_is_not_faster() -> None:
     view = figures.latency_view(run(settings()), EN)
     assert view is not None and "0.72 of the time." in view.summary and "not faster" not in view.summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ DESCENT_HEIGHT = 440
 POINTS_HEIGHT = 480
 LATENCY_HEIGHT = 260
 MB = 1_000_000
+WIDE = 10.0
+"""Perplexities that differ by more than this factor stand on a logarithmic axis."""
 
 
 @dataclass(frozen=True)
@@ -274,6 +277,9 @@ def points_view(rows: Sequence[MethodRow], majority: float | None, words: Words)
         )
     around = max(0.08 * (max(ends) - min(ends)), 0.02 * max(ends))
     figure.update_yaxes(range=[min(ends) - around, max(ends) + around])
+    if text and max(ends) > WIDE * min(ends):  # one ruined model must not hide how the others differ
+        low, high = math.log10(min(ends)), math.log10(max(ends))
+        figure.update_yaxes(type="log", range=[low - 0.06 * (high - low), high + 0.06 * (high - low)])
     if text:
         figure.update_yaxes(title_text=words("adapt.curves_y_perplexity"))
     else:
