@@ -20,7 +20,7 @@ TABS = {
     "Explore": ("heatmap", "spectrum", "budget", "forecast-chart", "site-mask", "site-convergence"),
     "Compare": ("perplexity", "native", "errors", "factors", "mask", "column", "columns"),
     "Test live": (),
-    "Adapt": (),
+    "Adapt": ("adapt-rows",),
     "Trade-offs": ("pareto", "run-map"),
     "What changed": (),
     "Take away": (),

@@ -44,7 +44,7 @@ ENGLISH: dict[str, str] = {
     "adapt.caption_mine": "**Your run:** {method} on {task}; model {model}, seed {seed}, {steps} steps in {seconds}.",
     "adapt.caption_live": "**Your training:** {method} on {task}, seed {seed}.",
     "adapt.caption_data": "Trained on: {train}. Measured on: {evaluation}.",
-    "adapt.provenance": "Made on {date} at commit {commit}: {processor}, {threads} threads.",
+    "adapt.provenance": "Made on {date} at commit {commit}: {processor}, threads: {threads}.",
     "adapt.gates_rows": "Gates of the rows (outputs)",
     "adapt.gates_columns": "Gates of the columns (inputs)",
     "adapt.gates_scale": "mean gate: 0 closed, 1 open",
