@@ -244,7 +244,7 @@ def test_a_ruined_model_does_not_hide_how_the_others_differ() -> None:
     ruined = replace(report.runs[0], perplexity=1.6e6)
     view = figures.points_view(adaptation.rows_of(replace(report, runs=(ruined, *report.runs[3:])), ()), None, EN)
     axis = view.figure.layout.yaxis
-    assert axis.type == "log" and 10 ** axis.range[0] < 30 and 10 ** axis.range[1] > 1.6e6
+    assert axis.type == "log" and axis.range is None
     near = figures.points_view(adaptation.rows_of(report, ()), None, EN)
     assert near.figure.layout.yaxis.type != "log"
 

@@ -148,7 +148,7 @@ def live_methods(model_id: str | None = None) -> tuple[str, ...]:
     """The methods that a model can be compressed with: all, but none that learns from text for a speech model."""
     speech = model_id is not None and is_speech(model_id)
     return tuple(
-        method.name for method in _methods() if not (speech and (method.joint or method.own_policy in NOT_FOR_SPEECH))
+        method.name for method in _methods() if not (speech and (method.joint or method.own_policy == "learned"))
     )
 
 

@@ -118,6 +118,6 @@ class FisherGates(GatesMethod):
     """
 
     name = "finegates-fisher"
-    title = "FineGates, without training"
+    title = "FineGates without training"
     description = "Closes the heads and neurons of least Fisher information and refits what stays; trains no gates."
     source = "FineGates (2602.09169); ranking by Fisher information and refit are ours"

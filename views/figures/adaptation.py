@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -275,11 +274,11 @@ def points_view(rows: Sequence[MethodRow], majority: float | None, words: Words)
                 hovertemplate="%{y:.1%}<extra></extra>",
             )
         )
-    around = max(0.08 * (max(ends) - min(ends)), 0.02 * max(ends))
-    figure.update_yaxes(range=[min(ends) - around, max(ends) + around])
     if text and max(ends) > WIDE * min(ends):  # one ruined model must not hide how the others differ
-        low, high = math.log10(min(ends)), math.log10(max(ends))
-        figure.update_yaxes(type="log", range=[low - 0.06 * (high - low), high + 0.06 * (high - low)])
+        figure.update_yaxes(type="log")
+    else:
+        around = max(0.08 * (max(ends) - min(ends)), 0.02 * max(ends))
+        figure.update_yaxes(range=[min(ends) - around, max(ends) + around])
     if text:
         figure.update_yaxes(title_text=words("adapt.curves_y_perplexity"))
     else:

@@ -160,13 +160,8 @@ def build(context: Context) -> None:
     stop.click(None, None, [status, stop], js=f"() => {stopping}", **quiet)
     made = [stop, *pictures.outputs, *overview.outputs, export, download]
     event = context.heavy(button, cancel, status, train, [*choice, target, minutes, seed], made)
-    # What is being trained stays on the screen: another choice waits until it is done. Cancelling ends no chain of
-    # events but stops it, so that both say it.
-    asked = [task, method, target, minutes, seed]
-    ready = [off, *(gr.update(interactive=True) for _ in asked)]
-    button.click(None, None, asked, js=f"() => {json.dumps([off for _ in asked])}", **quiet)
-    event.then(lambda: ready, None, [stop, *asked], **quiet)
-    cancel.click(None, None, [stop, *asked], js=f"() => {json.dumps(ready)}", **quiet)
+    event.then(lambda: off, None, stop, **quiet)
+    cancel.click(None, None, stop, js=f"() => ({json.dumps(off)})", **quiet)
 
 
 def _choices(task: str, words: Words) -> list[tuple[str, str]]:

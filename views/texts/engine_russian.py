@@ -1283,7 +1283,7 @@ ENGINE: Mapping[str, str] = {
     "looking at the inputs: batch {index} of {count}": "просмотр входов: пакет {index} из {count}",
     "columns that stay are solved anew (1) or not (0)": "оставшиеся столбцы решаются заново (1) или нет (0)",
     "share of the training of the head before gates close": "доля обучения головы до закрытия вентилей",
-    "FineGates, without training": "FineGates без обучения",
+    "FineGates without training": "FineGates без обучения",
     "Closes the heads and neurons of least Fisher information and refits what stays; trains no gates.": (
         "Закрывает головы внимания и нейроны с наименьшей информацией Фишера и подгоняет остальное; вентили не "
         "обучаются."
