@@ -660,11 +660,9 @@ class Workbench:
         """
         recipe.check()
         recipe = recipe.resolved()
-        if not recipe.is_dense and recipe.build_method().joint:
-            raise UserError(
-                f"{recipe.method} decides over all layers at once, so a single layer has no error curve and there is "
-                "no forecast: measure it."
-            )
+        method = None if recipe.is_dense else recipe.build_method()
+        if isinstance(method, JointMethod):
+            raise method.no_forecast()
         dense = yield from self._load(recipe.model_id)
         self._check_for(dense, recipe)
         return (yield from self._forecast_table(dense, recipe))

@@ -87,9 +87,9 @@ class FineGates(GatesMethod):
     """The adaptation method of the same name, with the calibration text as its task.
 
     Gates and biases are learned; when gates close, the columns that stay are solved anew for what the whole layer gave.
-    A layer that had no bias gets one, which is a new tensor:
-    its bits count as stored, with those of the flags that say which rows and columns are there, and so many more
-    weights leave that the fraction asked for is met with them included.
+    A layer that had no bias gets one, which is a new tensor: its bits count as stored, with those of the flags that say
+    which rows and columns are there, and so many more weights leave that the fraction asked for is met with them
+    included.
     """
 
     name = "finegates"

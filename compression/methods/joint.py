@@ -66,7 +66,11 @@ class JointMethod(CompressionMethod):
         Raises:
             UserError: always.
         """
-        raise UserError(
+        raise self.no_forecast()
+
+    def no_forecast(self) -> UserError:
+        """What is said where a layer's error curve, or a forecast made of them, is asked for."""
+        return UserError(
             f"{self.name} decides over all layers at once, so a single layer has no error curve and there is no "
             "forecast: measure it."
         )
