@@ -168,6 +168,49 @@ def test_time_decides_the_steps_where_none_are_given(encoder: str) -> None:
     assert run.steps > 12 and run.train_seconds < 10
 
 
+class Clock:
+    """Each look at the time takes `pace` seconds."""
+
+    def __init__(self) -> None:
+        self.now, self.pace = 0.0, 0.02
+
+    def perf_counter(self) -> float:
+        self.now += self.pace
+        return self.now
+
+
+@pytest.mark.parametrize("factor", [4, 0.5])
+def test_a_machine_that_changes_its_pace_still_ends_the_schedule_in_time(
+    encoder: str, monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(training, "EVENT_SECONDS", 0.0)
+    steps, plans, run = adapt_all(Workbench(), (settings_for(encoder, steps=None, max_minutes=0.2),)), [], None
+    try:
+        while True:
+            event = next(steps)
+            if event.stage == "train":
+                if event.done == 50 and not plans:
+                    clock.pace *= factor
+                if event.done >= 50:
+                    plans.append(event.total)
+    except StopIteration as end:
+        (run,) = end.value.runs
+    assert run is not None and not run.stopped and run.steps == plans[-1]
+    assert (plans[-1] < plans[0]) == (factor > 1)
+    assert 0.85 * 12 < run.train_seconds < 1.05 * 12
+    assert run.removed_fraction >= 0.3
+
+
+def test_the_schedule_never_jumps_when_the_rest_is_planned_anew() -> None:
+    done = training.Trained(steps=40, planned=100)
+    done.plan_anew(60)
+    assert (
+        done.progress() == pytest.approx(0.4) and done.progress(20) == 1.0 and done.progress(10) == pytest.approx(0.7)
+    )
+
+
 def test_a_language_model_is_adapted_on_text(tmp_path: Path, cache: Path) -> None:
     write_tiny_llama(tmp_path / "llama")
     text = "The quick brown fox jumps over the lazy dog. Pack my box with five dozen liquor jugs. " * 60

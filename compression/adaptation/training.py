@@ -28,6 +28,10 @@ PACE_BATCHES = 5
 """So many batches, of lengths spread over all there are, tell how long a step takes."""
 MARGIN = 0.96
 """Share of the time that is planned for: machines are not always equally fast."""
+PACE_CHECKS = 20
+"""So often in a training its pace is looked at again."""
+PACE_TOLERANCE = 0.03
+"""A share of the time by which the expected end may miss it before the rest is planned anew."""
 OVERTIME = 1.2
 """At so many times the allowed minutes training ends, whatever was planned."""
 EVENT_SECONDS = 0.9
@@ -93,6 +97,7 @@ class Trained:
     Attributes:
         steps: steps taken.
         planned: steps planned.
+        turn: the step at which the rest was last planned anew, and the progress there.
         seconds: training time, measuring left out.
         curve: points of the curves.
         scores: measurements on the way.
@@ -102,11 +107,22 @@ class Trained:
 
     steps: int = 0
     planned: int = 0
+    turn: tuple[int, float] = (0, 0.0)
     seconds: float = 0.0
     curve: list[StepPoint] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
     peak_memory: int = 0
     stopped: str = ""
+
+    def progress(self, more: int = 0) -> float:
+        """Where the schedule is after `more` further steps, from 0 to 1; planning anew makes it go slower or faster."""
+        step, there = self.turn
+        return there + (1 - there) * (self.steps + more - step) / max(self.planned - step, 1)
+
+    def plan_anew(self, planned: int) -> None:
+        """From here on, take another number of steps to the end."""
+        self.turn = self.steps, self.progress()
+        self.planned = planned
 
 
 _DONE = pydantic.TypeAdapter(Trained)
@@ -123,8 +139,9 @@ def train(
     """Train an adapter.
 
     Every step has a random state of its own, made from the seed and the step, so that a run that goes on from a
-    checkpoint ends as one that never stopped (the number of steps is in the checkpoint). Closing the generator stops;
-    the checkpoint stays.
+    checkpoint ends as one that never stopped (the number of steps is in the checkpoint). Where the time is given, the
+    pace is looked at on the way: on a machine that becomes slower or faster the schedule of the rest is stretched, so
+    that it still comes to its end in time. Closing the generator stops; the checkpoint stays.
 
     Args:
         adapter: what is trained.
@@ -162,7 +179,7 @@ def train(
     good = _copy(adapter.state())
     score_every = max(1, done.planned // SCORES_ON_THE_WAY)
     while done.steps < done.planned:
-        yield from _prepared(adapter, done, done.steps / done.planned)
+        yield from _prepared(adapter, done, done.progress())
         if not loop.step():
             adapter.load_state(good)
             done.stopped = (
@@ -170,6 +187,8 @@ def train(
                 "choose a smaller learning rate."
             )
             break
+        if plan.steps is None:
+            loop.keep_to_time()
         if done.steps % 25 == 0:
             done.peak_memory = max(done.peak_memory, process.memory_info().rss - before)
             good = _copy(adapter.state())
@@ -198,9 +217,10 @@ def train(
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether a device has matrix units for bfloat16: a CPU with AMX, or a GPU that says so."""
+    """Whether a device multiplies bfloat16 faster: a CPU with AMX or AVX-512 BF16, or a GPU that says so."""
     if device.type == "cpu":
-        return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+        able = torch.cpu.get_capabilities()
+        return bool(able.get("amx_bf16", False) or able.get("avx512_bf16", False))
     return device.type == "cuda" and torch.cuda.is_bf16_supported()
 
 
@@ -230,6 +250,8 @@ class _Loop:
         self._stream = self._batches()
         self._squares: list[float] = []
         self._last: tuple[float, float] = (0.0, 0.0)
+        self._checked = done.steps, done.progress()
+        self._seconds = 0.0
 
     def _batches(self) -> Iterator[Batch]:
         epoch, skip = divmod(self.done.steps, max(self.problem.epoch_steps, 1))
@@ -244,8 +266,8 @@ class _Loop:
         adapter, done = self.adapter, self.done
         batch = next(self._stream)
         started = time.perf_counter()
-        progress = done.steps / done.planned
-        rate = min((done.steps + 1) / max(1.0, WARM_UP * done.planned), 1.0) * (1 - progress)
+        progress = done.progress()
+        rate = min(done.progress(1) / WARM_UP, 1.0) * (1 - progress)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * rate
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
@@ -269,10 +291,25 @@ class _Loop:
             self.optimizer.step()
             adapter.after_step()
         done.steps += 1
-        done.seconds += time.perf_counter() - started
+        seconds = time.perf_counter() - started
+        done.seconds += seconds
+        self._seconds += seconds
         self._squares.append(square)
         self._last = loss.item(), 0.0 if penalty is None else penalty.item()
         return True
+
+    def keep_to_time(self) -> None:
+        """Plan the rest anew if, at the pace since the last look, it would not end in time."""
+        done, allowed, (step, progress) = self.done, 60 * self.plan.minutes, self._checked
+        since = max(done.progress() - progress, self._seconds / allowed)
+        if since < 1 / PACE_CHECKS or done.steps >= done.planned:
+            return
+        left = allowed - done.seconds
+        pace = self._seconds / (done.steps - step)
+        if abs(pace * (done.planned - done.steps) - left) > PACE_TOLERANCE * allowed:
+            fitting = min(done.steps + int(MARGIN * left / pace), MAX_EPOCHS * self.problem.epoch_steps)
+            done.plan_anew(max(done.steps + 1, fitting))
+        self._checked, self._seconds = (done.steps, done.progress()), 0.0
 
     def note(self) -> None:
         """Add a point to the curves."""
