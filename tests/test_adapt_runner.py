@@ -8,19 +8,23 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import finish, write_tiny_llama
+from tiny import finish, tiny_llama, write_tiny_llama
 from tiny_encoder import write_tiny_encoder
 from typer.testing import CliRunner
 
+import compression.adaptation.methods  # noqa: F401 - registers them
 from compression import store
 from compression.__main__ import app
 from compression.adaptation import folder, training
+from compression.adaptation.base import Setup, create_method
 from compression.adaptation.masks import masks_of
-from compression.adaptation.problems import f1_score
+from compression.adaptation.problems import LanguageModelling, f1_score
 from compression.adaptation.runner import adapt_all
+from compression.adaptation.structure import structure_of
 from compression.adaptation.training import Stop
 from compression.adaptation.types import AdaptReport, AdaptRun, AdaptSettings, GateMasks, Moment
 from compression.errors import UserError
+from compression.types import TextSource
 from compression.workbench import Workbench
 
 WORDS = ["brown fox", "lazy dog", "liquor jugs", "quick zebras", "model of weights", "test a loader", "pack my box"]
@@ -230,6 +234,25 @@ def test_a_language_model_is_adapted_on_text(tmp_path: Path, cache: Path) -> Non
     assert run.accuracy is None and run.perplexity is not None and run.removed_fraction >= 0.2
     model, _ = folder.load(tmp_path / "out" / "finegates-0.2-seed0")
     assert model.config.model_type == "llama"
+
+
+def test_a_step_in_parts_is_the_same_step_and_shows_itself_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "EVENT_SECONDS", 0.0)
+    monkeypatch.setattr(training, "has_fast_bfloat16", lambda _device: False)
+    tokens = torch.randint(2, 60, (8, 12), generator=torch.Generator().manual_seed(0))
+    trained, events = [], []
+    for one_by_one in (False, True):
+        model = tiny_llama()
+        source = TextSource("t", "", 0)
+        problem = LanguageModelling(tokens, tokens[0], source, 4, 0, 12, one_by_one=one_by_one)
+        setup = Setup(model, structure_of(model), 0.3, lambda: problem.batches(9), problem.loss, parts=problem.parts)  # noqa: B023
+        adapter = create_method("full").attach(setup)
+        steps = training.train(adapter, problem, training.Plan(0.0, 3, 1e-2, 1e-2, 0))
+        events.append(sum(event.partial is not None for event in steps))
+        trained.append(adapter.state())
+    assert events[1] >= events[0] + 2 * 3  # after the first step, one for each further part
+    for name, value in trained[0].items():
+        assert torch.allclose(value, trained[1][name], atol=2e-4), name
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -348,3 +349,20 @@ def test_gates_without_training_close_what_costs_least_and_refit_helps(kind: str
         errors.append(float((after - before).square().mean()))
         assert 0.3 <= adapter.removal().removed_fraction < 0.45 and adapter.trainable_count() == 0
     assert errors[1] < errors[0]
+
+
+def test_statistics_of_parts_are_those_of_the_whole_batch() -> None:
+    """Each example's own gradient counts, so cutting a batch changes nothing."""
+    whole, cut = attach("finegates", "llama"), attach("finegates", "llama")
+    cut.setup = dataclasses.replace(
+        cut.setup,
+        parts=lambda batch: [{k: v[i : i + 1] for k, v in batch.items()} for i in range(len(batch["input_ids"]))],
+    )
+    names = [block.mlp_output for block in whole.setup.structure.blocks]
+    found = []
+    for adapter in (whole, cut):
+        losses = finish(expected_losses(adapter.setup, list(adapter.layers.values()), 2))
+        grams = finish(input_grams(adapter.setup, names, 2))
+        found.append([*(losses[id(side)] for side in adapter._vectors()), *(grams[name] for name in names)])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-6 * float(one.abs().max()))

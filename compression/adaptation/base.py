@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -37,6 +37,7 @@ class Setup:
         batches: makes a fresh pass over training batches (for salience and calibration), the same each time.
         loss: model, batch → mean loss of the task, nats.
         epoch_steps: batches of a whole pass; 0 where nobody knows.
+        parts: cuts a batch into the pieces that are computed one after the other.
     """
 
     model: PreTrainedModel
@@ -45,6 +46,7 @@ class Setup:
     batches: Callable[[], Iterable[Batch]]
     loss: Callable[[nn.Module, Batch], Tensor]
     epoch_steps: int = 0
+    parts: Callable[[Batch], Sequence[Batch]] = lambda batch: (batch,)
 
 
 class Adapter(ABC):

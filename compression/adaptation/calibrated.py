@@ -44,7 +44,7 @@ def learn(
     length = min(LM_LENGTH, sequences.shape[1])
     pieces = sequences[:, : sequences.shape[1] // length * length].reshape(-1, length)
     # The loop measures now and then; nobody looks at it here, so one short sequence has to do.
-    problem = LanguageModelling(pieces, pieces[0], TextSource(name, "", 0), LM_BATCH, seed, window=length)
+    problem = LanguageModelling(pieces, pieces[0], TextSource(name, "", 0), LM_BATCH, seed, length, one_by_one=True)
     method = create_method(name)
     with torch.random.fork_rng(devices=[]):  # some initial values come from torch's own state
         torch.manual_seed(seed)
@@ -55,6 +55,7 @@ def learn(
                 target_sparsity,
                 lambda: problem.batches(LOOK_EPOCH),
                 problem.loss,
+                parts=problem.parts,
             )
         )
     plan = Plan(0.0, steps, method.learning_rate(LANGUAGE_MODELLING), HEAD_LEARNING_RATE, seed)

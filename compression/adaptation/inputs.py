@@ -26,7 +26,7 @@ def watch_inputs(
         take: called with a name and (positions, in), float32, several times.
 
     Yields:
-        A sentence after each batch.
+        A sentence after each part of a batch.
     """
     counted: list[Tensor | None] = [None]
 
@@ -44,18 +44,19 @@ def watch_inputs(
         for name in names:
             stack.enter_context(setup.model.get_submodule(name).register_forward_pre_hook(watch(name)))
         for index, batch in zip(range(batches), setup.batches(), strict=False):
-            mask = batch.get("attention_mask")
-            counted[0] = None if mask is None else mask.bool()
-            with torch.no_grad():
-                setup.model(**{key: value for key, value in batch.items() if key != "labels"})
-            yield f"looking at the inputs: batch {index + 1} of {batches}"
+            for part in setup.parts(batch):
+                mask = part.get("attention_mask")
+                counted[0] = None if mask is None else mask.bool()
+                with torch.no_grad():
+                    setup.model(**{key: value for key, value in part.items() if key != "labels"})
+                yield f"looking at the inputs: batch {index + 1} of {batches}"
 
 
 def input_norms(setup: Setup, names: Sequence[str], batches: int) -> Generator[str, None, dict[str, Tensor]]:
     """Root of the sum of squares of every input: layer name → (in,), float32.
 
     Yields:
-        A sentence after each batch.
+        A sentence after each part of a batch.
     """
     sums: dict[str, Tensor] = {}
 
@@ -81,7 +82,7 @@ def input_grams(setup: Setup, names: Sequence[str], batches: int) -> Generator[s
     """``XᵀX`` of every layer's inputs: layer name → (in, in), float32.
 
     Yields:
-        A sentence after each batch.
+        A sentence after each part of a batch.
     """
     sums: dict[str, Tensor] = {}
 

@@ -112,11 +112,16 @@ class LanguageModelling(Problem):
         seed: int,
         window: int = 1024,
         max_windows: int | None = 4,
+        one_by_one: bool = False,
     ) -> None:
-        """Take token ids: (sequences, length) to train on, (tokens,) to measure on in windows."""
+        """Take token ids: (sequences, length) to train on, (tokens,) to measure on in windows.
+
+        A large model computes its sequences `one_by_one`: a page that waits for a whole batch of them looks dead.
+        """
         self._sequences, self._evaluation, self._source = sequences, evaluation, source
         self._batch_size, self._seed = min(batch_size, len(sequences)), seed
         self._window, self._max_windows = window, max_windows
+        self._one_by_one = one_by_one
 
     @property
     def epoch_steps(self) -> int:
@@ -129,6 +134,10 @@ class LanguageModelling(Problem):
         order = torch.randperm(len(self._sequences), generator=generator)
         for start in range(0, self.epoch_steps * self._batch_size, self._batch_size):
             yield {"input_ids": self._sequences[order[start : start + self._batch_size]]}
+
+    def parts(self, batch: Batch) -> Sequence[Batch]:
+        """The sequences one by one, or the batch as it is."""
+        return [{"input_ids": sequence[None]} for sequence in batch["input_ids"]] if self._one_by_one else [batch]
 
     def spread_batches(self, count: int) -> list[Batch]:
         """All are equally long: the first ones."""

@@ -221,6 +221,7 @@ def _language_subject(bench: Workbench, settings: AdaptSettings) -> Generator[Pr
             settings.seed,
             min(LM_WINDOW, context),
             LM_WINDOWS,
+            one_by_one=True,
         ),
     )
 
@@ -240,6 +241,7 @@ def _run(
             lambda: problem.batches(LOOK_EPOCH),
             problem.loss,
             problem.epoch_steps,
+            problem.parts,
         )
     )
     plan = Plan(

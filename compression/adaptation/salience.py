@@ -44,7 +44,7 @@ def expected_losses(
         batches: how many training batches to look at, at most.
 
     Yields:
-        A sentence after each batch.
+        A sentence after each part of a batch.
 
     Returns:
         ``id`` of a `GateVector` → (gates,), float32.
@@ -60,17 +60,18 @@ def expected_losses(
     try:
         with _probing(layers, probes):
             for index, batch in zip(range(batches), setup.batches(), strict=False):
-                with torch.enable_grad():
-                    loss = setup.loss(setup.model, batch)
-                    order = list(probes)
-                    gradients = torch.autograd.grad(loss, [probes[key] for key in order])
-                for key, gradient in zip(order, gradients, strict=True):
-                    count, side = len(gradient), sides[key]
-                    own = (gradient[:, 0] * count).view(count, -1, side.repeat).sum(2)
-                    sums[key] = sums.get(key, 0) + own.square().sum(0)
-                examples += count
-                probes.clear()
-                yield f"ranking the gates: batch {index + 1} of {batches}"
+                for part in setup.parts(batch):
+                    with torch.enable_grad():
+                        loss = setup.loss(setup.model, part)
+                        order = list(probes)
+                        gradients = torch.autograd.grad(loss, [probes[key] for key in order])
+                    for key, gradient in zip(order, gradients, strict=True):
+                        count, side = len(gradient), sides[key]
+                        own = (gradient[:, 0] * count).view(count, -1, side.repeat).sum(2)
+                        sums[key] = sums.get(key, 0) + own.square().sum(0)
+                    examples += count
+                    probes.clear()
+                    yield f"ranking the gates: batch {index + 1} of {batches}"
     finally:
         setup.model.train(was_training)
     return {key: (total / (2 * max(examples, 1))).cpu() for key, total in sums.items()}

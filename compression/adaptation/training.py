@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,10 @@ class Problem(ABC):
     @abstractmethod
     def spread_batches(self, count: int) -> list[Batch]:
         """A few batches whose lengths are spread over all there are."""
+
+    def parts(self, batch: Batch) -> Sequence[Batch]:
+        """Cut a batch into equal pieces that are computed one after the other; their mean loss is the batch's."""
+        return (batch,)
 
     @property
     @abstractmethod
@@ -180,7 +186,11 @@ def train(
     score_every = max(1, done.planned // SCORES_ON_THE_WAY)
     while done.steps < done.planned:
         yield from _prepared(adapter, done, done.progress())
-        if not loop.step():
+        for _ in loop.step():
+            if time.perf_counter() - shown >= EVENT_SECONDS:
+                shown = time.perf_counter()
+                yield Progress("train", done.steps, done.planned, _sentence(done), _moment(adapter, done))
+        if not loop.finite:
             adapter.load_state(good)
             done.stopped = (
                 f"The loss stopped being a number at step {done.steps + 1}: training ended with the last good state; "
@@ -248,6 +258,8 @@ class _Loop:
         self.adapter, self.problem, self.plan, self.optimizer = adapter, problem, plan, optimizer
         self.peaks, self.done = peaks, done
         self._stream = self._batches()
+        self.finite = True
+        """Whether loss and gradient of the last step are numbers."""
         self._squares: list[float] = []
         self._last: tuple[float, float] = (0.0, 0.0)
         self._checked = done.steps, done.progress()
@@ -261,42 +273,61 @@ class _Loop:
                     yield batch
             epoch, skip = epoch + 1, 0
 
-    def step(self) -> bool:
-        """Take a step; false, with nothing changed, if loss or gradient is not finite."""
+    def step(self) -> Iterator[None]:
+        """Take a step, with a pause after each part of its batch; with nothing changed if it is not `finite`."""
         adapter, done = self.adapter, self.done
-        batch = next(self._stream)
-        started = time.perf_counter()
+        parts = self.problem.parts(next(self._stream))
         progress = done.progress()
         rate = min(done.progress(1) / WARM_UP, 1.0) * (1 - progress)
         for group, peak in zip(self.optimizer.param_groups, self.peaks, strict=True):
             group["lr"] = peak * rate
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        adapter.model.train()
+        adapter.before_step(progress)
+        self.optimizer.zero_grad(set_to_none=True)
+        seconds = loss = 0.0
+        for index, part in enumerate(parts):
+            started = time.perf_counter()
+            with self._seeded(index):
+                with products(adapter.model):
+                    own = self.problem.loss(adapter.model, part) / len(parts)
+                own.backward()  # type: ignore[no-untyped-call]
+            loss += own.item()
+            seconds += time.perf_counter() - started
+            yield
+        started = time.perf_counter()
+        with self._seeded(len(parts)):
+            self._update(loss)
+        seconds += time.perf_counter() - started
+        if self.finite:
+            done.steps += 1
+            done.seconds += seconds
+            self._seconds += seconds
+
+    @contextmanager
+    def _seeded(self, part: int) -> Iterator[None]:
+        """A random state of this part of this step's own."""
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1_000_003 * self.plan.seed + done.steps)
-            adapter.model.train()
-            adapter.before_step(progress)
-            self.optimizer.zero_grad(set_to_none=True)
-            with products(adapter.model):
-                loss = self.problem.loss(adapter.model, batch)
-            loss.backward()  # type: ignore[no-untyped-call]
-            square = sum(float(p.grad.square().sum()) for p in parameters if p.grad is not None)
-            penalty = adapter.penalty()
-            if penalty is not None and penalty.requires_grad:
-                penalty.backward()  # type: ignore[no-untyped-call]
-            if not (torch.isfinite(loss) and square == square and square != float("inf")):
-                return False
-            adapter.after_backward()
-            for group in self.optimizer.param_groups:
-                torch.nn.utils.clip_grad_norm_(group["params"], MAX_GRADIENT_NORM)
-            self.optimizer.step()
-            adapter.after_step()
-        done.steps += 1
-        seconds = time.perf_counter() - started
-        done.seconds += seconds
-        self._seconds += seconds
+            torch.manual_seed(1_000_003 * (self.plan.seed + 1009 * part) + self.done.steps)
+            yield
+
+    def _update(self, loss: float) -> None:
+        """Add the gradient of the penalty to that of the loss, and go along it if both are finite."""
+        adapter = self.adapter
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        square = sum(float(p.grad.square().sum()) for p in parameters if p.grad is not None)
+        penalty = adapter.penalty()
+        if penalty is not None and penalty.requires_grad:
+            penalty.backward()  # type: ignore[no-untyped-call]
+        self.finite = math.isfinite(loss) and math.isfinite(square)
+        if not self.finite:
+            return
+        adapter.after_backward()
+        for group in self.optimizer.param_groups:
+            torch.nn.utils.clip_grad_norm_(group["params"], MAX_GRADIENT_NORM)
+        self.optimizer.step()
+        adapter.after_step()
         self._squares.append(square)
-        self._last = loss.item(), 0.0 if penalty is None else penalty.item()
-        return True
+        self._last = loss, 0.0 if penalty is None else penalty.item()
 
     def keep_to_time(self) -> None:
         """Plan the rest anew if, at the pace since the last look, it would not end in time."""
@@ -341,11 +372,14 @@ def _fitting_steps(adapter: Adapter, problem: Problem, plan: Plan) -> int:
         adapter.model.train()
         for index, batch in enumerate([batches[0], *batches]):
             started = time.perf_counter()
-            with products(adapter.model):
-                loss = problem.loss(adapter.model, batch)
-            if not torch.isfinite(loss):
-                raise UserError("The loss is no finite number before any training: the model or its data is damaged.")
-            torch.autograd.grad(loss, parameters, allow_unused=True)
+            for part in problem.parts(batch):
+                with products(adapter.model):
+                    loss = problem.loss(adapter.model, part)
+                if not torch.isfinite(loss):
+                    raise UserError(
+                        "The loss is no finite number before any training: the model or its data is damaged."
+                    )
+                torch.autograd.grad(loss, parameters, allow_unused=True)
             if index:  # the first one warms up
                 seconds.append(time.perf_counter() - started)
     pace = sum(seconds) / len(seconds) * 1.1 + 1e-8 * sum(p.numel() for p in parameters)
