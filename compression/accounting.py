@@ -75,6 +75,23 @@ def two_of_four_bits(out_features: int, in_features: int) -> int:
     return VALUE_BITS * kept + 8 * math.ceil(2 * kept / 8)
 
 
+def quantized_bits(out_features: int, in_features: int, bits: int, group: int, symmetric: bool) -> int:
+    """Bits of codes, and for each group of a row a 16-bit scale and, unless symmetric, a zero point like a code.
+
+    Codes and zero points are packed without gaps, each in whole bytes.
+
+    Args:
+        out_features: n.
+        in_features: m.
+        bits: of a code.
+        group: weights of a row that share a scale.
+        symmetric: whether there are no zero points.
+    """
+    groups = out_features * math.ceil(in_features / group)
+    zeros = 0 if symmetric else 8 * math.ceil(bits * groups / 8)
+    return 8 * math.ceil(bits * out_features * in_features / 8) + VALUE_BITS * groups + zeros
+
+
 def dense_flops(out_features: int, in_features: int) -> int:
     """FLOPs a token of a dense layer: a multiplication and an addition for each of m·n weights, bias left out."""
     return 2 * out_features * in_features

@@ -21,7 +21,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from compression.errors import UserError
 from compression.linalg import INITIAL_DAMPING, Whitening, shrinkage_damping
-from compression.streams import BlockStream, Sequences, open_stream
+from compression.streams import BlockStream, SeenEnough, Sequences, open_stream
 from compression.types import CalibrationSettings, LinearSite, Progress
 
 OUTPUT_DAMPING = 0.3
@@ -300,6 +300,21 @@ class InputSums:
 
         with observed_inputs(stream.model, self._first_of_group, add):
             stream.run(index)
+
+    def look(self, stream: BlockStream, index: int, block: nn.Module) -> None:
+        """Sum up what the sites, of one input group, read in another block in the place of one of the stream's.
+
+        Nothing behind them runs, and the stream stays where it is.
+        """
+        path = stream.blocks[index].path
+        ((group, site),) = self._first_of_group.items()
+
+        def add(group: str, inputs: Tensor) -> None:
+            self._add(group, stream.counted(inputs.detach().float()))
+            raise SeenEnough
+
+        with observed_inputs(block, {group: replace(site, name=site.name.removeprefix(f"{path}."))}, add):
+            stream.look(index, block)
 
     def _add(self, group: str, rows: Tensor) -> None:
         self.positions[group] = self.positions.get(group, 0) + len(rows)

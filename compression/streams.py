@@ -14,6 +14,7 @@ the encoder. Positions that hold padding are not counted.
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -38,6 +39,10 @@ from compression.types import LinearSite, Progress
 
 BATCH_SEQUENCES = 2
 """Sequences a forward pass; larger batches are not faster on two cores."""
+
+
+class SeenEnough(Exception):  # noqa: N818 - it ends a look, nothing went wrong
+    """Raised by whoever watches a block: nothing behind it need run."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,14 @@ class BlockStream:
             for batch in range(self._num_batches):
                 self.batch = batch
                 self.hidden[batch] = self._leave(batch, index, block, self._enter(batch, index, self.hidden[batch]))
+
+    def look(self, index: int, block: nn.Module) -> None:
+        """Let a watched block run in the place of one, as far as its watcher needs; the sequences stay before it."""
+        with torch.no_grad():
+            for batch in range(self._num_batches):
+                self.batch = batch
+                with suppress(SeenEnough):
+                    self._leave(batch, index, block, self._enter(batch, index, self.hidden[batch]))
 
     def turn_back(self) -> None:
         """With all sequences behind the last block: the gradient of the summed loss with respect to what left it."""

@@ -83,6 +83,8 @@ from compression.types import (
 
 if TYPE_CHECKING:
     from compression.adaptation.types import AdaptReport, AdaptSettings, Stop
+    from compression.quantization.grid import QuantizationSettings
+    from compression.quantization.report import QuantizeReport
     from compression.speech.workbench import SpeechWorkbench
 
 T = TypeVar("T")
@@ -189,6 +191,25 @@ class Workbench:
     def dense_model(self, model_id: str) -> Steps[DenseModel]:
         """A loaded model, for work of this workbench that stands elsewhere; it must not be changed."""
         return (yield from self._load(model_id))
+
+    def calibration_sequences(self, recipe: Recipe) -> Steps[tuple[torch.Tensor, AnyCalibration]]:
+        """What a language model is calibrated on, for work of this workbench that stands elsewhere."""
+        dense = yield from self._load(recipe.model_id)
+        return (yield from self._token_sequences(dense, recipe)), (yield from self._settings(dense, recipe))
+
+    @exclusive
+    def quantize(
+        self,
+        recipe: Recipe,
+        settings: QuantizationSettings,
+        text: str,
+        window: int = 1024,
+        max_windows: int | None = None,
+    ) -> Steps[QuantizeReport]:
+        """Round a model's weights to a few bits, see `compression.quantization.runner.quantize_all`."""
+        from compression.quantization.runner import quantize_all
+
+        return (yield from quantize_all(self, recipe, settings, text, window, max_windows))
 
     @exclusive
     def adapt(

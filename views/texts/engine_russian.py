@@ -1379,5 +1379,27 @@ ENGINE: Mapping[str, str] = {
     "{method!s} learns on text, and {model!s} is a speech model: choose another method.": (
         "{method} учится на тексте, а {model} — модель распознавания речи: выберите другой метод."
     ),
+    # Quantisation
+    "{name!s}: {bits} bits a weight, perplexity {perplexity}": "{name}: бит на вес: {bits}, перплексия {perplexity}",
+    "round to nearest: {site!s}": "округление до ближайшего: {site}",
+    "quantising by GPTQ: {site!s}": "квантование методом GPTQ: {site}",
+    "Bits must be a whole number from {low} to {high}, but {value} was given.": (
+        "Число бит должно быть целым, от {low} до {high}, а дано {value}."
+    ),
+    "The group size must be at least {least}, or 0 for whole rows, but {value} was given.": (
+        "Размер группы должен быть не меньше {least} (или 0 — строка целиком), а дано {value}."
+    ),
+    "The damping must be above 0 and at most 1, but {value} was given.": (
+        "Регуляризация должна быть больше 0 и не больше 1, а дано {value}."
+    ),
+    "{model!s} writes down speech, and has no perplexity of a text: name a language model.": (
+        "{model} распознаёт речь, перплексии текста у этой модели нет: назовите языковую модель."
+    ),
+    "The Gram matrix of a layer's inputs cannot be inverted: calibrate on a longer text.": (
+        "Матрицу Грама входов слоя нельзя обратить: возьмите для калибровки текст подлиннее."
+    ),
+    "GPTQ needs a finite Gram matrix of the layer's inputs: calibrate again.": (
+        "GPTQ нужна конечная матрица Грама входов слоя: повторите калибровку."
+    ),
 }
 """English template → Russian template."""

@@ -1,0 +1,90 @@
+"""What quantisation reports: plain numbers, readable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compression.types import CalibrationSettings, Environment, PerplexityReport
+
+
+@dataclass(frozen=True)
+class QuantizedSite:
+    """What became of a layer.
+
+    Attributes:
+        name: the site's name.
+        block: its block.
+        projection: its projection.
+        shape: (out, in).
+        stored_bits: codes, scales and zero points; bias left out.
+        relative_output_error: ‖X(W − Ŵ)ᵀ‖ ÷ ‖XWᵀ‖ on the calibration inputs as they arrive behind what is quantised;
+            None where no data was looked at.
+        seconds: time spent, on one thread.
+    """
+
+    name: str
+    block: int
+    projection: str
+    shape: tuple[int, int]
+    stored_bits: int
+    relative_output_error: float | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class QuantizedRun:
+    """A model, measured.
+
+    Attributes:
+        perplexity: exp of the pooled loss.
+        stored_bits: of the whole model, 16 for each value that is not quantised.
+        bits_per_weight: of the layers that are quantised: codes, scales and zero points over the number of weights; 16
+            for the dense model.
+        measured: the measurement with its convention.
+        mean_output_error: mean of the layers' relative output errors; None where no data was looked at.
+        seconds: time quantisation took.
+        sites: what became of each layer; empty for the dense model.
+    """
+
+    perplexity: float
+    stored_bits: int
+    bits_per_weight: float
+    measured: PerplexityReport
+    mean_output_error: float | None = None
+    seconds: float = 0.0
+    sites: tuple[QuantizedSite, ...] = ()
+
+
+@dataclass(frozen=True)
+class QuantizeReport:
+    """What ``quantize`` writes.
+
+    Attributes:
+        model_id: the model.
+        model_note: a caution that belongs wherever its figures appear.
+        bits: of a code.
+        group_size: neighbouring weights of a row that share a scale; 0 for a whole row.
+        symmetric: whether the grid is symmetric around zero.
+        act_order: whether GPTQ took the inputs with most energy first.
+        damping: of the Gram matrices, as a share of their mean diagonal.
+        calibration: what GPTQ looked at.
+        dense: the model as it was.
+        rtn: rounded to nearest.
+        gptq: by GPTQ.
+        notes: cautions, a sentence each.
+        environment: where it was measured.
+    """
+
+    model_id: str
+    model_note: str
+    bits: int
+    group_size: int
+    symmetric: bool
+    act_order: bool
+    damping: float
+    calibration: CalibrationSettings
+    dense: QuantizedRun
+    rtn: QuantizedRun
+    gptq: QuantizedRun
+    notes: tuple[str, ...]
+    environment: Environment

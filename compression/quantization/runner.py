@@ -1,0 +1,120 @@
+"""A model as it is, rounded to nearest, and by GPTQ, measured on one text; what was measured before is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
+
+from compression import pipeline, store, texts
+from compression.environment import code_version, describe_environment
+from compression.errors import UserError
+from compression.evaluation.perplexity import measure_perplexity, tokenize
+from compression.quantization.grid import QuantizationSettings
+from compression.quantization.report import QuantizedRun, QuantizeReport
+from compression.quantization.sequence import QuantizedModel, quantize_in_sequence, quantize_plainly
+from compression.recipe import Recipe
+from compression.types import CalibrationSettings, Progress
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from compression.workbench import Workbench
+
+MAX_CACHE_BYTES = 2**26
+
+Making = Generator[Progress, None, QuantizedModel]
+
+
+def quantize_all(
+    bench: Workbench,
+    recipe: Recipe,
+    settings: QuantizationSettings,
+    text: str,
+    window: int = 1024,
+    max_windows: int | None = None,
+) -> Generator[Progress, None, QuantizeReport]:
+    """Measure a language model dense, rounded to nearest and by GPTQ.
+
+    Args:
+        bench: whose models and texts are used.
+        recipe: names the model and what to calibrate on.
+        settings: how weights are rounded.
+        text: name of the text to measure on, or a file.
+        window: tokens a window.
+        max_windows: number of windows; None for all.
+
+    Yields:
+        Among others, an event of stage ``run`` after each of the three, whose `partial` is its `QuantizedRun`.
+
+    Raises:
+        UserError: for settings out of range, a speech model, a text that is too short, or inputs that are no numbers.
+    """
+    settings.check()
+    recipe.check()
+    dense = yield from bench.dense_model(recipe.model_id)
+    loaded, sites = dense.loaded, dense.sites
+    if loaded.is_speech:
+        raise UserError(f"{loaded.id} writes down speech, and has no perplexity of a text: name a language model.")
+    sequences, calibration = yield from bench.calibration_sequences(recipe)
+    assert isinstance(calibration, CalibrationSettings)
+    scored = yield from texts.load_text(text)
+    tokens = tokenize(loaded.tokenizer, scored.content)
+    weights = sum(site.num_weights for site in sites)
+    dense_bits = pipeline.dense_stored_bits(loaded)
+
+    def plain() -> Making:
+        return quantize_plainly(loaded.model, sites, settings)
+
+    def by_gptq() -> Making:
+        return quantize_in_sequence(loaded.model, sites, sequences, settings)
+
+    def measured(model: PreTrainedModel, made: QuantizedModel | None) -> Generator[Progress, None, QuantizedRun]:
+        site_bits = sum(site.stored_bits for site in made.sites) if made else 16 * weights
+        stored = dense_bits - 16 * weights + site_bits
+        report = yield from measure_perplexity(model, tokens, scored.source, stored, window, max_windows)
+        errors = [s.relative_output_error for s in made.sites if s.relative_output_error is not None] if made else []
+        return QuantizedRun(
+            perplexity=report.perplexity,
+            stored_bits=stored,
+            bits_per_weight=site_bits / weights,
+            measured=report,
+            mean_output_error=sum(errors) / len(errors) if errors else None,
+            seconds=made.seconds if made else 0.0,
+            sites=made.sites if made else (),
+        )
+
+    def cell(name: str, make: Callable[[], Making] | None, *depends: object) -> Generator[Progress, None, QuantizedRun]:
+        key = store.content_key(
+            "quantize", code_version(), dense.identity, name, scored.source.fingerprint, window, max_windows, *depends
+        )
+        file = store.root() / "quantizations" / f"{key}.json"
+        run = store.cached_json(file, QuantizedRun)
+        if run is None:
+            made = None if make is None else (yield from make())
+            run = yield from measured(loaded.model if made is None else made.model, made)
+            store.write_json(file, run)
+            store.prune(file.parent, MAX_CACHE_BYTES)
+        return run
+
+    runs = {}
+    plan: tuple[tuple[str, Callable[[], Making] | None, tuple[object, ...]], ...] = (
+        ("dense", None, ()),
+        ("rtn", plain, (settings.bits, settings.group_size, settings.symmetric)),
+        ("gptq", by_gptq, (settings, calibration)),
+    )
+    for name, make, depends in plan:
+        runs[name] = yield from cell(name, make, *depends)
+        said = f"{name}: {runs[name].bits_per_weight:.2f} bits a weight, perplexity {runs[name].perplexity:.2f}"
+        yield Progress("run", len(runs), len(plan), said, runs[name])
+    return QuantizeReport(
+        model_id=loaded.id,
+        model_note=loaded.note,
+        **dataclasses.asdict(settings),
+        calibration=calibration,
+        dense=runs["dense"],
+        rtn=runs["rtn"],
+        gptq=runs["gptq"],
+        notes=loaded.notes,
+        environment=describe_environment(),
+    )

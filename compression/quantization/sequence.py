@@ -1,0 +1,120 @@
+"""A whole model in few bits: layer after layer, each on what arrives behind those that are quantised already."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import closing
+from dataclasses import dataclass
+
+from torch import nn
+from transformers import PreTrainedModel
+
+from compression.calibration import InputSums
+from compression.linalg import relative_output_error
+from compression.parallel import parallel_map
+from compression.pipeline import sites_by_input
+from compression.quantization.grid import QuantizationSettings, round_to_nearest
+from compression.quantization.layers import QuantizedLinear
+from compression.quantization.report import QuantizedSite
+from compression.quantization.solver import gptq
+from compression.sites import compressed_copy, site_bias, site_weight
+from compression.streams import Sequences, open_stream
+from compression.types import LinearSite, Progress
+
+
+@dataclass(frozen=True)
+class QuantizedModel:
+    """A model whose layers are quantised, and what became of each.
+
+    Attributes:
+        model: the torch module; all that is not quantised is shared with the original.
+        sites: one report a layer.
+        seconds: time taken.
+    """
+
+    model: PreTrainedModel
+    sites: tuple[QuantizedSite, ...]
+    seconds: float
+
+
+Steps = Generator[Progress, None, QuantizedModel]
+
+
+def quantize_plainly(model: PreTrainedModel, sites: tuple[LinearSite, ...], settings: QuantizationSettings) -> Steps:
+    """Round every weight to the nearest value of its group's grid.
+
+    Args:
+        model: dense; it is not changed.
+        sites: what is quantised.
+        settings: how.
+    """
+    started = time.perf_counter()
+    layers: dict[str, nn.Module] = {}
+    reports: list[QuantizedSite] = []
+
+    def round_site(site: LinearSite) -> tuple[QuantizedLinear, QuantizedSite]:
+        begun = time.perf_counter()
+        made = round_to_nearest(site_weight(model, site), settings)
+        layer = QuantizedLinear(made, site_bias(model, site), settings.symmetric)
+        return layer, _report(site, layer, None, time.perf_counter() - begun)
+
+    with closing(parallel_map(round_site, sites)) as results:
+        for layer, report in results:
+            layers[report.name] = layer
+            reports.append(report)
+            yield Progress("quantize", len(reports), len(sites), f"round to nearest: {report.name}")
+    return QuantizedModel(compressed_copy(model, layers), tuple(reports), time.perf_counter() - started)
+
+
+def quantize_in_sequence(
+    model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Sequences, settings: QuantizationSettings
+) -> Steps:
+    """GPTQ, layer after layer in the order they run.
+
+    The layers that read the same input are quantised together, on what arrives behind everything before them that is
+    quantised already: in the blocks before, and inside of the same block.
+
+    Args:
+        model: dense; it is not changed.
+        sites: what is quantised.
+        sequences: to calibrate on.
+        settings: how.
+
+    Raises:
+        UserError: if the inputs of a layer are no finite numbers.
+
+    Source: GPTQ (2210.17323), section 4, with the authors' option "true sequential".
+    """
+    started = time.perf_counter()
+    layers: dict[str, nn.Module] = {}
+    reports: dict[str, QuantizedSite] = {}
+    stream = open_stream(model, sequences)
+    yield from stream.start()
+    for index, block in enumerate(stream.blocks):
+        inside: dict[str, nn.Module] = {}
+        for group in sites_by_input(tuple(block.sites(sites))):
+            sums = InputSums(group)
+            sums.look(stream, index, compressed_copy(block.module, inside))
+            gram = sums.grams[group[0].input_group]
+
+            def quantize(site: LinearSite, gram=gram) -> tuple[QuantizedLinear, QuantizedSite]:  # type: ignore[no-untyped-def]
+                begun = time.perf_counter()
+                weight = site_weight(model, site)
+                layer = QuantizedLinear(gptq(weight, gram, settings), site_bias(model, site), settings.symmetric)
+                error = relative_output_error(weight, layer.dense_weight(), gram)
+                return layer, _report(site, layer, error, time.perf_counter() - begun)
+
+            with closing(parallel_map(quantize, group)) as results:
+                for layer, report in results:
+                    layers[report.name] = inside[report.name.removeprefix(f"{block.path}.")] = layer
+                    reports[report.name] = report
+                    yield Progress("quantize", len(reports), len(sites), f"quantising by GPTQ: {report.name}")
+        stream.run(index, compressed_copy(block.module, inside))
+    ordered = tuple(reports[site.name] for site in sites)
+    return QuantizedModel(compressed_copy(model, layers), ordered, time.perf_counter() - started)
+
+
+def _report(site: LinearSite, layer: QuantizedLinear, error: float | None, seconds: float) -> QuantizedSite:
+    shape = (site.out_features, site.in_features)
+    return QuantizedSite(site.name, site.block, site.projection, shape, layer.stored_bits(), error, seconds)
