@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import compression.adaptation.methods  # noqa: F401 - registers them
 from compression import store
 from compression.__main__ import app
-from compression.adaptation import folder, training
+from compression.adaptation import folder, precision, training
 from compression.adaptation.base import Setup, create_method
 from compression.adaptation.masks import masks_of
 from compression.adaptation.problems import LanguageModelling, f1_score
@@ -238,7 +238,7 @@ def test_a_language_model_is_adapted_on_text(tmp_path: Path, cache: Path) -> Non
 
 def test_a_step_in_parts_is_the_same_step_and_shows_itself_between_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "EVENT_SECONDS", 0.0)
-    monkeypatch.setattr(training, "has_fast_bfloat16", lambda _device: False)
+    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda _device: False)
     tokens = torch.randint(2, 60, (8, 12), generator=torch.Generator().manual_seed(0))
     trained, events = [], []
     for one_by_one in (False, True):
@@ -293,7 +293,10 @@ def test_f1_is_that_of_scikit_learn() -> None:
     assert f1_score(*three) == pytest.approx((1 + 0 + 0.5) / 3)
 
 
-@pytest.mark.parametrize(("units", "dtype"), [({"amx_bf16": True}, torch.bfloat16), ({}, torch.float32)])
+@pytest.mark.parametrize(
+    ("units", "dtype"),
+    [({"amx_bf16": True}, torch.bfloat16), ({"avx512_bf16": True}, torch.bfloat16), ({}, torch.float32)],
+)
 def test_products_are_in_sixteen_bits_only_where_the_processor_has_units_for_them(
     units: dict[str, bool], dtype: torch.dtype, encoder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from tiny import finish, tiny_llama
 from tiny_bert import batches_of, tiny_bert
 from torch import nn
 
+from compression.adaptation import precision
 from compression.adaptation.base import Setup, create_method
 from compression.adaptation.gates import CLOSED_BELOW, GatedLinear, GateVector, kurtosis_weights
 from compression.adaptation.inputs import input_grams, refitted
@@ -24,6 +25,14 @@ from compression.errors import UserError
 from compression.modules import ShrunkLinear
 
 KINDS = ("bert", "llama")
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is compared with a slow oracle is computed in float32 on every machine."""
+    monkeypatch.setattr(precision, "has_fast_bfloat16", lambda _device: False)
+
+
 RECIPES = ("finegates", "finegates-published")
 
 

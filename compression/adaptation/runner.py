@@ -16,9 +16,10 @@ from compression import models, store, texts
 from compression.adaptation import folder, latency, tasks
 from compression.adaptation.base import AdaptationMethod, Setup, create_method
 from compression.adaptation.encoders import load_encoder
+from compression.adaptation.precision import has_fast_bfloat16
 from compression.adaptation.problems import Classification, LanguageModelling
 from compression.adaptation.structure import structure_of
-from compression.adaptation.training import Plan, Problem, has_fast_bfloat16, train
+from compression.adaptation.training import Plan, Problem, train
 from compression.adaptation.types import LANGUAGE_MODELLING, AdaptLatency, AdaptReport, AdaptRun, AdaptSettings, Stop
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError

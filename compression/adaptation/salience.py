@@ -11,6 +11,7 @@ from torch import Tensor
 
 from compression.adaptation.base import Setup
 from compression.adaptation.gates import GatedLinear
+from compression.adaptation.precision import products
 from compression.errors import UserError
 
 MULTIPLE = 16
@@ -62,7 +63,8 @@ def expected_losses(
             for index, batch in zip(range(batches), setup.batches(), strict=False):
                 for part in setup.parts(batch):
                     with torch.enable_grad():
-                        loss = setup.loss(setup.model, part)
+                        with products(setup.model):
+                            loss = setup.loss(setup.model, part)
                         order = list(probes)
                         gradients = torch.autograd.grad(loss, [probes[key] for key in order])
                     for key, gradient in zip(order, gradients, strict=True):

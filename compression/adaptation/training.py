@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from compression import store
 from compression.adaptation.base import Adapter, Batch
+from compression.adaptation.precision import products
 from compression.adaptation.types import Moment, Score, StepPoint, Stop
 from compression.errors import UserError
 from compression.types import Progress
@@ -224,23 +225,6 @@ def train(
     done.peak_memory = max(done.peak_memory, process.memory_info().rss - before)
     yield Progress("train", done.steps, done.planned, _sentence(done), _moment(adapter, done))
     return done
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies bfloat16 faster: a CPU with AMX or AVX-512 BF16, or a GPU that says so."""
-    if device.type == "cpu":
-        able = torch.cpu.get_capabilities()
-        return bool(able.get("amx_bf16", False) or able.get("avx512_bf16", False))
-    return device.type == "cuda" and torch.cuda.is_bf16_supported()
-
-
-def products(model: nn.Module) -> torch.autocast:
-    """The precision of training: bfloat16 products where they are fast, and float32 for all that is kept or summed.
-
-    A step of a small encoder then takes about half the time on a CPU. What is measured and deployed is float32.
-    """
-    device = next(model.parameters()).device
-    return torch.autocast(device.type, torch.bfloat16, enabled=has_fast_bfloat16(device))
 
 
 class _Loop:
