@@ -170,6 +170,12 @@ def empty_size(config: PreTrainedConfig) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def sites_of(config: PreTrainedConfig) -> tuple[LinearSite, ...]:
+    """The sites of a model's dense form, without making room for it."""
+    with torch.device("meta"):
+        return find_sites(auto_class(config).from_config(config, trust_remote_code=False))
+
+
 def decoder_of(model: PreTrainedModel) -> nn.Module:
     """The model without its language-modelling head: what calibration runs."""
     return model.base_model

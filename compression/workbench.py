@@ -55,7 +55,7 @@ from compression.pipeline import CompressedModel, finish
 from compression.recent import Recent
 from compression.recipe import DENSE, OWN, Recipe
 from compression.sensitivity import SEARCHES, measure_sensitivities
-from compression.sites import find_sites, shape_of, site_weight
+from compression.sites import find_sites, shape_of, site_weight, sites_of
 from compression.speech.clips import Recordings
 from compression.speech.recordings import DEFAULT_RECORDINGS, load_recordings
 from compression.speech.sequences import SpeechSplit, split_recordings, too_few
@@ -192,10 +192,18 @@ class Workbench:
         """A loaded model, for work of this workbench that stands elsewhere; it must not be changed."""
         return (yield from self._load(model_id))
 
-    def calibration_sequences(self, recipe: Recipe) -> Steps[tuple[torch.Tensor, AnyCalibration]]:
+    def any_model(self, model_id: str) -> Steps[DenseModel]:
+        """A dense model, or one that ``compress`` wrote, with the layers that are or were dense; not to be changed."""
+        opened = yield from self._open(Recipe(model_id))
+        if not isinstance(opened, CompressedModel):
+            return opened
+        weights = store.file_hash(Path(model_id).expanduser() / export.WEIGHTS_FILE)
+        identity = store.content_key("compressed", _identity(opened.source), weights)
+        return DenseModel(opened.source, sites_of(opened.model.config), identity)
+
+    def calibration_sequences(self, model: DenseModel, recipe: Recipe) -> Steps[tuple[torch.Tensor, AnyCalibration]]:
         """What a language model is calibrated on, for work of this workbench that stands elsewhere."""
-        dense = yield from self._load(recipe.model_id)
-        return (yield from self._token_sequences(dense, recipe)), (yield from self._settings(dense, recipe))
+        return (yield from self._token_sequences(model, recipe)), (yield from self._settings(model, recipe))
 
     @exclusive
     def quantize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -19,15 +20,19 @@ from typer.testing import CliRunner
 from compression import store
 from compression.__main__ import app
 from compression.accounting import quantized_bits
+from compression.calibration import SiteStatistics
 from compression.errors import UserError
 from compression.linalg import relative_output_error
+from compression.methods import create_method
+from compression.modules import CompressedLinear
 from compression.pipeline import sites_by_input
 from compression.quantization import runner
+from compression.quantization.factors import quantize_layer
 from compression.quantization.grid import Grid, QuantizationSettings, fit_grid, round_to_nearest
-from compression.quantization.layers import QuantizedLinear, pack_codes, unpack_codes
+from compression.quantization.layers import PackedMatrix, QuantizedLinear, pack_codes, unpack_codes
 from compression.quantization.report import QuantizeReport
 from compression.quantization.sequence import quantize_in_sequence, quantize_plainly
-from compression.quantization.solver import gptq
+from compression.quantization.solver import gptq, gptq_rows
 from compression.sites import find_sites, read_weight
 from compression.speech.sequences import spoken_sequences
 from compression.types import LinearSite, SpeechCalibration
@@ -169,7 +174,7 @@ def test_a_layer_holds_what_the_accounting_says_and_computes_what_it_stores(
     settings = QuantizationSettings(bits, group, symmetric)
     made = round_to_nearest(weight, settings)
     bias = torch.randn(24)
-    layer = QuantizedLinear(made, bias, symmetric)
+    layer = QuantizedLinear(PackedMatrix(made, symmetric), bias)
     assert (
         layer.stored_bits()
         == settings.stored_bits(24, 40)
@@ -311,3 +316,74 @@ def test_the_command_measures_three_models_and_answers_again_from_the_cache(
 def test_bad_input_is_one_sentence(model: Path, arguments: list[str], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         CliRunner().invoke(app, ["quantize", str(model), *options(model), *arguments], catch_exceptions=False)
+
+
+# --- factors ----------------------------------------------------------------------------------------------------------
+
+
+def compressed_layer(kind: str, weight: Tensor, gram: Tensor) -> CompressedLinear:
+    statistics = SiteStatistics(gram, 300)
+    name = {"low-rank": "svd-llm", "dictionary": "compot"}[kind]
+    return create_method(name).compress(weight, torch.ones(len(weight)), statistics, 0.3).layer
+
+
+@pytest.mark.parametrize("kind", ["low-rank", "dictionary"])
+@pytest.mark.parametrize("bits", [3, 4])
+def test_factors_are_quantised_behind_each_other(kind: str, bits: int) -> None:
+    weight, gram = problem(64, 72)
+    layer = compressed_layer(kind, weight, gram)
+    settings = QuantizationSettings(bits, 16)
+    plain, ours = (quantize_layer(layer, given, settings) for given in (None, gram))
+    errors = [relative_output_error(layer.dense_weight(), made.dense_weight(), gram) for made in (plain, ours)]
+    assert errors[1] < 0.8 * errors[0]
+    assert ours.stored_bits() == plain.stored_bits() < layer.stored_bits() * (bits + 2) / 16 + 64 * 72
+    assert torch.equal(ours.bias, layer.bias)
+    x = torch.randn(5, 72)
+    assert torch.allclose(ours(x), x @ ours.dense_weight().T + 1, atol=1e-4)
+    if kind == "dictionary":
+        assert torch.equal(ours.mask(), layer.mask()), "zero stays zero"
+        assert not ours.factors()[1].T[~layer.mask()].any()
+    again = type(ours).empty(72, 64, layer.bias, **ours.spec())
+    again.load_state_dict(ours.state_dict())
+    assert torch.equal(again.dense_weight(), ours.dense_weight())
+
+
+@pytest.mark.parametrize("kind", ["low-rank", "dictionary"])
+def test_eight_bits_cost_factors_nearly_nothing(kind: str) -> None:
+    weight, gram = problem(64, 72)
+    layer = compressed_layer(kind, weight, gram)
+    made = quantize_layer(layer, gram, QuantizationSettings(8, 16))
+    assert relative_output_error(layer.dense_weight(), made.dense_weight(), gram) < 0.01
+
+
+def test_rows_with_inputs_of_their_own_equal_the_same_one_by_one() -> None:
+    settings = QuantizationSettings(4, 8)
+    weight = torch.randn(5, 20, generator=torch.Generator().manual_seed(3))
+    grams = torch.stack([problem(2, 20, seed)[1] for seed in range(5)])
+    together = gptq_rows(weight, grams, settings).dequantized()
+    for row in range(5):
+        alone = gptq(weight[row : row + 1], grams[row], settings).dequantized()[0]
+        assert float((together[row] - alone).abs().gt(1e-4).float().mean()) <= 0.1
+
+
+def test_a_layer_of_another_kind_is_refused() -> None:
+    weight, gram = problem(8, 16)
+    layer = create_method("magnitude-2:4").compress(weight, None, None, 0.4).layer
+    with pytest.raises(UserError, match="stored as 2:4 cannot be quantised"):
+        quantize_layer(layer, gram, QuantizationSettings())
+
+
+@pytest.mark.parametrize("method", ["svd-llm", "compot"])
+def test_a_compressed_folder_is_quantised_on_top(model: Path, method: str) -> None:
+    small, out = model.parent / "small", model.parent / "out.json"
+    calibrated = options(model)[:2] + options(model)[4:8]
+    removed = ["--method", method, "--removed", "0.3", "--policy", "uniform"]
+    CliRunner().invoke(
+        app, ["compress", str(model), *removed, *calibrated, "--out", str(small)], catch_exceptions=False
+    )
+    CliRunner().invoke(
+        app, ["quantize", str(small), "--group-size", "16", *options(model), "--json", str(out)], catch_exceptions=False
+    )
+    report = store.read_json(out, QuantizeReport)
+    assert report.dense.bits_per_weight < 0.7 * 16 and report.gptq.bits_per_weight < 0.5 * report.dense.bits_per_weight
+    assert abs(math.log(report.gptq.perplexity / report.dense.perplexity)) < 0.2

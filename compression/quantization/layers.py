@@ -1,33 +1,33 @@
-"""A linear layer that stores packed codes, scales and zero points."""
+"""Linear layers whose matrices are stored as packed codes, scales and zero points."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
 
-from compression.accounting import dense_flops
+import torch
+from torch import Tensor, nn
+
+from compression.accounting import dense_flops, dictionary_flops, low_rank_flops
 from compression.modules import CompressedLinear, pack_bits, unpack_bits
 from compression.quantization.grid import SCALE_DTYPE, Quantized
 
 
-class QuantizedLinear(CompressedLinear):
-    """``Ŵ = scale · (code − zero)``, a scale and a zero point for every group of a row.
+class PackedMatrix(nn.Module):
+    """``scale · (code − zero)``, (rows, columns), a scale and a zero point for every group of a row.
 
     Stored: codes of b bits without gaps, row after row, least significant bit first; scales in 16 bits; zero points
-    like codes, unless the grid is symmetric. For execution Ŵ is expanded once: smaller on disk, not faster.
+    like codes, unless the grid is symmetric.
     """
 
-    representation = "quantized"
-
-    def __init__(self, quantized: Quantized, bias: Tensor | None, symmetric: bool) -> None:
+    def __init__(self, quantized: Quantized, symmetric: bool) -> None:
         """Pack.
 
         Args:
-            quantized: the weight.
-            bias: (n,) or None.
+            quantized: the matrix.
             symmetric: whether all zero points are the middle of the grid and need not be stored.
         """
-        super().__init__(quantized.codes.shape[1], quantized.codes.shape[0], bias)
+        super().__init__()
+        self.shape = (quantized.codes.shape[0], quantized.codes.shape[1])
         self.bits, self.group, self.symmetric = quantized.bits, quantized.group, symmetric
         self.codes: Tensor
         self.scales: Tensor
@@ -37,13 +37,55 @@ class QuantizedLinear(CompressedLinear):
         self.register_buffer("zeros", None if symmetric else pack_codes(quantized.zeros, quantized.bits))
 
     @classmethod
+    def empty(cls, rows: int, columns: int, sizes: dict[str, int]) -> PackedMatrix:
+        """A matrix of zeros in codes of `bits` bits and groups of `group_size`, `symmetric` or not."""
+        group = min(sizes["group_size"], columns)
+        codes, zeros = (torch.zeros(rows, n, dtype=torch.uint8) for n in (columns, -(-columns // group)))
+        scales = torch.ones(zeros.shape, dtype=SCALE_DTYPE)
+        return cls(Quantized(codes, scales, zeros, sizes["bits"], group), bool(sizes["symmetric"]))
+
+    def quantized(self) -> Quantized:
+        """The matrix, unpacked."""
+        rows, columns = self.shape
+        codes = unpack_codes(self.codes, self.bits, rows * columns).view(self.shape)
+        if self.zeros is None:
+            zeros = torch.full(self.scales.shape, 2 ** (self.bits - 1), dtype=torch.uint8, device=codes.device)
+        else:
+            zeros = unpack_codes(self.zeros, self.bits, self.scales.numel()).view(self.scales.shape)
+        return Quantized(codes, self.scales, zeros, self.bits, self.group)
+
+    def dequantized(self) -> Tensor:
+        """What it stands for, float32."""
+        return self.quantized().dequantized()
+
+
+class QuantizedLayer(CompressedLinear):
+    """What the layers below share: settings of the grid, and stored bits that lie in matrices of their own."""
+
+    def __init__(self, in_features: int, out_features: int, bias: Tensor | None, matrix: PackedMatrix) -> None:
+        """Remember the sizes, and the grid of `matrix`, which all of a layer's matrices share."""
+        super().__init__(in_features, out_features, bias)
+        self._grid = {"bits": matrix.bits, "symmetric": int(matrix.symmetric)}
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._expanded = None
+        super()._load_from_state_dict(*args, **kwargs)
+
+
+class QuantizedLinear(QuantizedLayer):
+    """One matrix. For execution it is expanded once: smaller on disk, not faster."""
+
+    representation = "quantized"
+
+    def __init__(self, weight: PackedMatrix, bias: Tensor | None) -> None:
+        """Keep the matrix, (out, in)."""
+        super().__init__(weight.shape[1], weight.shape[0], bias, weight)
+        self.weight = weight
+
+    @classmethod
     def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> QuantizedLinear:
-        """A layer of codes of `bits` bits in groups of `group_size`, filled with zeros."""
-        bits, group = sizes["bits"], sizes["group_size"]
-        groups = -(-in_features // group)
-        codes, zeros = (torch.zeros(out_features, n, dtype=torch.uint8) for n in (in_features, groups))
-        scales = torch.ones(out_features, groups, dtype=SCALE_DTYPE)
-        return cls(Quantized(codes, scales, zeros, bits, group), bias, bool(sizes["symmetric"]))
+        """A layer of zeros."""
+        return cls(PackedMatrix.empty(out_features, in_features, sizes), bias)
 
     @property
     def inner_size(self) -> int:
@@ -52,7 +94,7 @@ class QuantizedLinear(CompressedLinear):
 
     def spec(self) -> dict[str, int]:
         """Bits of a code, weights a group, and whether the grid is symmetric."""
-        return {"bits": self.bits, "group_size": self.group, "symmetric": int(self.symmetric)}
+        return self._grid | {"group_size": self.weight.group}
 
     def usual_execution(self) -> str:
         """One dense product."""
@@ -62,23 +104,116 @@ class QuantizedLinear(CompressedLinear):
         """One dense product."""
         return dense_flops(self.out_features, self.in_features)
 
-    def quantized(self) -> Quantized:
-        """The weight, unpacked."""
-        shape = self.out_features, self.in_features
-        codes = unpack_codes(self.codes, self.bits, self.out_features * self.in_features).view(shape)
-        if self.zeros is None:
-            zeros = torch.full(self.scales.shape, 2 ** (self.bits - 1), dtype=torch.uint8, device=codes.device)
-        else:
-            zeros = unpack_codes(self.zeros, self.bits, self.scales.numel()).view(self.scales.shape)
-        return Quantized(codes, self.scales, zeros, self.bits, self.group)
-
     def dense_weight(self) -> Tensor:
         """Ŵ in float32."""
-        return self.quantized().dequantized()
+        return self.weight.dequantized()
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """Ŵ (n, m) and the identity (n, n)."""
-        return self.dense_weight(), torch.eye(self.out_features, device=self.scales.device)
+        return self.dense_weight(), torch.eye(self.out_features, device=self.weight.scales.device)
+
+
+class QuantizedLowRankLinear(QuantizedLayer):
+    """``Ŵ = second · first`` with factors (r, m) and (n, r) in a few bits."""
+
+    representation = "low-rank, quantized"
+
+    def __init__(self, first: PackedMatrix, second: PackedMatrix, bias: Tensor | None) -> None:
+        """Keep the factors, (r, in) and (out, r)."""
+        super().__init__(first.shape[1], second.shape[0], bias, first)
+        self.first, self.second = first, second
+
+    @classmethod
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> QuantizedLowRankLinear:
+        """A layer of rank `rank` filled with zeros."""
+        first, second = (
+            PackedMatrix.empty(*shape, sizes) for shape in ((sizes["rank"], in_features), (out_features, sizes["rank"]))
+        )
+        return cls(first, second, bias)
+
+    @property
+    def inner_size(self) -> int:
+        """The rank."""
+        return self.first.shape[0]
+
+    def spec(self) -> dict[str, int]:
+        """The rank, bits of a code, weights a group at most, and whether the grid is symmetric."""
+        return self._grid | {"rank": self.inner_size, "group_size": max(self.first.group, self.second.group)}
+
+    def flops(self) -> int:
+        """Two products with the factors."""
+        return low_rank_flops(self.out_features, self.in_features, self.inner_size)
+
+    def dense_weight(self) -> Tensor:
+        """Second · first in float32."""
+        return self.second.dequantized() @ self.first.dequantized()
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """First (r, m) and the second factor transposed (r, n)."""
+        return self.first.dequantized(), self.second.dequantized().T
+
+
+class QuantizedDictionaryLinear(QuantizedLayer):
+    """``Ŵ = (D S)ᵀ`` with the dictionary and the nonzeros of S in a few bits, and the mask as it was."""
+
+    representation = "dictionary, quantized"
+
+    def __init__(self, dictionary: PackedMatrix, values: PackedMatrix, mask: Tensor, bias: Tensor | None) -> None:
+        """Keep both.
+
+        Args:
+            dictionary: Dᵀ, (k, in).
+            values: the nonzeros of Sᵀ, (out, s), in ascending atom order.
+            mask: boolean (out, k): where they stand.
+            bias: (out,) or None.
+        """
+        super().__init__(dictionary.shape[1], values.shape[0], bias, dictionary)
+        self.dictionary, self.values = dictionary, values
+        self.mask_bits: Tensor
+        self.register_buffer("mask_bits", pack_bits(mask))
+
+    @classmethod
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> QuantizedDictionaryLinear:
+        """A layer with `num_atoms` atoms and `nonzeros_per_column` nonzeros a column, filled with zeros."""
+        atoms, nonzeros = sizes["num_atoms"], sizes["nonzeros_per_column"]
+        mask = torch.zeros(out_features, atoms, dtype=torch.bool)
+        mask[:, :nonzeros] = True
+        dictionary, values = (
+            PackedMatrix.empty(*shape, sizes) for shape in ((atoms, in_features), (out_features, nonzeros))
+        )
+        return cls(dictionary, values, mask, bias)
+
+    @property
+    def inner_size(self) -> int:
+        """The number of atoms."""
+        return self.dictionary.shape[0]
+
+    def spec(self) -> dict[str, int]:
+        """Atoms, nonzeros a column, bits of a code, weights a group at most, and whether the grid is symmetric."""
+        return self._grid | {
+            "num_atoms": self.inner_size,
+            "nonzeros_per_column": self.values.shape[1],
+            "group_size": max(self.dictionary.group, self.values.group),
+        }
+
+    def flops(self) -> int:
+        """One product with D, and one with the nonzeros of S."""
+        return dictionary_flops(self.out_features, self.in_features, self.inner_size, self.values.shape[1])
+
+    def mask(self) -> Tensor:
+        """Boolean (n, k): where Sᵀ is stored."""
+        return unpack_bits(self.mask_bits, self.out_features * self.inner_size).view(self.out_features, self.inner_size)
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """Dᵀ (k, m) and S (k, n), zeros filled in."""
+        mask = self.mask()
+        filled = torch.zeros(mask.shape, device=mask.device).masked_scatter_(mask, self.values.dequantized())
+        return self.dictionary.dequantized(), filled.T
+
+    def dense_weight(self) -> Tensor:
+        """(D S)ᵀ in float32."""
+        first, second = self.factors()
+        return second.T @ first
 
 
 def pack_codes(codes: Tensor, bits: int) -> Tensor:

@@ -68,7 +68,7 @@ class QuantizeReport:
         act_order: whether GPTQ took the inputs with most energy first.
         damping: of the Gram matrices, as a share of their mean diagonal.
         calibration: what GPTQ looked at.
-        dense: the model as it was.
+        dense: the model as it was, which may be a compressed one.
         rtn: rounded to nearest.
         gptq: by GPTQ.
         notes: cautions, a sentence each.

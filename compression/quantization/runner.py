@@ -10,6 +10,7 @@ from compression import pipeline, store, texts
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
 from compression.evaluation.perplexity import measure_perplexity, tokenize
+from compression.quantization.factors import bits_of
 from compression.quantization.grid import QuantizationSettings
 from compression.quantization.report import QuantizedRun, QuantizeReport
 from compression.quantization.sequence import QuantizedModel, quantize_in_sequence, quantize_plainly
@@ -34,7 +35,7 @@ def quantize_all(
     window: int = 1024,
     max_windows: int | None = None,
 ) -> Generator[Progress, None, QuantizeReport]:
-    """Measure a language model dense, rounded to nearest and by GPTQ.
+    """Measure a language model, dense or compressed, as it is, rounded to nearest and by GPTQ.
 
     Args:
         bench: whose models and texts are used.
@@ -52,15 +53,16 @@ def quantize_all(
     """
     settings.check()
     recipe.check()
-    dense = yield from bench.dense_model(recipe.model_id)
+    dense = yield from bench.any_model(recipe.model_id)
     loaded, sites = dense.loaded, dense.sites
     if loaded.is_speech:
         raise UserError(f"{loaded.id} writes down speech, and has no perplexity of a text: name a language model.")
-    sequences, calibration = yield from bench.calibration_sequences(recipe)
+    sequences, calibration = yield from bench.calibration_sequences(dense, recipe)
     assert isinstance(calibration, CalibrationSettings)
     scored = yield from texts.load_text(text)
     tokens = tokenize(loaded.tokenizer, scored.content)
     weights = sum(site.num_weights for site in sites)
+    site_bits_before = sum(bits_of(loaded.model.get_submodule(site.name)) for site in sites)
     dense_bits = pipeline.dense_stored_bits(loaded)
 
     def plain() -> Making:
@@ -70,8 +72,8 @@ def quantize_all(
         return quantize_in_sequence(loaded.model, sites, sequences, settings)
 
     def measured(model: PreTrainedModel, made: QuantizedModel | None) -> Generator[Progress, None, QuantizedRun]:
-        site_bits = sum(site.stored_bits for site in made.sites) if made else 16 * weights
-        stored = dense_bits - 16 * weights + site_bits
+        site_bits = sum(site.stored_bits for site in made.sites) if made else site_bits_before
+        stored = dense_bits - site_bits_before + site_bits
         report = yield from measure_perplexity(model, tokens, scored.source, stored, window, max_windows)
         errors = [s.relative_output_error for s in made.sites if s.relative_output_error is not None] if made else []
         return QuantizedRun(

@@ -12,13 +12,13 @@ from transformers import PreTrainedModel
 
 from compression.calibration import InputSums
 from compression.linalg import relative_output_error
+from compression.modules import CompressedLinear
 from compression.parallel import parallel_map
 from compression.pipeline import sites_by_input
-from compression.quantization.grid import QuantizationSettings, round_to_nearest
-from compression.quantization.layers import QuantizedLinear
+from compression.quantization.factors import quantize_layer, weight_of
+from compression.quantization.grid import QuantizationSettings
 from compression.quantization.report import QuantizedSite
-from compression.quantization.solver import gptq
-from compression.sites import compressed_copy, site_bias, site_weight
+from compression.sites import compressed_copy
 from compression.streams import Sequences, open_stream
 from compression.types import LinearSite, Progress
 
@@ -45,7 +45,7 @@ def quantize_plainly(model: PreTrainedModel, sites: tuple[LinearSite, ...], sett
     """Round every weight to the nearest value of its group's grid.
 
     Args:
-        model: dense; it is not changed.
+        model: dense, or compressed; it is not changed.
         sites: what is quantised.
         settings: how.
     """
@@ -53,10 +53,9 @@ def quantize_plainly(model: PreTrainedModel, sites: tuple[LinearSite, ...], sett
     layers: dict[str, nn.Module] = {}
     reports: list[QuantizedSite] = []
 
-    def round_site(site: LinearSite) -> tuple[QuantizedLinear, QuantizedSite]:
+    def round_site(site: LinearSite) -> tuple[CompressedLinear, QuantizedSite]:
         begun = time.perf_counter()
-        made = round_to_nearest(site_weight(model, site), settings)
-        layer = QuantizedLinear(made, site_bias(model, site), settings.symmetric)
+        layer = quantize_layer(model.get_submodule(site.name), None, settings)
         return layer, _report(site, layer, None, time.perf_counter() - begun)
 
     with closing(parallel_map(round_site, sites)) as results:
@@ -76,7 +75,7 @@ def quantize_in_sequence(
     quantised already: in the blocks before, and inside of the same block.
 
     Args:
-        model: dense; it is not changed.
+        model: dense, or compressed; it is not changed.
         sites: what is quantised.
         sequences: to calibrate on.
         settings: how.
@@ -98,11 +97,11 @@ def quantize_in_sequence(
             sums.look(stream, index, compressed_copy(block.module, inside))
             gram = sums.grams[group[0].input_group]
 
-            def quantize(site: LinearSite, gram=gram) -> tuple[QuantizedLinear, QuantizedSite]:  # type: ignore[no-untyped-def]
+            def quantize(site: LinearSite, gram=gram) -> tuple[CompressedLinear, QuantizedSite]:  # type: ignore[no-untyped-def]
                 begun = time.perf_counter()
-                weight = site_weight(model, site)
-                layer = QuantizedLinear(gptq(weight, gram, settings), site_bias(model, site), settings.symmetric)
-                error = relative_output_error(weight, layer.dense_weight(), gram)
+                before = model.get_submodule(site.name)
+                layer = quantize_layer(before, gram, settings)
+                error = relative_output_error(weight_of(before), layer.dense_weight(), gram)
                 return layer, _report(site, layer, error, time.perf_counter() - begun)
 
             with closing(parallel_map(quantize, group)) as results:
@@ -115,6 +114,6 @@ def quantize_in_sequence(
     return QuantizedModel(compressed_copy(model, layers), ordered, time.perf_counter() - started)
 
 
-def _report(site: LinearSite, layer: QuantizedLinear, error: float | None, seconds: float) -> QuantizedSite:
+def _report(site: LinearSite, layer: CompressedLinear, error: float | None, seconds: float) -> QuantizedSite:
     shape = (site.out_features, site.in_features)
     return QuantizedSite(site.name, site.block, site.projection, shape, layer.stored_bits(), error, seconds)

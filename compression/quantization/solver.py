@@ -67,6 +67,36 @@ def gptq(weight: Tensor, gram: Tensor, settings: QuantizationSettings) -> Quanti
     return Quantized(codes.to(torch.uint8), scales.to(SCALE_DTYPE), zeros.to(torch.uint8), settings.bits, group)
 
 
+def gptq_rows(weight: Tensor, grams: Tensor, settings: QuantizationSettings) -> Quantized:
+    """The same where every row sees inputs of its own, as the nonzeros of a sparse matrix do.
+
+    Args:
+        weight: (rows, in).
+        grams: (rows, in, in), one for each row.
+        settings: how; `act_order` is not looked at.
+    """
+    rows, count = weight.shape
+    group = settings.group(count)
+    work = weight.float().clone()
+    damped = grams.double().clone()
+    diagonal = damped.diagonal(dim1=1, dim2=2)
+    mean = diagonal.mean(1, keepdim=True)
+    diagonal += torch.where(diagonal > 0, settings.damping * mean, mean.clamp_min(1e-300))
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
+    factors = torch.linalg.cholesky(inverse).mT.float()
+    grids: list[Grid] = []
+    codes = torch.empty_like(work)
+    for column in range(count):
+        if column % group == 0:
+            grids.append(fit_grid(work[:, column : column + group], settings.bits, settings.symmetric))
+        code = grids[-1].codes(work[:, column])
+        codes[:, column] = code
+        error = (work[:, column] - grids[-1].values(code)) / factors[:, column, column]
+        work[:, column + 1 :] -= error[:, None] * factors[:, column, column + 1 :]
+    scales, zeros = (torch.stack([getattr(grid, name) for grid in grids], 1) for name in ("scales", "zeros"))
+    return Quantized(codes.to(torch.uint8), scales.to(SCALE_DTYPE), zeros.to(torch.uint8), settings.bits, group)
+
+
 def _edges(in_features: int, group: int) -> list[int]:
     """Where blocks begin, and the end: wherever a group begins, all behind it has been updated, or is in its block."""
     if group < BLOCK:

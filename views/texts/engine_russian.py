@@ -1380,6 +1380,9 @@ ENGINE: Mapping[str, str] = {
         "{method} учится на тексте, а {model} — модель распознавания речи: выберите другой метод."
     ),
     # Quantisation
+    "A layer that is stored as {kind!s} cannot be quantised: dense, low-rank or dictionary layers can.": (
+        "Слой, хранящийся как {kind}, квантовать нельзя: можно плотные, низкоранговые и словарные слои."
+    ),
     "{name!s}: {bits} bits a weight, perplexity {perplexity}": "{name}: бит на вес: {bits}, перплексия {perplexity}",
     "round to nearest: {site!s}": "округление до ближайшего: {site}",
     "quantising by GPTQ: {site!s}": "квантование методом GPTQ: {site}",

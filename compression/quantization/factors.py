@@ -1,0 +1,123 @@
+"""Layers that are factors already, in fewer bits: each factor on what arrives at it behind the one before."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from compression.accounting import VALUE_BITS
+from compression.errors import UserError
+from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear
+from compression.quantization.grid import QuantizationSettings, Quantized, round_to_nearest
+from compression.quantization.layers import (
+    PackedMatrix,
+    QuantizedDictionaryLinear,
+    QuantizedLinear,
+    QuantizedLowRankLinear,
+)
+from compression.quantization.solver import gptq, gptq_rows
+from compression.sites import read_weight
+
+REFIT_DAMPING = 1e-6
+"""Of the Gram matrix behind the first factor when the second is solved anew, as a share of its mean diagonal."""
+CHUNK_BYTES = 2**27
+"""Memory for the Gram matrices of single rows."""
+
+
+def quantize_layer(layer: nn.Module, gram: Tensor | None, settings: QuantizationSettings) -> CompressedLinear:
+    """A layer in fewer bits.
+
+    Args:
+        layer: dense, low-rank or a dictionary.
+        gram: ``XᵀX`` of its inputs, (in, in), for GPTQ; None to round to nearest.
+        settings: how.
+
+    Raises:
+        UserError: for a layer of another kind.
+    """
+    bias = layer.bias.detach() if isinstance(layer.bias, Tensor) else None
+
+    def packed(quantized: Quantized) -> PackedMatrix:
+        return PackedMatrix(quantized, settings.symmetric)
+
+    if isinstance(layer, LowRankLinear):
+        first, second = _low_rank(layer, gram, settings)
+        return QuantizedLowRankLinear(packed(first), packed(second), bias)
+    if isinstance(layer, DictionaryLinear):
+        first, second = _dictionary(layer, gram, settings)
+        return QuantizedDictionaryLinear(packed(first), packed(second), layer.mask(), bias)
+    if isinstance(layer, CompressedLinear):
+        raise UserError(
+            f"A layer that is stored as {layer.representation} cannot be quantised: dense, low-rank or dictionary "
+            "layers can."
+        )
+    weight = read_weight(layer)
+    return QuantizedLinear(
+        packed(round_to_nearest(weight, settings) if gram is None else gptq(weight, gram, settings)), bias
+    )
+
+
+def weight_of(layer: nn.Module) -> Tensor:
+    """The matrix (out, in) that a layer stands for, dense or compressed."""
+    return layer.dense_weight() if isinstance(layer, CompressedLinear) else read_weight(layer)
+
+
+def bits_of(layer: nn.Module) -> int:
+    """Bits that a layer's weight takes, 16 a value where it is dense."""
+    return layer.stored_bits() if isinstance(layer, CompressedLinear) else VALUE_BITS * read_weight(layer).numel()
+
+
+def _low_rank(layer: LowRankLinear, gram: Tensor | None, settings: QuantizationSettings) -> tuple[Quantized, Quantized]:
+    """``first`` (r, in) and ``second`` (out, r).
+
+    The columns of the second share scales, so they get equal norms; the rows of the first, which have scales of their
+    own, take what is left. Behind the quantised first factor the second is solved anew by least squares, then rounded.
+    """
+    first, transposed = layer.factors()
+    second = transposed.T
+    norms = second.norm(dim=0).clamp_min(torch.finfo(second.dtype).tiny)
+    first, second = first * norms[:, None], second / norms
+    if gram is None:
+        return round_to_nearest(first, settings), round_to_nearest(second, settings)
+    rounded = gptq(first, gram, settings)
+    hidden, cross = _behind(rounded, first, gram)
+    damped = hidden + REFIT_DAMPING * hidden.diagonal().mean() * torch.eye(len(hidden), dtype=hidden.dtype)
+    fitted = torch.linalg.solve(damped, cross @ second.double().T).T
+    return rounded, gptq(fitted, hidden, settings)
+
+
+def _dictionary(
+    layer: DictionaryLinear, gram: Tensor | None, settings: QuantizationSettings
+) -> tuple[Quantized, Quantized]:
+    """Dᵀ (k, in) and the nonzeros of Sᵀ (out, s): as above, and every row of Sᵀ on the Gram matrix of its own atoms."""
+    mask, first, codes = layer.mask(), *layer.factors()
+    second = codes.T
+    counts = mask.sum(0).clamp_min(1)
+    sizes = (second.square().sum(0) / counts).sqrt().clamp_min(torch.finfo(second.dtype).tiny)
+    first, second = first * sizes[:, None], second / sizes
+    if gram is None:
+        return round_to_nearest(first, settings), round_to_nearest(second[mask].view(len(mask), -1), settings)
+    rounded = gptq(first, gram, settings)
+    hidden, cross = _behind(rounded, first, gram)
+    places = mask.nonzero()[:, 1].view(len(mask), -1)
+    wanted = (cross @ second.double().T).T.gather(1, places)
+    nonzeros = places.shape[1]
+    rows = max(1, CHUNK_BYTES // (8 * nonzeros**2))
+    pieces = []
+    for piece, right in zip(places.split(rows), wanted.split(rows), strict=True):
+        own = hidden[piece[:, :, None], piece[:, None, :]]
+        damping = REFIT_DAMPING * own.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
+        fitted = torch.linalg.solve(own + damping * torch.eye(nonzeros, dtype=own.dtype), right[:, :, None])[:, :, 0]
+        pieces.append(gptq_rows(fitted, own, settings))
+    codes, scales, zeros = (torch.cat([getattr(p, name) for p in pieces]) for name in ("codes", "scales", "zeros"))
+    return rounded, Quantized(codes, scales, zeros, settings.bits, pieces[0].group)
+
+
+def _behind(rounded: Quantized, first: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
+    """What arrives at the second factor: its Gram matrix ``F G Fᵀ``, and ``F G Aᵀ`` with what arrived before rounding.
+
+    Exact, and no other pass over the text: F is the first factor rounded, A as it was.
+    """
+    after = rounded.dequantized().double()
+    seen = after @ gram.double()
+    return seen @ after.T, seen @ first.double().T
