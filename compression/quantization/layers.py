@@ -116,7 +116,7 @@ class QuantizedLinear(QuantizedLayer):
 class QuantizedLowRankLinear(QuantizedLayer):
     """``Ŵ = second · first`` with factors (r, m) and (n, r) in a few bits."""
 
-    representation = "low-rank, quantized"
+    representation = "quantized-low-rank"
 
     def __init__(self, first: PackedMatrix, second: PackedMatrix, bias: Tensor | None) -> None:
         """Keep the factors, (r, in) and (out, r)."""
@@ -156,7 +156,7 @@ class QuantizedLowRankLinear(QuantizedLayer):
 class QuantizedDictionaryLinear(QuantizedLayer):
     """``Ŵ = (D S)ᵀ`` with the dictionary and the nonzeros of S in a few bits, and the mask as it was."""
 
-    representation = "dictionary, quantized"
+    representation = "quantized-dictionary"
 
     def __init__(self, dictionary: PackedMatrix, values: PackedMatrix, mask: Tensor, bias: Tensor | None) -> None:
         """Keep both.
