@@ -9,13 +9,15 @@ chance that a gate with a noise of 0.5 is open.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from compression.adaptation.inputs import refitted
-from compression.adaptation.shrink import Folded, Open
+from compression.adaptation.shrink import Folded, Open, kept_parts
+from compression.adaptation.structure import ModelStructure
 from compression.adaptation.types import MAX_CELLS, GateMap
 
 CLOSED_BELOW = -0.5
@@ -215,25 +217,43 @@ def kurtosis_weights(activations: Tensor, opened: Open, temperature: float) -> t
     return along(1, opened.rows), along(0, opened.columns)
 
 
-def gate_map(name: str, block: int, projection: str, layer: GatedLinear, removed: float) -> GateMap:
-    """The gates of a layer for a picture: neighbours averaged until there are at most `MAX_CELLS` cells a side."""
+@dataclass(frozen=True)
+class Values:
+    """Gate values in [0, 1] of a layer's rows and columns, (out,) and (in,); None for a side without gates."""
 
-    def cells(side: GateVector | None) -> tuple[float, ...]:
+    rows: Tensor | None
+    columns: Tensor | None
+
+
+def gate_maps(
+    structure: ModelStructure, values: Mapping[str, Values], opened: Mapping[str, Open]
+) -> tuple[GateMap, ...]:
+    """The gates of all layers for a picture: neighbours averaged until there are at most `MAX_CELLS` cells a side.
+
+    Args:
+        structure: of the model.
+        values: layer name → its gates; a layer that is missing has none.
+        opened: layer name → what is not closed.
+    """
+
+    def cells(side: Tensor | None) -> tuple[float, ...]:
         if side is None:
             return ()
-        values = side.values(False).detach().cpu()
-        count = min(MAX_CELLS, len(values))
-        means = F.adaptive_avg_pool1d(values[None, None], count)[0, 0]
+        means = F.adaptive_avg_pool1d(side.detach().cpu()[None, None], min(MAX_CELLS, len(side)))[0, 0]
         return tuple(round(float(value), 3) for value in means)
 
-    opened = layer.open()
-    return GateMap(
-        layer=name,
-        block=block,
-        projection=projection,
-        rows=cells(layer.row_gates),
-        columns=cells(layer.column_gates),
-        open_rows=opened.rows.float().mean().item(),
-        open_columns=opened.columns.float().mean().item(),
-        removed_fraction=removed,
+    kept, none = kept_parts(structure, opened), Values(None, None)
+    return tuple(
+        GateMap(
+            layer=name,
+            block=block.index,
+            projection=name.removeprefix(f"{block.path}."),
+            rows=cells(values.get(name, none).rows),
+            columns=cells(values.get(name, none).columns),
+            open_rows=opened[name].rows.float().mean().item(),
+            open_columns=opened[name].columns.float().mean().item(),
+            removed_fraction=1 - kept[name].stored / kept[name].total,
+        )
+        for block in structure.blocks
+        for name in block.layers
     )

@@ -187,6 +187,21 @@ def test_what_is_deployed_computes_the_same_in_plain_layers(name, kind):
     assert not any("lora" in n or "vera" in n or ".base." in n for n, _ in deployed.named_parameters())
 
 
+@pytest.mark.parametrize(("name", "kind"), [case for case in CASES if case[0] in SHRINKING])
+def test_the_gates_it_shows_are_those_that_it_removes_by(name, kind):
+    adapter, setup = attached(name, kind)
+    assert all(gate.removed_fraction == 0 for gate in adapter.gates())
+    ended(trained(adapter, setup))
+    shapes = dict(zip(setup.structure.layers, sizes(kind, lambda s: s.layers), strict=True))
+    removal, shown = adapter.removal(), adapter.gates()
+    assert [gate.layer for gate in shown] == list(shapes)
+    assert sum(gate.removed_fraction * shapes[gate.layer].numel() for gate in shown) == pytest.approx(
+        removal.removed_parameters
+    )
+    for gate in (gate for gate in shown if gate.columns and gate.open_columns < 1):
+        assert min(gate.columns) < 1
+
+
 @pytest.mark.parametrize(("name", "kind"), PEERS)
 def test_what_is_deployed_can_be_saved_and_loaded(name, kind, tmp_path):
     adapter, setup = attached(name, kind)

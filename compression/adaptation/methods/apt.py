@@ -12,11 +12,12 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedModel
 
 from compression.adaptation.base import AdaptationMethod, Adapter, Setup, register, setting
+from compression.adaptation.gates import Values, gate_maps
 from compression.adaptation.methods.replaced import AdaptedLinear
 from compression.adaptation.salience import Units, choose_units
 from compression.adaptation.shrink import Kept, Open, kept_parts, removed_weights, shrink_units
 from compression.adaptation.structure import linear
-from compression.adaptation.types import Removal
+from compression.adaptation.types import GateMap, Removal
 
 MOMENTUM = 0.85
 """Of the running means of salience and importance."""
@@ -222,13 +223,22 @@ class APTAdapter(Adapter):
 
     def kept(self) -> dict[str, Kept]:
         """What stays of every layer as the masks are now."""
+        return kept_parts(self.setup.structure, self.opened())
+
+    def gates(self) -> tuple[GateMap, ...]:
+        """The masks."""
+        values = {n: Values(None, layer.mask.repeat_interleave(layer.repeat)) for n, layer in self.masked.items()}
+        return gate_maps(self.setup.structure, values, self.opened())
+
+    def opened(self) -> dict[str, Open]:
+        """Which rows and columns no mask has closed."""
         opened = {
             name: Open(torch.ones(out, dtype=torch.bool), torch.ones(inputs, dtype=torch.bool))
             for name, (out, inputs) in self.shapes.items()
         }
         for name, layer in self.masked.items():
             opened[name] = Open(opened[name].rows, (layer.mask > 0).repeat_interleave(layer.repeat))
-        return kept_parts(self.setup.structure, opened)
+        return opened
 
     def removal(self) -> Removal:
         """What really leaves; the soft value is the mean of 1 − mask."""

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from compression.adaptation.base import AdaptationMethod, Adapter, Setup, register, setting
-from compression.adaptation.gates import GatedLinear, GateVector, gate_map
+from compression.adaptation.gates import GatedLinear, GateVector, Values, gate_maps
 from compression.adaptation.inputs import input_grams
 from compression.adaptation.salience import Units, choose_units, expected_losses, neurons_together
-from compression.adaptation.shrink import Kept, kept_parts, removed_weights, shrink
+from compression.adaptation.shrink import Kept, Open, kept_parts, removed_weights, shrink
 from compression.adaptation.structure import linear
 from compression.adaptation.types import LANGUAGE_MODELLING, GateMap, Removal
 from compression.errors import UserError
@@ -238,22 +238,22 @@ class GatesAdapter(Adapter):
 
     def kept(self) -> dict[str, Kept]:
         """What stays of every layer as the gates are now."""
-        return kept_parts(self.setup.structure, {name: layer.open() for name, layer in self.layers.items()})
+        return kept_parts(self.setup.structure, self.opened())
+
+    def opened(self) -> dict[str, Open]:
+        """Which rows and columns no gate has closed."""
+        return {name: layer.open() for name, layer in self.layers.items()}
 
     def gates(self) -> tuple[GateMap, ...]:
         """The gates of every layer."""
-        kept = self.kept()
-        return tuple(
-            gate_map(
-                name,
-                block.index,
-                name.removeprefix(f"{block.path}."),
-                self.layers[name],
-                1 - kept[name].stored / kept[name].total,
-            )
-            for block in self.setup.structure.blocks
-            for name in block.layers
-        )
+
+        def values(side: GateVector | None) -> Tensor | None:
+            return None if side is None else side.values(False)
+
+        shown = {
+            name: Values(values(layer.row_gates), values(layer.column_gates)) for name, layer in self.layers.items()
+        }
+        return gate_maps(self.setup.structure, shown, self.opened())
 
     def removal(self) -> Removal:
         """Target, soft value, and what really leaves."""
