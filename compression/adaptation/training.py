@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pydantic
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from compression import store
 from compression.adaptation.base import Adapter, Batch
+from compression.adaptation.peak_memory import PeakMemory
 from compression.adaptation.precision import products
 from compression.adaptation.types import Moment, Score, StepPoint, Stop
 from compression.errors import UserError
@@ -176,8 +176,7 @@ def train(
     done = Trained()
     if checkpoint is not None:
         done = _load(checkpoint, key, adapter, optimizer) or done
-    process = psutil.Process()
-    before = process.memory_info().rss
+    memory = PeakMemory()
     if not done.planned:
         yield Progress("train", 0, 1, "timing a step")
         done.planned = plan.steps or _fitting_steps(adapter, problem, plan)
@@ -201,7 +200,7 @@ def train(
         if plan.steps is None:
             loop.keep_to_time()
         if done.steps % 25 == 0:
-            done.peak_memory = max(done.peak_memory, process.memory_info().rss - before)
+            done.peak_memory = max(done.peak_memory, memory.look())
             good = _copy(adapter.state())
         now = time.perf_counter()
         if done.steps % score_every == 0 and done.steps < done.planned:
@@ -222,7 +221,7 @@ def train(
             break
     yield from _prepared(adapter, done, 1.0)
     adapter.finish()
-    done.peak_memory = max(done.peak_memory, process.memory_info().rss - before)
+    done.peak_memory = max(done.peak_memory, memory.look())
     yield Progress("train", done.steps, done.planned, _sentence(done), _moment(adapter, done))
     return done
 

@@ -1379,6 +1379,13 @@ ENGINE: Mapping[str, str] = {
     "{method!s} learns on text, and {model!s} is a speech model: choose another method.": (
         "{method} учится на тексте, а {model} — модель распознавания речи: выберите другой метод."
     ),
+    "The share to remove must be above 0 and at most 0.6, but {share} was given.": (
+        "Удаляемая доля должна быть больше 0 и не больше 0,6, а дано {share}."
+    ),
+    "The pattern {pattern!s} cannot remove {share} of these weights: choose a smaller share.": (
+        "Шаблон {pattern} не может удалить столько ({share}): выберите меньшую долю."
+    ),
+    "timing the pattern {pattern!s}": "замер времени, шаблон {pattern}",
     # Quantisation
     "A layer that is stored as {kind!s} cannot be quantised: dense, low-rank or dictionary layers can.": (
         "Слой, хранящийся как {kind}, квантовать нельзя: можно плотные, низкоранговые и словарные слои."
