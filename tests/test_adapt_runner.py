@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import compression.adaptation.methods  # noqa: F401 - registers them
 from compression import store
 from compression.__main__ import app
-from compression.adaptation import folder, precision, training
+from compression.adaptation import folder, precision, tasks, training
 from compression.adaptation.base import Setup, create_method
 from compression.adaptation.masks import masks_of
 from compression.adaptation.problems import LanguageModelling, f1_score
@@ -234,6 +234,19 @@ def test_a_language_model_is_adapted_on_text(tmp_path: Path, cache: Path) -> Non
     assert run.accuracy is None and run.perplexity is not None and run.removed_fraction >= 0.2
     model, _ = folder.load(tmp_path / "out" / "finegates-0.2-seed0")
     assert model.config.model_type == "llama"
+
+
+def test_runs_of_one_report_share_the_tokenised_examples_and_nothing_else(
+    encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded = []
+    whole = tasks.encode
+    monkeypatch.setattr(tasks, "encode", lambda *arguments: encoded.append(1) or whole(*arguments))
+    settings = settings_for(encoder, "bitfit", steps=4), settings_for(encoder, "full", steps=4)
+    first, second = run_all(*settings).runs
+    assert len(encoded) == 2, "what is learned and what is measured, each once"
+    monkeypatch.setenv("COMPRESSION_CACHE", str(store.root().parent / "other"))
+    assert run_all(settings[1]).runs[0].score == second.score and first.score != second.score
 
 
 def test_a_step_in_parts_is_the_same_step_and_shows_itself_between_them(monkeypatch: pytest.MonkeyPatch) -> None:

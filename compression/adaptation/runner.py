@@ -19,6 +19,7 @@ from compression.adaptation.encoders import load_encoder
 from compression.adaptation.precision import has_fast_bfloat16
 from compression.adaptation.problems import Classification, LanguageModelling
 from compression.adaptation.structure import structure_of
+from compression.adaptation.tasks import Encoded, TaskData
 from compression.adaptation.training import Plan, Problem, train
 from compression.adaptation.types import LANGUAGE_MODELLING, AdaptLatency, AdaptReport, AdaptRun, AdaptSettings, Stop
 from compression.environment import code_version, describe_environment
@@ -92,10 +93,11 @@ def adapt_all(
             store.check_new_directory(out / run_name(one))
     runs: list[AdaptRun] = []
     subject: Subject | None = None
+    encoded: dict[int, _Examples] = {}
     for index, (one, method) in enumerate(zip(settings, methods, strict=True)):
         if stop is not None and stop.asked:
             break
-        subject = yield from _subject(bench, one)
+        subject = yield from _subject(bench, one, encoded)
         key = store.content_key("adapt", code_version(), one, dataclasses.asdict(method), subject.identity)
         cell = store.root() / "adaptations" / key
         run = _known(cell)
@@ -169,14 +171,29 @@ def _known(cell: Path) -> AdaptRun | None:
     return about.run
 
 
-def _subject(bench: Workbench, settings: AdaptSettings) -> Generator[Progress, None, Subject]:
+@dataclass(frozen=True)
+class _Examples:
+    """The examples of a task, tokenised: the same for all runs of a report."""
+
+    data: TaskData
+    learned: list[Encoded]
+    scored: list[Encoded]
+
+
+def _subject(
+    bench: Workbench, settings: AdaptSettings, encoded: dict[int, _Examples]
+) -> Generator[Progress, None, Subject]:
+    """A fresh model, and the examples that `encoded` has by their largest length; what is missing there is added."""
     if settings.task == LANGUAGE_MODELLING:
         return (yield from _language_subject(bench, settings))
-    data = yield from tasks.load_task(settings.task, settings.train, settings.evaluation)
+    known = encoded.get(settings.max_length)
+    data = known.data if known else (yield from tasks.load_task(settings.task, settings.train, settings.evaluation))
     loaded = yield from load_encoder(settings.model_id, data.labels, settings.seed)
-    length = min(settings.max_length, loaded.tokenizer.model_max_length)
-    learned, scored = (tasks.encode(loaded.tokenizer, examples, length) for examples in (data.train, data.evaluation))
-    problem = Classification(learned, scored, loaded.tokenizer.pad_token_id, settings.batch_size, settings.seed)
+    if known is None:
+        length = min(settings.max_length, loaded.tokenizer.model_max_length)
+        both = (tasks.encode(loaded.tokenizer, examples, length) for examples in (data.train, data.evaluation))
+        known = encoded[settings.max_length] = _Examples(data, *both)
+    pad = loaded.tokenizer.pad_token_id
     return Subject(
         loaded.model,
         loaded.tokenizer,
@@ -186,7 +203,7 @@ def _subject(bench: Workbench, settings: AdaptSettings) -> Generator[Progress, N
         data.labels,
         (data.train_source, data.evaluation_source),
         data.majority,
-        problem,
+        Classification(known.learned, known.scored, pad, settings.batch_size, settings.seed),
     )
 
 
