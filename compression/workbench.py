@@ -11,7 +11,7 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
@@ -83,6 +83,7 @@ from compression.types import (
 
 if TYPE_CHECKING:
     from compression.adaptation.types import AdaptReport, AdaptSettings, Stop
+    from compression.distillation.report import DistillReport, DistillSettings
     from compression.quantization.grid import QuantizationSettings
     from compression.quantization.report import QuantizeReport
     from compression.speech.workbench import SpeechWorkbench
@@ -218,6 +219,13 @@ class Workbench:
         from compression.quantization.runner import quantize_all
 
         return (yield from quantize_all(self, recipe, settings, text, window, max_windows))
+
+    @exclusive
+    def distill(self, settings: Sequence[DistillSettings], out: Path | None = None) -> Steps[DistillReport]:
+        """Let a student learn from its teacher, see `compression.distillation.runner.distill_all`."""
+        from compression.distillation.runner import distill_all
+
+        return (yield from distill_all(self, settings, out))
 
     @exclusive
     def adapt(

@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pydantic
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 
 from compression import store
 from compression.adaptation.base import Adapter, Batch
+from compression.adaptation.optimizers import Optimizers, make_optimizers
 from compression.adaptation.peak_memory import PeakMemory
 from compression.adaptation.precision import products
 from compression.adaptation.types import Moment, Score, StepPoint, Stop
@@ -85,8 +85,9 @@ class Plan:
         steps: exact number of steps, or None for as many as fit.
         learning_rate: of the method's parameters, at the peak.
         head_learning_rate: of head and pooler, at the peak.
-        weight_decay: of AdamW.
         seed: of dropout and noise.
+        weight_decay: of the optimisers.
+        optimizer: of `compression.adaptation.optimizers.OPTIMIZERS`.
     """
 
     minutes: float
@@ -95,6 +96,7 @@ class Plan:
     head_learning_rate: float
     seed: int
     weight_decay: float = 0.01
+    optimizer: str = "adamw"
 
 
 @dataclass
@@ -171,7 +173,7 @@ def train(
         adapter.finish()
         yield Progress("train", 1, 1, "nothing is trained")
         return done
-    optimizer = torch.optim.AdamW(groups, weight_decay=plan.weight_decay)
+    optimizer = make_optimizers(plan.optimizer, groups, plan.weight_decay)
     peaks = [group["lr"] for group in optimizer.param_groups]
     done = Trained()
     if checkpoint is not None:
@@ -234,7 +236,7 @@ class _Loop:
         adapter: Adapter,
         problem: Problem,
         plan: Plan,
-        optimizer: torch.optim.Optimizer,
+        optimizer: Optimizers,
         peaks: list[float],
         done: Trained,
     ) -> None:
@@ -266,7 +268,7 @@ class _Loop:
             group["lr"] = peak * rate
         adapter.model.train()
         adapter.before_step(progress)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         seconds = loss = 0.0
         for index, part in enumerate(parts):
             started = time.perf_counter()
@@ -412,17 +414,16 @@ def _copy(state: dict[str, Tensor]) -> dict[str, Tensor]:
 # --- checkpoints ------------------------------------------------------------------------------------------------------
 
 
-def _save(path: Path, key: str, adapter: Adapter, optimizer: torch.optim.Optimizer, done: Trained) -> None:
+def _save(path: Path, key: str, adapter: Adapter, optimizer: Optimizers, done: Trained) -> None:
     tensors = {f"adapter.{name}": tensor.contiguous() for name, tensor in _copy(adapter.state()).items()}
-    states: dict[int, dict[str, Any]] = optimizer.state_dict()["state"]
-    for index, state in states.items():
+    for index, state in optimizer.state().items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).clone() for name, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with store.atomic_file(path) as temporary:
         save_file(tensors, temporary, {"key": key, "done": _DONE.dump_json(done).decode()})
 
 
-def _load(path: Path, key: str, adapter: Adapter, optimizer: torch.optim.Optimizer) -> Trained | None:
+def _load(path: Path, key: str, adapter: Adapter, optimizer: Optimizers) -> Trained | None:
     """The state of a checkpoint of this very run; a damaged or foreign one is removed and counts as absent."""
     if not path.is_file():
         return None
@@ -439,7 +440,7 @@ def _load(path: Path, key: str, adapter: Adapter, optimizer: torch.optim.Optimiz
                 _, index, part = name.split(".", 2)
                 states.setdefault(int(index), {})[part] = tensor
         adapter.load_state({n.removeprefix("adapter."): t for n, t in tensors.items() if n.startswith("adapter.")})
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+        optimizer.load_state(states)
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, UserError):
         path.unlink(missing_ok=True)
         return None

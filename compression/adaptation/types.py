@@ -17,6 +17,10 @@ MAX_SEED = 2**31 - 1
 """The largest seed."""
 
 
+OPTIMIZERS = ("adamw", "muon")
+"""What training may step with, see `compression.adaptation.optimizers`."""
+
+
 @dataclass(frozen=True)
 class AdaptSettings:
     """What one run of ``adapt`` does. Hashable, so that it can key a cache.

@@ -20,6 +20,7 @@ from compression.commands.shared import (
     SettingOption,
     app,
     check_output,
+    mean_and_spread,
     named,
     output,
     run,
@@ -243,15 +244,6 @@ def rows(report: AdaptReport) -> list[tuple[str, ...]]:
             )
         )
     return cells
-
-
-def mean_and_spread(values: Sequence[float | None], factor: float, digits: int) -> str:
-    """Mean and, of several seeds, standard deviation; empty where there is no value."""
-    known = [value * factor for value in values if value is not None]
-    if not known:
-        return ""
-    mean = f"{statistics.fmean(known):.{digits}f}"
-    return mean if len(known) < 2 else f"{mean} ± {statistics.stdev(known):.{digits}f}"
 
 
 def cautions(runs: Sequence[AdaptRun]) -> list[str]:

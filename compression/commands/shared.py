@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -168,6 +169,15 @@ def markdown_table(cells: list[tuple[str, ...]]) -> list[str]:
     """The lines of a Markdown table of cells, header first."""
     header, *rows = cells
     return ["| " + " | ".join(row) + " |" for row in [header, ("---",) * len(header), *rows]]
+
+
+def mean_and_spread(values: Sequence[float | None], factor: float, digits: int) -> str:
+    """Mean and, of several seeds, standard deviation; empty where there is no value."""
+    known = [value * factor for value in values if value is not None]
+    if not known:
+        return ""
+    mean = f"{statistics.fmean(known):.{digits}f}"
+    return mean if len(known) < 2 else f"{mean} ± {statistics.stdev(known):.{digits}f}"
 
 
 def named(model_id: str, note: str) -> str:

@@ -1386,6 +1386,30 @@ ENGINE: Mapping[str, str] = {
         "Шаблон {pattern} не может удалить столько ({share}): выберите меньшую долю."
     ),
     "timing the pattern {pattern!s}": "замер времени, шаблон {pattern}",
+    # Distillation
+    "GPTQ afterwards takes 2 to 8 bits, or 0 for none, but {bits} was given.": (
+        "Для GPTQ после обучения можно задать от 2 до 8 бит или 0 (не квантовать), а дано {bits}."
+    ),
+    "measuring teacher and student": "измеряем учителя и ученика",
+    "{optimizer!s}, seed {seed}: perplexity {perplexity}": "{optimizer}, затравка {seed}: перплексия {perplexity}",
+    "There is no optimiser {name!r}: expected {known!s}.": "Оптимизатора {name} нет: ожидается {known}.",
+    "A student trains {known!s}, but {what!r} was asked for.": "Ученик обучает {known}, а запрошено {what}.",
+    "An adapter beside dictionary layers cannot be written to a folder yet: train their factors instead, or leave "
+    "--out away.": (
+        "Адаптер рядом со словарными слоями пока нельзя записать в папку: обучайте сами множители или уберите --out."
+    ),
+    "{teacher!s} and {student!s} have different tokenizers: a student learns from a teacher that reads the same "
+    "tokens.": ("У моделей {teacher} и {student} разные токенизаторы: ученик учится у того, кто читает те же токены."),
+    "Only a student that compress wrote can be written again: leave --out away.": (
+        "Записать снова можно только ученика, записанного командой compress: уберите --out."
+    ),
+    "{model!s} writes down speech: name a language model.": "{model} распознаёт речь: назовите языковую модель.",
+    "This student has no low-rank or dictionary layers: train adapters (lora) instead.": (
+        "У этого ученика нет низкоранговых и словарных слоёв: обучайте адаптеры (lora)."
+    ),
+    "Recovered by distillation from {title!s} ({what!s}, {optimizer!s}).": (
+        "Восстановлено дистилляцией, учитель — {title} ({what}, {optimizer})."
+    ),
     # Quantisation
     "A layer that is stored as {kind!s} cannot be quantised: dense, low-rank or dictionary layers can.": (
         "Слой, хранящийся как {kind}, квантовать нельзя: можно плотные, низкоранговые и словарные слои."

@@ -1,0 +1,151 @@
+"""Compressed layers in training: their own factors, or an adapter beside them; and what is stored afterwards."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from compression.accounting import low_rank_flops
+from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear
+from compression.sites import read_weight
+
+
+class TrainableLowRank(nn.Module):
+    """Both factors of a low-rank layer, in float32."""
+
+    def __init__(self, layer: LowRankLinear) -> None:
+        """Begin with what is stored."""
+        super().__init__()
+        first, second = layer.factors()
+        self.first, self.second = (nn.Parameter(factor.clone()) for factor in (first, second))
+        self.bias: Tensor | None
+        self.register_buffer("bias", layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to (..., in)."""
+        return F.linear(F.linear(x, self.first), self.second.T, self.bias)
+
+    def stored(self) -> LowRankLinear:
+        """The layer with what was learned, rounded to 16 bits."""
+        return LowRankLinear(self.first.detach().T, self.second.detach(), self.bias)
+
+
+class TrainableDictionary(nn.Module):
+    """The dictionary and the nonzeros of a dictionary layer, in float32; zeros stay where they are."""
+
+    def __init__(self, layer: DictionaryLinear) -> None:
+        """Begin with what is stored."""
+        super().__init__()
+        self.mask: Tensor
+        self.register_buffer("mask", layer.mask(), persistent=False)
+        self.dictionary = nn.Parameter(layer.dictionary.float().T.clone())
+        self.values = nn.Parameter(layer.values.float().clone())
+        self.bias: Tensor | None
+        self.register_buffer("bias", layer.bias)
+
+    def codes(self) -> Tensor:
+        """Sᵀ (out, k), zeros filled in; differentiable in the nonzeros."""
+        return torch.zeros_like(self.mask, dtype=self.values.dtype).masked_scatter(self.mask, self.values)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to (..., in)."""
+        return F.linear(F.linear(x, self.dictionary), self.codes(), self.bias)
+
+    def stored(self) -> DictionaryLinear:
+        """The layer with what was learned, rounded to 16 bits."""
+        return DictionaryLinear(self.dictionary.detach().T, self.codes().detach(), self.mask, self.bias)
+
+
+class WithAdapter(nn.Module):
+    """``y = layer(x) + α/r · B A x``: LoRA beside a layer that is not trained itself.
+
+    Source: LoRA (2106.09685), section 4.1.
+    """
+
+    def __init__(self, layer: nn.Module, out_features: int, in_features: int, rank: int, alpha: float) -> None:
+        """Begin with a product of zero."""
+        super().__init__()
+        self.layer = layer.requires_grad_(False)
+        self.scale = alpha / rank
+        self.first = nn.Parameter(torch.randn(rank, in_features) / math.sqrt(in_features))
+        self.second = nn.Parameter(torch.zeros(out_features, rank))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to (..., in)."""
+        added: Tensor = self.layer(x) + self.scale * F.linear(F.linear(x, self.first), self.second)
+        return added
+
+    def stored(self) -> nn.Module:
+        """What is deployed: merged into a dense layer or into low-rank factors, else the two side by side."""
+        first, second = self.first.detach(), self.scale * self.second.detach()
+        layer = self.layer
+        if isinstance(layer, LowRankLinear):
+            own_first, own_second = layer.factors()
+            both = torch.cat([own_first, first]).T, torch.cat([own_second, second.T])
+            return LowRankLinear(*both, layer.bias)
+        if isinstance(layer, CompressedLinear):
+            return SumLinear(layer, LowRankLinear(first.T, second.T))
+        weight = read_weight(layer) + second @ first
+        bias = layer.bias if isinstance(layer.bias, Tensor) else None
+        merged = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
+        merged.weight = nn.Parameter(weight, requires_grad=False)
+        if bias is not None:
+            merged.bias = nn.Parameter(bias.detach(), requires_grad=False)
+        return merged
+
+
+class SumLinear(CompressedLinear):
+    """A compressed layer and the adapter that stays beside it; both are stored, and both count."""
+
+    representation = "adapter-beside"
+
+    def __init__(self, layer: CompressedLinear, adapter: LowRankLinear) -> None:
+        """Keep both; the bias stays with the layer."""
+        super().__init__(layer.in_features, layer.out_features, None)
+        self.layer, self.adapter = layer, adapter
+
+    @classmethod
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> SumLinear:
+        """Not made from sizes: a folder names no layer inside of a layer."""
+        raise ValueError("a layer with an adapter cannot be built from sizes")
+
+    @property
+    def inner_size(self) -> int:
+        """Of both together."""
+        return self.layer.inner_size + self.adapter.inner_size
+
+    def spec(self) -> dict[str, int]:
+        """The layer's sizes, and the adapter's rank."""
+        return self.layer.spec() | {"adapter_rank": self.adapter.rank}
+
+    def stored_bits(self) -> int:
+        """Of both."""
+        return self.layer.stored_bits() + self.adapter.stored_bits()
+
+    def flops(self) -> int:
+        """Of both."""
+        return self.layer.flops() + low_rank_flops(self.out_features, self.in_features, self.adapter.rank)
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """Those of both, one below the other."""
+        (a, b), (c, d) = self.layer.factors(), self.adapter.factors()
+        return torch.cat([a, c]), torch.cat([b, d])
+
+    def dense_weight(self) -> Tensor:
+        """The sum of both, float32."""
+        return self.layer.dense_weight() + self.adapter.dense_weight()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply both."""
+        both: Tensor = self.layer(x) + self.adapter(x)
+        return both
+
+
+def trainable_factors(layer: nn.Module) -> TrainableLowRank | TrainableDictionary | None:
+    """A layer's own factors in training; None for a layer that has none."""
+    if isinstance(layer, LowRankLinear):
+        return TrainableLowRank(layer)
+    return TrainableDictionary(layer) if isinstance(layer, DictionaryLinear) else None

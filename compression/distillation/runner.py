@@ -1,0 +1,256 @@
+"""Runs of ``distill``: a student that learns from its teacher, measured before and after, and kept."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import shutil
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from compression import accounting, export, pipeline, store, texts
+from compression.adaptation.base import Setup
+from compression.adaptation.runner import LM_BATCH, LM_LENGTH, LOOK_EPOCH
+from compression.adaptation.structure import ModelStructure
+from compression.adaptation.training import Plan, train
+from compression.distillation.report import DistillReport, DistillRun, DistillSettings
+from compression.distillation.training import Distillation, StudentAdapter
+from compression.environment import code_version, describe_environment
+from compression.errors import UserError
+from compression.evaluation.perplexity import measure_perplexity, tokenize
+from compression.modules import CompressedLinear
+from compression.pipeline import CompressedModel
+from compression.quantization.grid import QuantizationSettings
+from compression.quantization.sequence import quantize_in_sequence
+from compression.types import PerplexityReport, Progress, SiteReport
+
+if TYPE_CHECKING:
+    from compression.types import LinearSite
+    from compression.workbench import DenseModel, Workbench
+
+LEARNING_RATES = {"factors": 1e-4, "lora": 1e-3}
+"""At the peak, where none is given."""
+MAX_CACHE_BYTES = 4 * 2**30
+RUN_FILE = "distilled.json"
+FOLDER = "model"
+GPTQ_SEQUENCES = 32
+
+Steps = Generator[Progress, None, DistillReport]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Teacher and student with what is learned and measured."""
+
+    teacher: DenseModel
+    student: DenseModel
+    sequences: Tensor
+    tokens: Tensor
+    learned: texts.Text
+    scored: texts.Text
+    window: int
+
+
+def distill_all(bench: Workbench, settings: Sequence[DistillSettings], out: Path | None = None) -> Steps:
+    """Let a student learn, once for each of some settings that share teacher, student and texts.
+
+    Args:
+        bench: whose models and texts are used.
+        settings: the runs.
+        out: where the first run's student is written; only a student that ``compress`` wrote can be.
+
+    Yields:
+        Events of stage ``train`` with a `Moment`, and of stage ``run`` with a `DistillRun` after each run.
+
+    Raises:
+        UserError: for settings out of range, different tokenizers, a text that is too short, or a student that cannot
+            be written.
+    """
+    for one in settings:
+        one.check()
+    if out is not None:
+        store.check_new_directory(out)
+        if not export.is_compressed_directory(settings[0].student):
+            raise UserError("Only a student that compress wrote can be written again: leave --out away.")
+    pair = yield from _pair(bench, settings[0])
+    if out is not None and settings[0].what == "lora" and _has_dictionaries(pair):
+        raise UserError(
+            "An adapter beside dictionary layers cannot be written to a folder yet: train their factors instead, or "
+            "leave --out away."
+        )
+    yield Progress("score", 0, 2, "measuring teacher and student")
+    teacher = yield from _measure(pair, pair.teacher.loaded.model, settings[0])
+    student = yield from _measure(pair, pair.student.loaded.model, settings[0])
+    quantized = None
+    if settings[0].bits:
+        quantized, _ = yield from _quantized(pair, pair.student.loaded.model, settings[0])
+    runs: list[DistillRun] = []
+    for index, one in enumerate(settings):
+        key = store.content_key("distill", code_version(), one, pair.teacher.identity, pair.student.identity)
+        cell = store.root() / "distillations" / key
+        run = store.cached_json(cell / RUN_FILE, DistillRun)
+        if run is None:
+            run = yield from _run(pair, one, cell, teacher, student)
+        runs.append(run)
+        if index == 0 and out is not None:
+            with store.atomic_directory(out) as temporary:
+                shutil.copytree(cell / FOLDER, temporary, dirs_exist_ok=True)
+        said = f"{one.optimizer}, seed {one.seed}: perplexity {run.perplexity:.2f}"
+        yield Progress("run", index + 1, len(settings), said, run)
+    note = pair.teacher.loaded.note
+    return DistillReport(
+        teacher, student, quantized, pair.learned.source.name, note, tuple(runs), describe_environment()
+    )
+
+
+def _pair(bench: Workbench, settings: DistillSettings) -> Generator[Progress, None, _Pair]:
+    teacher = yield from bench.dense_model(settings.teacher)
+    student = yield from bench.any_model(settings.student)
+    for each in (teacher, student):
+        if each.loaded.is_speech:
+            raise UserError(f"{each.loaded.id} writes down speech: name a language model.")
+    words = [each.loaded.tokenizer.get_vocab() for each in (teacher, student)]
+    if words[0] != words[1]:
+        raise UserError(
+            f"{settings.teacher} and {settings.student} have different tokenizers: a student learns from a teacher "
+            "that reads the same tokens."
+        )
+    learned = yield from texts.load_text(settings.train or texts.DEFAULT_CALIBRATION)
+    scored = yield from texts.load_text(settings.text or texts.DEFAULT_EVALUATION)
+    tokenizer = teacher.loaded.tokenizer
+    context = min(each.context or settings.window for each in (teacher, student))
+    length = min(LM_LENGTH, context)
+    tokens = tokenize(tokenizer, learned.content)
+    if len(tokens) < 2 * length:
+        raise UserError(
+            f"The text to train on has {len(tokens)} tokens, too few for sequences of {length}: give a longer text."
+        )
+    sequences = tokens[: len(tokens) // length * length].view(-1, length)
+    return _Pair(
+        teacher, student, sequences, tokenize(tokenizer, scored.content), learned, scored, min(settings.window, context)
+    )
+
+
+def _has_dictionaries(pair: _Pair) -> bool:
+    model = pair.student.loaded.model
+    layers = [model.get_submodule(site.name) for site in pair.student.sites]
+    return any(isinstance(each, CompressedLinear) and each.representation != "low-rank" for each in layers)
+
+
+def _measure(
+    pair: _Pair, model: PreTrainedModel, settings: DistillSettings
+) -> Generator[Progress, None, PerplexityReport]:
+    stored = pipeline.stored_bits_of(pipeline.tensors_to_save(model, pair.teacher.loaded.storage_dtype))
+    return (
+        yield from measure_perplexity(model, pair.tokens, pair.scored.source, stored, pair.window, settings.max_windows)
+    )
+
+
+def _quantized(
+    pair: _Pair, model: PreTrainedModel, settings: DistillSettings
+) -> Generator[Progress, None, tuple[float, int]]:
+    """Perplexity and stored bits after GPTQ on top."""
+    sequences = pair.sequences[torch.linspace(0, len(pair.sequences) - 1, GPTQ_SEQUENCES).long()]
+    made = yield from quantize_in_sequence(model, pair.student.sites, sequences, QuantizationSettings(settings.bits))
+    report = yield from _measure(pair, made.model, settings)
+    return report.perplexity, report.stored_bits
+
+
+def _run(
+    pair: _Pair, settings: DistillSettings, cell: Path, teacher: PerplexityReport, student: PerplexityReport
+) -> Generator[Progress, None, DistillRun]:
+    model = copy.deepcopy(pair.student.loaded.model).float()
+    problem = Distillation(
+        pair.teacher.loaded.model,
+        pair.sequences,
+        pair.tokens,
+        pair.scored.source,
+        LM_BATCH,
+        settings.seed,
+        pair.window,
+        settings.max_windows,
+        settings.alpha,
+        settings.temperature,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        setup = Setup(
+            model,
+            ModelStructure((), False),
+            0.0,
+            lambda: problem.batches(LOOK_EPOCH),
+            problem.loss,
+            parts=problem.parts,
+        )
+        adapter = StudentAdapter(setup, pair.student.sites, settings.what, settings.rank, settings.lora_alpha)
+    rate = settings.learning_rate or LEARNING_RATES[settings.what]
+    plan = Plan(settings.max_minutes, settings.steps, rate, rate, settings.seed, optimizer=settings.optimizer)
+    checkpoint = cell.with_suffix(".safetensors")
+    trained = yield from train(adapter, problem, plan, checkpoint, cell.name)
+    deployed = adapter.deploy().eval()
+    measured = yield from _measure(pair, deployed, settings)
+    gap = student.negative_log_likelihood - teacher.negative_log_likelihood
+    closed = (student.negative_log_likelihood - measured.negative_log_likelihood) / gap if gap > 0 else None
+    quantized = (yield from _quantized(pair, deployed, settings)) if settings.bits else (None, None)
+    run = DistillRun(
+        settings=settings,
+        perplexity=math.exp(measured.negative_log_likelihood),
+        measured=measured,
+        gap_closed=closed,
+        quantized_perplexity=quantized[0],
+        quantized_bits=quantized[1],
+        trainable_parameters=adapter.trainable_count(),
+        stored_bits=measured.stored_bits,
+        steps=trained.steps,
+        train_seconds=trained.seconds,
+        peak_memory_bytes=trained.peak_memory,
+        curve=tuple(trained.curve),
+        stopped=trained.stopped,
+    )
+    with store.atomic_directory(cell) as temporary:
+        store.write_json(temporary / RUN_FILE, run)
+        if export.is_compressed_directory(settings.student) and not _has_sums(deployed, pair.student.sites):
+            export.save(_recovered(settings, deployed), temporary / FOLDER)
+    checkpoint.unlink(missing_ok=True)
+    store.prune(cell.parent, MAX_CACHE_BYTES)
+    return run
+
+
+def _has_sums(model: PreTrainedModel, sites: Sequence[LinearSite]) -> bool:
+    return any("adapter_rank" in getattr(model.get_submodule(s.name), "spec", dict)() for s in sites)
+
+
+def _recovered(settings: DistillSettings, model: PreTrainedModel) -> CompressedModel:
+    """The student's report with the layers as they are now; no recipe makes the same bytes again."""
+    before = export.load(Path(settings.student).expanduser())
+    sites = tuple(_as_it_is(site, model.get_submodule(site.name)) for site in before.report.sites)
+    storage = before.source.storage_dtype
+    report = pipeline.summarise(model, storage, before.report.plan, sites, None)
+    note = f"Recovered by distillation from {before.source.title} ({settings.what}, {settings.optimizer})."
+    report = dataclasses.replace(report, notes=(*before.report.notes, note), model_note=before.report.model_note)
+    return CompressedModel(before.source, model, report)
+
+
+def _as_it_is(site: SiteReport, layer: nn.Module) -> SiteReport:
+    """What a site's report says of its layer, which has changed."""
+    if not isinstance(layer, CompressedLinear):
+        return site
+    bits = layer.stored_bits()
+    removed = accounting.removed_fraction(bits, accounting.dense_bits(*site.shape))
+    return dataclasses.replace(
+        site, stored_bits=bits, removed_fraction=removed, quantities=layer.spec(), relative_output_error=None
+    )
+
+
+def settings_over(base: DistillSettings, optimizers: Sequence[str], seeds: int) -> tuple[DistillSettings, ...]:
+    """The same with every optimiser and seed: all optimisers of a seed before the next seed."""
+    return tuple(
+        dataclasses.replace(base, optimizer=optimizer, seed=seed) for seed in range(seeds) for optimizer in optimizers
+    )

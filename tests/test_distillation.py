@@ -1,0 +1,190 @@
+"""A student that learns from its teacher: the loss, the layers in training, and whole runs on tiny models."""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from tiny import SENTENCES, tiny_llama, tiny_tokenizer, write_tiny_llama
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+from transformers import LlamaForCausalLM
+from typer.testing import CliRunner
+
+from compression import export, store
+from compression.__main__ import app
+from compression.calibration import SiteStatistics
+from compression.distillation import runner
+from compression.distillation.layers import SumLinear, TrainableDictionary, TrainableLowRank, WithAdapter
+from compression.distillation.report import DistillReport
+from compression.distillation.training import Distillation
+from compression.errors import UserError
+from compression.methods import create_method
+from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear
+from compression.types import TextSource
+
+KINDS = {"low-rank": ("svd-llm", TrainableLowRank), "dictionary": ("compot", TrainableDictionary)}
+
+
+def layer_of(kind: str) -> CompressedLinear:
+    g = torch.Generator().manual_seed(0)
+    weight, inputs = torch.randn(24, 40, generator=g), torch.randn(200, 40, generator=g)
+    statistics = SiteStatistics(inputs.T @ inputs, 200)
+    return create_method(KINDS[kind][0]).compress(weight, torch.ones(24), statistics, 0.3).layer
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_the_loss_is_the_mixture_of_both(alpha: float, temperature: float) -> None:
+    teacher, student = tiny_llama(seed=0), tiny_llama(seed=1)
+    tokens = torch.randint(3, 250, (2, 12), generator=torch.Generator().manual_seed(2))
+    source = TextSource("t", "", 0)
+    problem = Distillation(teacher, tokens, tokens[0], source, 2, 0, 12, None, alpha, temperature)
+    with torch.no_grad():
+        found = problem.loss(student, {"input_ids": tokens}).item()
+        p, q = (F.softmax(m(tokens).logits[:, :-1].double() / temperature, -1) for m in (teacher, student))
+        distance = (p * (p / q).log()).sum(-1).mean()
+        likelihood = student(tokens).logits[:, :-1].double().log_softmax(-1).gather(-1, tokens[:, 1:, None]).mean()
+    assert found == pytest.approx(float(alpha * temperature**2 * distance - (1 - alpha) * likelihood), rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_factors_in_training_begin_with_what_is_stored_and_end_as_the_same_kind(kind: str) -> None:
+    layer = layer_of(kind)
+    trainable = KINDS[kind][1](layer)
+    x = torch.randn(5, 40)
+    assert torch.allclose(trainable(x), layer(x), atol=1e-4)
+    optimizer = torch.optim.SGD(trainable.parameters(), 1e-2)
+    trainable(x).square().mean().backward()
+    assert all(p.grad is not None and p.grad.any() for p in trainable.parameters())
+    optimizer.step()
+    stored = trainable.stored()
+    assert type(stored) is type(layer) and stored.stored_bits() == layer.stored_bits()
+    assert torch.allclose(stored(x), trainable(x), atol=2e-2) and not torch.allclose(stored(x), layer(x), atol=1e-3)
+    if isinstance(layer, DictionaryLinear):
+        assert torch.equal(stored.mask(), layer.mask())
+
+
+@pytest.mark.parametrize("kind", ["dense", *KINDS])
+def test_an_adapter_is_merged_where_that_is_possible_and_counted_where_it_is_not(kind: str) -> None:
+    layer = nn.Linear(40, 24) if kind == "dense" else layer_of(kind)
+    adapted = WithAdapter(layer, 24, 40, 4, 8.0)
+    x = torch.randn(5, 40)
+    assert torch.equal(adapted(x), layer(x))
+    with torch.no_grad():
+        adapted.second.normal_()
+    stored = adapted.stored()
+    assert torch.allclose(stored(x), adapted(x), atol=5e-2) and not torch.allclose(stored(x), layer(x), atol=0.1)
+    if kind == "dense":
+        assert type(stored) is nn.Linear
+    elif kind == "low-rank":
+        assert type(stored) is LowRankLinear and stored.rank == layer.rank + 4
+    else:
+        assert isinstance(stored, SumLinear)
+        assert stored.stored_bits() == layer.stored_bits() + 16 * 4 * (24 + 40)
+        first, second = stored.factors()
+        assert torch.allclose(second.T @ first, stored.dense_weight(), atol=1e-4)
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "text.txt").write_text(" ".join(SENTENCES) * 60, encoding="utf-8")
+    write_tiny_llama(tmp_path / "tiny")
+    teacher = taught()
+    teacher.save_pretrained(tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+@functools.cache
+def taught() -> LlamaForCausalLM:
+    """A tiny model that has learned the text: compressing it costs something."""
+    model = tiny_llama()
+    ids = torch.tensor(tiny_tokenizer()(" ".join(SENTENCES) * 8)["input_ids"])
+    rows = ids[: len(ids) // 32 * 32].view(-1, 32)
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        model(input_ids=rows, labels=rows).loss.backward()
+        optimizer.step()
+    return model.eval()
+
+
+def student_of(model: Path, method: str = "compot") -> Path:
+    text = str(model.parent / "text.txt")
+    call = f"compress {model} --method {method} --policy uniform --removed 0.4 --calibration {text}".split()
+    more = ["--calibration-sequences", "8", "--sequence-length", "32", "--out", str(model.parent / "small")]
+    CliRunner().invoke(app, [*call, *more], catch_exceptions=False)
+    return model.parent / "small"
+
+
+def distill(model: Path, student: Path, *more: str) -> DistillReport:
+    text, out = str(model.parent / "text.txt"), model.parent / "out.json"
+    call = ["distill", str(model), str(student), "--train", text, "--text", text, "--window", "64", "--json", str(out)]
+    CliRunner().invoke(app, [*call, *more], catch_exceptions=False)
+    return store.read_json(out, DistillReport)
+
+
+@pytest.mark.parametrize("method", ["compot", "svd-llm"])
+def test_a_compressed_student_recovers_by_either_optimiser_at_the_same_bits(
+    model: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    student = student_of(model, method)
+    options = ("--optimizer", "adamw,muon", "--steps", "30", "--learning-rate", "0.01", "--bits", "4")
+    report = distill(model, student, *options, "--out", str(model.parent / "recovered"))
+    assert [run.settings.optimizer for run in report.runs] == ["adamw", "muon"]
+    assert report.student.stored_bits < report.teacher.stored_bits
+    gap = report.student.negative_log_likelihood - report.teacher.negative_log_likelihood
+    for run in report.runs:
+        assert run.perplexity < report.student.perplexity and run.stored_bits == report.student.stored_bits
+        now = math.log(run.perplexity)
+        assert run.gap_closed == pytest.approx((report.student.negative_log_likelihood - now) / gap, rel=1e-6)
+        assert run.quantized_bits < run.stored_bits and run.quantized_perplexity > 0 and run.steps == 30
+    assert report.runs[0].perplexity != report.runs[1].perplexity
+    recovered = export.load(model.parent / "recovered")
+    assert any("Recovered by distillation" in note for note in recovered.report.notes)
+    assert recovered.report.stored_bits == report.runs[0].stored_bits
+    monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("it was trained again"))
+    assert distill(model, student, *options).runs == report.runs
+
+
+def test_adapters_recover_too_and_cost_bits(model: Path) -> None:
+    student = student_of(model)
+    report = distill(model, student, "--train-what", "lora", "--steps", "30", "--learning-rate", "0.02", "--rank", "4")
+    (run,) = report.runs
+    assert run.perplexity < report.student.perplexity and run.stored_bits > report.student.stored_bits
+
+
+def test_a_smaller_dense_model_learns_from_a_larger_one(model: Path) -> None:
+    write_tiny_llama(model.parent / "other", seed=3)
+    report = distill(model, model.parent / "other", "--train-what", "lora", "--steps", "20", "--learning-rate", "0.02")
+    assert report.runs[0].perplexity < report.student.perplexity
+    assert report.runs[0].stored_bits == report.student.stored_bits
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (("--optimizer", "sgd"), "There is no optimiser 'sgd': expected adamw or muon"),
+        (("--train-what", "biases"), "A student trains factors or lora, but 'biases'"),
+        (("--alpha", "2"), "share of the teacher in the loss must be from 0 to 1, but 2"),
+        (("--temperature", "0"), "temperature must be from 0.1"),
+        (("--bits", "1"), "takes 2 to 8 bits, or 0 for none, but 1"),
+        ((), "no low-rank or dictionary layers"),
+        (("--out", "somewhere"), "Only a student that compress wrote can be written again"),
+    ],
+)
+def test_bad_input_is_one_sentence(model: Path, more: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        distill(model, model, "--steps", "1", *more)
+
+
+def test_different_tokenizers_are_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tiny, "SENTENCES", ["Wholly other words make other pairs of letters."] * 3)
+    write_tiny_llama(model.parent / "other", seed=3)
+    with pytest.raises(UserError, match="have different tokenizers"):
+        distill(model, model.parent / "other", "--steps", "1")
