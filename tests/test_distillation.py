@@ -175,7 +175,7 @@ def test_a_smaller_dense_model_learns_from_a_larger_one(model: Path) -> None:
         (("--temperature", "0"), "temperature must be from 0.1"),
         (("--bits", "1"), "takes 2 to 8 bits, or 0 for none, but 1"),
         ((), "no low-rank or dictionary layers"),
-        (("--out", "somewhere"), "Only a student that compress wrote can be written again"),
+        (("--out", "somewhere"), "Only a compressed folder can be written again"),
     ],
 )
 def test_bad_input_is_one_sentence(model: Path, more: tuple[str, ...], sentence: str) -> None:

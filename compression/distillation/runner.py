@@ -78,7 +78,7 @@ def distill_all(bench: Workbench, settings: Sequence[DistillSettings], out: Path
     if out is not None:
         store.check_new_directory(out)
         if not export.is_compressed_directory(settings[0].student):
-            raise UserError("Only a student that compress wrote can be written again: leave --out away.")
+            raise UserError("Only a compressed folder can be written again: leave --out away.")
     pair = yield from _pair(bench, settings[0])
     if out is not None and settings[0].what == "lora" and _has_dictionaries(pair):
         raise UserError(

@@ -82,7 +82,7 @@ class StudentAdapter(Adapter):
             elif (own := trainable_factors(layer)) is not None:
                 self.trained[site.name] = own
         if not self.trained:
-            raise UserError("This student has no low-rank or dictionary layers: train adapters (lora) instead.")
+            raise UserError("This student has no low-rank or dictionary layers: train adapters instead.")
         for name, layer in self.trained.items():
             self.model.set_submodule(name, layer)
 

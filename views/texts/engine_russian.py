@@ -1400,12 +1400,12 @@ ENGINE: Mapping[str, str] = {
     ),
     "{teacher!s} and {student!s} have different tokenizers: a student learns from a teacher that reads the same "
     "tokens.": ("У моделей {teacher} и {student} разные токенизаторы: ученик учится у того, кто читает те же токены."),
-    "Only a student that compress wrote can be written again: leave --out away.": (
-        "Записать снова можно только ученика, записанного командой compress: уберите --out."
+    "Only a compressed folder can be written again: leave --out away.": (
+        "Записать снова можно только сжатую модель из папки: уберите --out."
     ),
     "{model!s} writes down speech: name a language model.": "{model} распознаёт речь: назовите языковую модель.",
-    "This student has no low-rank or dictionary layers: train adapters (lora) instead.": (
-        "У этого ученика нет низкоранговых и словарных слоёв: обучайте адаптеры (lora)."
+    "This student has no low-rank or dictionary layers: train adapters instead.": (
+        "У этого ученика нет низкоранговых и словарных слоёв: обучайте адаптеры."
     ),
     "Recovered by distillation from {title!s} ({what!s}, {optimizer!s}).": (
         "Восстановлено дистилляцией, учитель — {title} ({what}, {optimizer})."
