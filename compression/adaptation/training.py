@@ -168,9 +168,10 @@ def train(
     """
     groups = adapter.parameter_groups(plan.learning_rate, plan.head_learning_rate)
     if not any(group["params"] for group in groups):
-        done = Trained(planned=1)
+        done, memory = Trained(planned=1), PeakMemory()
         yield from _prepared(adapter, done, 1.0)
         adapter.finish()
+        done.peak_memory = memory.look()
         yield Progress("train", 1, 1, "nothing is trained")
         return done
     optimizer = make_optimizers(plan.optimizer, groups, plan.weight_decay)
