@@ -268,6 +268,18 @@ def test_a_step_in_parts_is_the_same_step_and_shows_itself_between_them(monkeypa
         assert torch.allclose(value, trained[1][name], atol=2e-4), name
 
 
+def test_events_within_long_steps_leave_the_curves_their_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "time", Clock())  # each look takes 0.02 s: a step is longer than an event may wait
+    monkeypatch.setattr(training, "EVENT_SECONDS", 0.1)
+    tokens = torch.randint(2, 60, (8, 12), generator=torch.Generator().manual_seed(0))
+    problem = LanguageModelling(tokens, tokens[0], TextSource("t", "", 0), 4, 0, 12, one_by_one=True)
+    model = tiny_llama()
+    setup = Setup(model, structure_of(model), 0.3, lambda: problem.batches(9), problem.loss, parts=problem.parts)
+    adapter = create_method("full").attach(setup)
+    done = finish(training.train(adapter, problem, training.Plan(0.0, 8, 1e-3, 1e-3, 0)))
+    assert [point.step for point in done.curve] == list(range(1, 9))
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -184,7 +184,7 @@ def train(
         yield Progress("train", 0, 1, "timing a step")
         done.planned = plan.steps or _fitting_steps(adapter, problem, plan)
     loop = _Loop(adapter, problem, plan, optimizer, peaks, done)
-    shown = saved = time.perf_counter()
+    shown = noted = saved = time.perf_counter()
     good = _copy(adapter.state())
     score_every = max(1, done.planned // SCORES_ON_THE_WAY)
     while done.steps < done.planned:
@@ -209,8 +209,8 @@ def train(
         if done.steps % score_every == 0 and done.steps < done.planned:
             done.scores.append((yield from _measured(adapter, problem, done)))
             now = time.perf_counter()
-        if now - shown >= EVENT_SECONDS or done.steps in (1, done.planned):
-            shown = now
+        if now - noted >= EVENT_SECONDS or done.steps in (1, done.planned):
+            shown = noted = now
             loop.note()
             yield Progress("train", done.steps, done.planned, _sentence(done), _moment(adapter, done))
         if checkpoint is not None and now - saved >= CHECKPOINT_SECONDS:
@@ -260,7 +260,7 @@ class _Loop:
             epoch, skip = epoch + 1, 0
 
     def step(self) -> Iterator[None]:
-        """Take a step, with a pause after each part of its batch; with nothing changed if it is not `finite`."""
+        """Take a step, with a pause between the parts of its batch; with nothing changed if it is not `finite`."""
         adapter, done = self.adapter, self.done
         parts = self.problem.parts(next(self._stream))
         progress = done.progress()
@@ -279,7 +279,8 @@ class _Loop:
                 own.backward()  # type: ignore[no-untyped-call]
             loss += own.item()
             seconds += time.perf_counter() - started
-            yield
+            if index + 1 < len(parts):
+                yield
         started = time.perf_counter()
         with self._seeded(len(parts)):
             self._update(loss)
