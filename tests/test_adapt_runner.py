@@ -270,7 +270,7 @@ def test_a_step_in_parts_is_the_same_step_and_shows_itself_between_them(monkeypa
 
 def test_events_within_long_steps_leave_the_curves_their_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "time", Clock())  # each look takes 0.02 s: a step is longer than an event may wait
-    monkeypatch.setattr(training, "EVENT_SECONDS", 0.1)
+    monkeypatch.setattr(training, "EVENT_SECONDS", 0.21)
     tokens = torch.randint(2, 60, (8, 12), generator=torch.Generator().manual_seed(0))
     problem = LanguageModelling(tokens, tokens[0], TextSource("t", "", 0), 4, 0, 12, one_by_one=True)
     model = tiny_llama()
