@@ -221,7 +221,8 @@ class Overview:
         )
         with gr.Column(elem_classes=["sheet"], elem_id="adapt-table"):
             gr.Markdown(f"## {words('adapt.table_title')}", elem_classes=["figure-title"])
-            self.missing = gr.Markdown(self._missing(report, task), elem_classes=["hint"], elem_id="adapt-missing")
+            said = self._said(report, (), task)
+            self.missing = gr.Markdown(said, elem_classes=["hint"], elem_id="adapt-missing")
             self.table = data_table(None if view is None else view.table, words)
 
     @property
@@ -242,7 +243,7 @@ class Overview:
         """
         view = self._view(report, own, majority)
         table: Table | None = None if view is None else view.table
-        return [*_updates(self.points, view), self._missing(report, task), table_value(table)]
+        return [*_updates(self.points, view), self._said(report, own, task), table_value(table)]
 
     def _view(self, report: AdaptReport | None, own: tuple[AdaptRun, ...], majority: float | None) -> View | None:
         rows = rows_of(report, own)
@@ -250,10 +251,13 @@ class Overview:
             return None
         return figures.points_view(rows, majority if report is None else report.majority, self.words)
 
-    def _missing(self, report: AdaptReport | None, task: str) -> str:
+    def _said(self, report: AdaptReport | None, own: tuple[AdaptRun, ...], task: str) -> str:
+        """What the table means, or that none came with the app; and what its methods must be said with."""
+        words = self.words
+        hint = words("adapt.table_hint")
         if report is None:
-            return self.words("adapt.no_report", task=self.words(f"adapt.task.{task}"))
-        return self.words("adapt.table_hint")
+            hint = words("adapt.no_report", task=words(f"adapt.task.{task}"))
+        return "\n\n".join((hint, *figures.warnings(rows_of(report, own), words)))
 
 
 def _updates(panel: ChartPanel, view: View | None) -> list[Any]:

@@ -26,7 +26,7 @@ METHOD_STYLES: dict[str, tuple[str, str, str]] = {
     "cospadi": (BLUE, "hexagon", "dash"),
     "rocket": (BLUE, "triangle-up", "dot"),
     "magnitude-2:4": (GREEN, "square-open", "dot"),
-    "wanda-2:4": (GREEN, "square-cross", "dash"),
+    "wanda-2:4": (GREEN, "triangle-up-open", "dash"),
     "dense": (GREEN, "diamond", "dashdot"),
     "finegates": (BLUE, "diamond", "solid"),
     "finegates-published": (BLUE, "diamond-open", "dash"),

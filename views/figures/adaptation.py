@@ -357,7 +357,6 @@ def table(rows: Sequence[MethodRow], words: Words) -> Table:
         "train_seconds",
         "memory",
         "minutes",
-        "remarks",
     )
     shown = tuple(words(f"adapt.column.{key}") for key in keys)
     places = {key: place for place, key in enumerate(keys)}
@@ -365,7 +364,17 @@ def table(rows: Sequence[MethodRow], words: Words) -> Table:
     if not text:
         shares.add(places["deviation"])
     values = tuple(_table_row(row, text, words) for row in rows)
-    return Table("adaptation", shown, values, wide=len(keys) - 1, shares=frozenset(shares))
+    return Table("adaptation", shown, values, shares=frozenset(shares))
+
+
+def warnings(rows: Sequence[MethodRow], words: Words) -> tuple[str, ...]:
+    """What methods must be said with, a line for all that share a sentence: in a table it would fill the page."""
+    methods: dict[str, list[str]] = {}
+    for row in rows:
+        if row.warning:
+            label = words.name("method", row.method)
+            methods.setdefault(row.warning, []).append(label)
+    return tuple(f"**{', '.join(dict.fromkeys(labels))}:** {words.sentence(said)}" for said, labels in methods.items())
 
 
 def _table_row(row: MethodRow, text: bool, words: Words) -> tuple[str | float | int | None, ...]:
@@ -385,7 +394,6 @@ def _table_row(row: MethodRow, text: bool, words: Words) -> tuple[str | float | 
         round(row.train_seconds, 1),
         round(row.peak_memory_bytes / MB, 1),
         row.budget_minutes,
-        words.sentence(row.warning or ""),
     )
 
 
