@@ -92,6 +92,10 @@ class Adapter(ABC):
         """
         yield from ()
 
+    def upcoming(self) -> int:
+        """How many steps' worth of time `prepare` is still going to take, so that a plan can leave room for it."""
+        return 0
+
     def before_step(self, progress: float) -> None:  # noqa: B027 - a hook
         """Called before each step, at `progress` in [0, 1) of the training."""
 

@@ -248,6 +248,8 @@ class _Loop:
         """Whether loss and gradient of the last step are numbers."""
         self._squares: list[float] = []
         self._last: tuple[float, float] = (0.0, 0.0)
+        left = 60 * plan.minutes - done.seconds
+        self._pace = max(left, 0.0) / max(done.planned - done.steps + adapter.upcoming(), 1)
         self._checked = done.steps, done.progress()
         self._seconds = 0.0
 
@@ -317,15 +319,17 @@ class _Loop:
         self._last = loss, 0.0 if penalty is None else penalty.item()
 
     def keep_to_time(self) -> None:
-        """Plan the rest anew if, at the pace since the last look, it would not end in time."""
+        """Plan the rest anew if, at the pace of late, it would not end in time."""
         done, allowed, (step, progress) = self.done, 60 * self.plan.minutes, self._checked
         since = max(done.progress() - progress, self._seconds / allowed)
         if since < 1 / PACE_CHECKS or done.steps >= done.planned:
             return
-        left = allowed - done.seconds
-        pace = self._seconds / (done.steps - step)
-        if abs(pace * (done.planned - done.steps) - left) > PACE_TOLERANCE * allowed:
-            fitting = min(done.steps + int(MARGIN * left / pace), MAX_EPOCHS * self.problem.epoch_steps)
+        # Batches differ in length, so a few of them say little: what was known counts like one look as planned.
+        steps, known = done.steps - step, done.planned / PACE_CHECKS
+        self._pace = (self._seconds + known * self._pace) / (steps + known)
+        left = allowed - done.seconds - self._pace * self.adapter.upcoming()
+        if abs(self._pace * (done.planned - done.steps) - left) > PACE_TOLERANCE * allowed:
+            fitting = min(done.steps + int(MARGIN * left / self._pace), MAX_EPOCHS * self.problem.epoch_steps)
             done.plan_anew(max(done.steps + 1, fitting))
         self._checked, self._seconds = (done.steps, done.progress()), 0.0
 
@@ -370,7 +374,7 @@ def _fitting_steps(adapter: Adapter, problem: Problem, plan: Plan) -> int:
             if index:  # the first one warms up
                 seconds.append(time.perf_counter() - started)
     pace = sum(seconds) / len(seconds) * 1.1 + 1e-8 * sum(p.numel() for p in parameters)
-    fitting = int(MARGIN * 60 * plan.minutes / pace)
+    fitting = int(MARGIN * 60 * plan.minutes / pace) - adapter.upcoming()
     return max(1, min(fitting, MAX_EPOCHS * problem.epoch_steps))
 
 

@@ -147,6 +147,11 @@ class GatesAdapter(Adapter):
         if not self._settled and schedule.settle < 1 and progress >= schedule.settle:
             yield from self._settle()
 
+    def upcoming(self) -> int:
+        """The batches that ranking and refitting will look at."""
+        ranking = SALIENCE_BATCHES if self.schedule.warm_start and not self._ranked else 0
+        return ranking + (REFIT_BATCHES if self.schedule.refit and not self._settled else 0)
+
     def _expected_losses(self) -> Generator[str, None, dict[int, Tensor]]:
         return (yield from expected_losses(self.setup, list(self.layers.values()), SALIENCE_BATCHES))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from compression.adaptation.base import AdaptationMethod, Setup, register, setting
 from compression.adaptation.inputs import input_norms
-from compression.adaptation.methods.finegates import GatesAdapter, Schedule, check_structure
+from compression.adaptation.methods.finegates import SALIENCE_BATCHES, GatesAdapter, Schedule, check_structure
 from compression.adaptation.salience import choose_units
 from compression.adaptation.structure import BlockStructure
 
@@ -48,6 +48,10 @@ class OneShotAdapter(GatesAdapter):
 
 class FisherAdapter(OneShotAdapter):
     """Closes what is expected to add least to the loss, over all layers."""
+
+    def upcoming(self) -> int:
+        """The batches that ranking and refitting will look at."""
+        return super().upcoming() + (0 if self._settled else SALIENCE_BATCHES)
 
     def chosen(self) -> Generator[str, None, Mapping[str, Tensor]]:
         """The cheapest gates for each weight."""
