@@ -268,6 +268,17 @@ def test_a_step_in_parts_is_the_same_step_and_shows_itself_between_them(monkeypa
         assert torch.allclose(value, trained[1][name], atol=2e-4), name
 
 
+def test_ranking_and_measuring_are_a_stage_of_their_own(encoder: str) -> None:
+    """Nobody should reckon from them how long the steps still take."""
+    said: dict[str, list[str]] = {"train": [], "prepare": []}
+    steps = adapt_all(Workbench(), (settings_for(encoder),))
+    for event in steps:
+        said.setdefault(event.stage, []).append(event.message)
+    assert any(message.startswith("ranking the gates") for message in said["prepare"])
+    assert any(message.startswith("measuring") for message in said["prepare"])
+    assert all(message.startswith(("training", "timing")) for message in said["train"])
+
+
 def test_events_within_long_steps_leave_the_curves_their_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "time", Clock())  # each look takes 0.02 s: a step is longer than an event may wait
     monkeypatch.setattr(training, "EVENT_SECONDS", 0.21)

@@ -161,7 +161,7 @@ def train(
         stop: asks to stop and to keep what is there.
 
     Yields:
-        Events of stage ``train`` whose `partial` is a `Moment`.
+        Events of stage ``train``, or ``prepare`` while it is ranked, refitted or measured, whose `partial` is a `Moment`.
 
     Raises:
         UserError: if the loss is no finite number from the beginning.
@@ -383,7 +383,7 @@ def _prepared(adapter: Adapter, done: Trained, progress: float) -> Generator[Pro
     started = time.perf_counter()
     for sentence in adapter.prepare(progress):
         done.seconds += time.perf_counter() - started
-        yield Progress("train", done.steps, done.planned, sentence, _moment(adapter, done))
+        yield Progress("prepare", done.steps, done.planned, sentence, _moment(adapter, done))
         started = time.perf_counter()
     done.seconds += time.perf_counter() - started
 
@@ -398,7 +398,7 @@ def _measured(adapter: Adapter, problem: Problem, done: Trained) -> Generator[Pr
         except StopIteration as stop:
             score: Score = stop.value
             return score
-        yield Progress("train", done.steps, done.planned, event.message, _moment(adapter, done))
+        yield Progress("prepare", done.steps, done.planned, event.message, _moment(adapter, done))
 
 
 def _moment(adapter: Adapter, done: Trained) -> Moment | None:
