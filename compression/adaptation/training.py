@@ -161,7 +161,7 @@ def train(
         stop: asks to stop and to keep what is there.
 
     Yields:
-        Events of stage ``train``, or ``prepare`` while it is ranked, refitted or measured, whose `partial` is a `Moment`.
+        Events of stage ``train``, or ``prepare`` while it ranks, refits or measures, whose `partial` is a `Moment`.
 
     Raises:
         UserError: if the loss is no finite number from the beginning.
