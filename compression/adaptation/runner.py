@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from compression import models, store, texts
@@ -207,6 +208,19 @@ def _subject(
     )
 
 
+def cut_sequences(tokens: Tensor, length: int) -> Tensor:
+    """A tokenised text as sequences to train on, (sequences, length); a rest is left out.
+
+    Raises:
+        UserError: if there are not even two.
+    """
+    if len(tokens) < 2 * length:
+        raise UserError(
+            f"The text to train on has {len(tokens)} tokens, too few for sequences of {length}: give a longer text."
+        )
+    return tokens[: len(tokens) // length * length].view(-1, length)
+
+
 def _language_subject(bench: Workbench, settings: AdaptSettings) -> Generator[Progress, None, Subject]:
     if settings.model_id in models.ENCODERS:
         raise UserError(f"{settings.model_id} is an encoder: for the task lm name a language model.")
@@ -217,11 +231,7 @@ def _language_subject(bench: Workbench, settings: AdaptSettings) -> Generator[Pr
     tokens = tokenize(dense.loaded.tokenizer, learned.content)
     context = dense.context or LM_WINDOW
     length = min(LM_LENGTH, context)
-    if len(tokens) < 2 * length:
-        raise UserError(
-            f"The text to train on has {len(tokens)} tokens, too few for sequences of {length}: give a longer text."
-        )
-    sequences = tokens[: len(tokens) // length * length].view(-1, length)
+    sequences = cut_sequences(tokens, length)
     return Subject(
         copy.deepcopy(dense.loaded.model),
         dense.loaded.tokenizer,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from compression.adaptation.types import OPTIMIZERS, StepPoint
+from compression.adaptation.types import MAX_SEED, OPTIMIZERS, StepPoint
 from compression.errors import UserError
 from compression.types import Environment, PerplexityReport
 
 WHAT = ("factors", "lora")
 """What a student trains: the factors of its compressed layers in place, or adapters beside all layers."""
-MAX_SEED = 2**31 - 1
 
 
 @dataclass(frozen=True)

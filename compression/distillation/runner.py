@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import shutil
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,10 @@ from transformers import PreTrainedModel
 
 from compression import accounting, export, pipeline, store, texts
 from compression.adaptation.base import Setup
-from compression.adaptation.runner import LM_BATCH, LM_LENGTH, LOOK_EPOCH
+from compression.adaptation.runner import LM_BATCH, LM_LENGTH, LOOK_EPOCH, cut_sequences
 from compression.adaptation.structure import ModelStructure
 from compression.adaptation.training import Plan, train
+from compression.distillation.layers import SumLinear
 from compression.distillation.report import DistillReport, DistillRun, DistillSettings
 from compression.distillation.training import Distillation, StudentAdapter
 from compression.environment import code_version, describe_environment
@@ -128,11 +128,7 @@ def _pair(bench: Workbench, settings: DistillSettings) -> Generator[Progress, No
     context = min(each.context or settings.window for each in (teacher, student))
     length = min(LM_LENGTH, context)
     tokens = tokenize(tokenizer, learned.content)
-    if len(tokens) < 2 * length:
-        raise UserError(
-            f"The text to train on has {len(tokens)} tokens, too few for sequences of {length}: give a longer text."
-        )
-    sequences = tokens[: len(tokens) // length * length].view(-1, length)
+    sequences = cut_sequences(tokens, length)
     return _Pair(
         teacher, student, sequences, tokenize(tokenizer, scored.content), learned, scored, min(settings.window, context)
     )
@@ -201,7 +197,7 @@ def _run(
     quantized = (yield from _quantized(pair, deployed, settings)) if settings.bits else (None, None)
     run = DistillRun(
         settings=settings,
-        perplexity=math.exp(measured.negative_log_likelihood),
+        perplexity=measured.perplexity,
         measured=measured,
         gap_closed=closed,
         quantized_perplexity=quantized[0],
@@ -224,7 +220,7 @@ def _run(
 
 
 def _has_sums(model: PreTrainedModel, sites: Sequence[LinearSite]) -> bool:
-    return any("adapter_rank" in getattr(model.get_submodule(s.name), "spec", dict)() for s in sites)
+    return any(isinstance(model.get_submodule(site.name), SumLinear) for site in sites)
 
 
 def _recovered(settings: DistillSettings, model: PreTrainedModel) -> CompressedModel:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -66,10 +64,6 @@ class QuantizedLayer(CompressedLinear):
         """Remember the sizes, and the grid of `matrix`, which all of a layer's matrices share."""
         super().__init__(in_features, out_features, bias)
         self._grid = {"bits": matrix.bits, "symmetric": int(matrix.symmetric)}
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self._expanded = None
-        super()._load_from_state_dict(*args, **kwargs)
 
 
 class QuantizedLinear(QuantizedLayer):
