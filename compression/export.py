@@ -24,8 +24,8 @@ from compression import hub, model_card, models, store, texts
 from compression.environment import describe_environment
 from compression.errors import UserError
 from compression.fingerprint import Fingerprint, fingerprint, probe_logits
+from compression.layer_types import empty_layer
 from compression.model_card import Card
-from compression.modules import LAYER_TYPES
 from compression.pipeline import CompressedModel, finish, tensors_to_save
 from compression.recipe import Recipe
 from compression.sites import empty_model, empty_size, site_bias, site_weight
@@ -335,10 +335,10 @@ def _assemble(
         out_features, in_features = site.shape
         linear = LinearSite(site.name, site.block, site.projection, out_features, in_features, "")
         try:
-            layer_type = LAYER_TYPES[site.representation]
             if site_weight(model, linear).shape != site.shape or max(site.quantities.values()) > max(site.shape):
                 raise KeyError(site.name)
-            layer = layer_type.empty(in_features, out_features, site_bias(model, linear), **site.quantities)
+            bias = site_bias(model, linear)
+            layer = empty_layer(site.representation, in_features, out_features, bias, site.quantities)
         except (KeyError, AttributeError, ValueError) as error:
             raise UserError(
                 f"{directory} is damaged (its report does not fit {site.name}): compress it again."

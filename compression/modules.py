@@ -444,6 +444,14 @@ class ShrunkLinear(CompressedLinear):
         layouts = self._flags("row_layout_bits", self.out_features), self._flags("column_layout_bits", self.in_features)
         return ShrunkLinear(self.dense_weight(), bias, self.rows, self.columns, *layouts, dtype)
 
+    def part(self) -> Tensor:
+        """The stored part, (rows, columns), float32."""
+        return self.weight.float()
+
+    def read_columns(self) -> Tensor:
+        """Which of the inputs that arrive are read, boolean (column layout,)."""
+        return self.columns[self._flags("column_layout_bits", self.in_features)]
+
     def _flags(self, name: str, count: int) -> Tensor:
         return unpack_bits(getattr(self, name), count)
 
@@ -482,21 +490,23 @@ class ShrunkLinear(CompressedLinear):
 
     def dense_weight(self) -> Tensor:
         """Ŵ as (out, in) in float32, zeros filled in."""
-        whole = torch.zeros(self.out_features, self.in_features, device=self.weight.device)
+        part = self.part()
+        whole = torch.zeros(self.out_features, self.in_features, device=part.device)
         places = self.rows.nonzero(), self.columns.nonzero().T
-        whole[places] = self.weight.float()
+        whole[places] = part
         return whole
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """The stored rows over all inputs (rows, in), and where they go (rows, out)."""
-        return self.dense_weight()[self.rows], torch.eye(self.out_features, device=self.weight.device)[self.rows]
+        whole = self.dense_weight()
+        return whole[self.rows], torch.eye(self.out_features, device=whole.device)[self.rows]
 
     def forward(self, x: Tensor) -> Tensor:
         """Apply the layer to what arrives, (..., column layout), giving (..., row layout) in the dtype of `x`."""
         expanded = self._expanded
         if expanded is None or expanded.dtype is not x.dtype or expanded.device != x.device:
             bias = None if self.bias is None else self.bias.to(device=x.device, dtype=x.dtype)
-            weight = self.weight.to(device=x.device, dtype=x.dtype)
+            weight = self.part().to(device=x.device, dtype=x.dtype)
             expanded = self._expanded = _Expanded(x.dtype, x.device, (weight,), bias)
             self._places = None
         if self._places is None:
@@ -510,8 +520,7 @@ class ShrunkLinear(CompressedLinear):
 
     def _find_places(self, device: torch.device) -> tuple[Tensor | None, Tensor | None, int]:
         """Where stored columns stand among what arrives and stored rows among what leaves; None for everywhere."""
-        layouts = self._flags("column_layout_bits", self.in_features), self._flags("row_layout_bits", self.out_features)
-        columns, rows = self.columns[layouts[0]], self.rows[layouts[1]]
+        columns, rows = self.read_columns(), self.rows[self._flags("row_layout_bits", self.out_features)]
         gathered = None if bool(columns.all()) else columns.nonzero()[:, 0].to(device)
         scattered = None if bool(rows.all()) else rows.nonzero()[:, 0].to(device)
         return gathered, scattered, len(rows)
@@ -584,11 +593,69 @@ class TwoOfFourLinear(CompressedLinear):
         return self.dense_weight(), torch.eye(self.out_features, device=self.values.device)
 
 
-LAYER_TYPES: dict[str, type[CompressedLinear]] = {
-    layer.representation: layer
-    for layer in (LowRankLinear, MixedLowRankLinear, DictionaryLinear, ShrunkLinear, TwoOfFourLinear)
-}
-"""Representation name → class, for loading."""
+class SumLinear(CompressedLinear):
+    """``y = layer(x) + adapter(x)``: a compressed layer and a low-rank adapter beside it; both are stored and count.
+
+    Where the layer is low-rank itself the two are merged instead, see `compression.distillation.layers`.
+    """
+
+    representation = "sum"
+    SEPARATOR: ClassVar[str] = " + "
+    ADAPTER: ClassVar[str] = "adapter_"
+
+    def __init__(self, layer: CompressedLinear, adapter: CompressedLinear) -> None:
+        """Keep both; the bias stays with the layer."""
+        super().__init__(layer.in_features, layer.out_features, None)
+        self.layer, self.adapter = layer, adapter
+        self.representation = f"{layer.representation}{self.SEPARATOR}{adapter.representation}"  # type: ignore[misc]
+
+    @classmethod
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> SumLinear:
+        """Needs the kinds of both parts: see `compression.layer_types.empty_layer`."""
+        raise ValueError("a sum of two layers is built from its parts")
+
+    @property
+    def inner_size(self) -> int:
+        """Of both together."""
+        return self.layer.inner_size + self.adapter.inner_size
+
+    def spec(self) -> dict[str, int]:
+        """The layer's sizes, and the adapter's under names of their own."""
+        return self.layer.spec() | {f"{self.ADAPTER}{name}": size for name, size in self.adapter.spec().items()}
+
+    def stored_bits(self) -> int:
+        """Of both."""
+        return self.layer.stored_bits() + self.adapter.stored_bits()
+
+    def resident_bytes(self) -> int:
+        """Of both."""
+        return self.layer.resident_bytes() + self.adapter.resident_bytes()
+
+    def expanded_bytes(self) -> int:
+        """Of both."""
+        return self.layer.expanded_bytes() + self.adapter.expanded_bytes()
+
+    def flops(self) -> int:
+        """Of both."""
+        return self.layer.flops() + self.adapter.flops()
+
+    def executed_flops(self) -> int:
+        """Of both."""
+        return self.layer.executed_flops() + self.adapter.executed_flops()
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """Those of both, one below the other."""
+        (a, b), (c, d) = self.layer.factors(), self.adapter.factors()
+        return torch.cat([a, c]), torch.cat([b, d])
+
+    def dense_weight(self) -> Tensor:
+        """The sum of both, float32."""
+        return self.layer.dense_weight() + self.adapter.dense_weight()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply both."""
+        both: Tensor = self.layer(x) + self.adapter(x)
+        return both
 
 
 def quantize_columns(matrix: Tensor) -> tuple[Tensor, Tensor]:

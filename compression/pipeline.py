@@ -22,7 +22,7 @@ from compression.modules import CompressedLinear
 from compression.parallel import parallel_map
 from compression.sites import compressed_copy, site_bias, site_weight
 from compression.streams import BlockStream, Sequences, open_stream
-from compression.types import CompressionPlan, CompressionReport, LinearSite, Progress, SiteReport
+from compression.types import Allocation, CompressionPlan, CompressionReport, LinearSite, Progress, SiteReport
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -421,6 +421,37 @@ def _site_report(
     )
 
 
+def restated(
+    source: LoadedModel, model: PreTrainedModel, sites: tuple[LinearSite, ...], before: CompressionPlan, note: str
+) -> CompressedModel:
+    """A model whose layers were changed by something else than a plan, with a report of what they are now.
+
+    Args:
+        source: the dense model, or a stand-in with the same identity.
+        model: with the layers as they are now.
+        sites: the layers that are or were dense.
+        before: the plan that was carried out before; its method stays the one that is named.
+        note: a sentence that says what was done then. No recipe makes the same bytes again.
+    """
+    reports = []
+    for site in sites:
+        layer = model.get_submodule(site.name)
+        made = SiteResult(layer) if isinstance(layer, CompressedLinear) else None
+        shape = site.out_features, site.in_features
+        stored = made.layer.stored_bits() if made else accounting.dense_bits(*shape)
+        removed = accounting.removed_fraction(stored, accounting.dense_bits(*shape))
+        reports.append(_site_report(site, max(removed, 0.0), made, stored, None, 0.0))
+    report = summarise(model, source.storage_dtype, before, tuple(reports), None)
+    notes = (*source.notes, *report.notes, note)
+    return CompressedModel(source, model, replace(report, notes=notes, model_note=source.note))
+
+
+def untouched(source: LoadedModel, sites: tuple[LinearSite, ...], method: str) -> CompressionPlan:
+    """The plan of a model in which nothing was removed yet, under the name of what is done to it next."""
+    allocation = Allocation("uniform", 0.0, {site.name: 0.0 for site in sites})
+    return CompressionPlan(source.id, source.weights_hash, method, {}, allocation, None)
+
+
 def tensors_to_save(model: nn.Module, storage_dtype: str) -> dict[str, Tensor]:
     """The tensors that make up a model on disk: compressed buffers as they are, all else in 16 bits, ties once."""
     dtype = getattr(torch, storage_dtype)
@@ -457,7 +488,7 @@ def summarise(
     site_original = sum(accounting.dense_bits(*site.shape) for site in sites)
     original = stored - site_stored + site_original
     notes = [f"{site.name}: {note}" for site in sites for note in site.notes]
-    warning = METHODS[plan.method].warning
+    warning = METHODS[plan.method].warning if plan.method in METHODS else None
     return CompressionReport(
         plan=plan,
         removed_fraction=accounting.removed_fraction(site_stored, site_original),

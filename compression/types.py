@@ -216,7 +216,7 @@ class SiteReport:
         removed_fraction_target: what the allocation asked for.
         removed_fraction: 1 − stored bits ÷ original bits (16 a weight), from the saved tensors.
         stored_bits: bits of the saved tensors, bias left out.
-        representation: ``dense``, or a name in `compression.modules.LAYER_TYPES`.
+        representation: ``dense``, or a name in `compression.layer_types.LAYER_TYPES`.
         quantities: native quantities, e.g. ``{"rank": 147}`` or
             ``{"num_atoms": 295, "nonzeros_per_column": 147}``.
         relative_output_error: ‖X(W−Ŵ)ᵀ‖ ÷ ‖XWᵀ‖ on the calibration inputs, with the 16-bit

@@ -105,11 +105,13 @@ class DenseModel:
         loaded: the model.
         sites: its compressible layers.
         identity: content key of everything a result depends on: weights, configuration and tokenizer.
+        report: how it was made, if it was read from a folder that ``compress`` wrote.
     """
 
     loaded: LoadedModel
     sites: tuple[LinearSite, ...]
     identity: str
+    report: CompressionReport | None = None
 
     @property
     def context(self) -> int | None:
@@ -200,7 +202,7 @@ class Workbench:
             return opened
         weights = store.file_hash(Path(model_id).expanduser() / export.WEIGHTS_FILE)
         identity = store.content_key("compressed", _identity(opened.source), weights)
-        return DenseModel(opened.source, sites_of(opened.model.config), identity)
+        return DenseModel(opened.source, sites_of(opened.model.config), identity, opened.report)
 
     def calibration_sequences(self, model: DenseModel, recipe: Recipe) -> Steps[tuple[torch.Tensor, AnyCalibration]]:
         """What a language model is calibrated on, for work of this workbench that stands elsewhere."""
@@ -214,11 +216,19 @@ class Workbench:
         text: str,
         window: int = 1024,
         max_windows: int | None = None,
+        out: Path | None = None,
     ) -> Steps[QuantizeReport]:
         """Round a model's weights to a few bits, see `compression.quantization.runner.quantize_all`."""
         from compression.quantization.runner import quantize_all
 
-        return (yield from quantize_all(self, recipe, settings, text, window, max_windows))
+        return (yield from quantize_all(self, recipe, settings, text, window, max_windows, out))
+
+    @exclusive
+    def quantize_to(self, recipe: Recipe, settings: QuantizationSettings, directory: Path) -> Steps[CompressionReport]:
+        """Quantise by GPTQ and write, see `compression.quantization.runner.quantize_to`."""
+        from compression.quantization.runner import quantize_to
+
+        return (yield from quantize_to(self, recipe, settings, directory))
 
     @exclusive
     def distill(self, settings: Sequence[DistillSettings], out: Path | None = None) -> Steps[DistillReport]:

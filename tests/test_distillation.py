@@ -19,12 +19,12 @@ from compression import export, store
 from compression.__main__ import app
 from compression.calibration import SiteStatistics
 from compression.distillation import runner
-from compression.distillation.layers import SumLinear, TrainableDictionary, TrainableLowRank, WithAdapter
+from compression.distillation.layers import TrainableDictionary, TrainableLowRank, WithAdapter
 from compression.distillation.report import DistillReport
 from compression.distillation.training import Distillation
 from compression.errors import UserError
 from compression.methods import create_method
-from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear
+from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear, SumLinear
 from compression.types import TextSource
 
 KINDS = {"low-rank": ("svd-llm", TrainableLowRank), "dictionary": ("compot", TrainableDictionary)}
@@ -152,18 +152,27 @@ def test_a_compressed_student_recovers_by_either_optimiser_at_the_same_bits(
     assert distill(model, student, *options).runs == report.runs
 
 
-def test_adapters_recover_too_and_cost_bits(model: Path) -> None:
-    student = student_of(model)
-    report = distill(model, student, "--train-what", "lora", "--steps", "30", "--learning-rate", "0.02", "--rank", "4")
+def test_adapters_recover_too_cost_bits_and_are_written_and_quantised_with_the_layers(model: Path) -> None:
+    student, out = student_of(model), model.parent / "recovered"
+    options = ("--train-what", "lora", "--steps", "30", "--learning-rate", "0.02", "--rank", "4", "--bits", "4")
+    report = distill(model, student, *options, "--out", str(out))
     (run,) = report.runs
     assert run.perplexity < report.student.perplexity and run.stored_bits > report.student.stored_bits
+    assert run.quantized_bits < 0.6 * run.stored_bits and abs(math.log(run.quantized_perplexity / run.perplexity)) < 0.1
+    written = export.load(out)
+    assert {site.representation for site in written.report.sites} == {"dictionary + low-rank"}
+    assert written.report.stored_bits == run.stored_bits
+    again = distill(model, out, "--steps", "1")
+    assert again.student.perplexity == pytest.approx(run.perplexity, rel=1e-6)
 
 
-def test_a_smaller_dense_model_learns_from_a_larger_one(model: Path) -> None:
+def test_a_smaller_dense_model_learns_from_a_larger_one_and_is_written(model: Path) -> None:
     write_tiny_llama(model.parent / "other", seed=3)
-    report = distill(model, model.parent / "other", "--train-what", "lora", "--steps", "20", "--learning-rate", "0.02")
+    options = ("--train-what", "lora", "--steps", "20", "--learning-rate", "0.02")
+    report = distill(model, model.parent / "other", *options, "--out", str(model.parent / "learned"))
     assert report.runs[0].perplexity < report.student.perplexity
     assert report.runs[0].stored_bits == report.student.stored_bits
+    assert export.load(model.parent / "learned").report.stored_bits == report.student.stored_bits
 
 
 @pytest.mark.parametrize(
@@ -175,7 +184,6 @@ def test_a_smaller_dense_model_learns_from_a_larger_one(model: Path) -> None:
         (("--temperature", "0"), "temperature must be from 0.1"),
         (("--bits", "1"), "takes 2 to 8 bits, or 0 for none, but 1"),
         ((), "no low-rank or dictionary layers"),
-        (("--out", "somewhere"), "Only a compressed folder can be written again"),
     ],
 )
 def test_bad_input_is_one_sentence(model: Path, more: tuple[str, ...], sentence: str) -> None:

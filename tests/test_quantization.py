@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 from typer.testing import CliRunner
 
-from compression import store
+from compression import export, store
 from compression.__main__ import app
 from compression.accounting import quantized_bits
 from compression.calibration import SiteStatistics
@@ -35,7 +35,8 @@ from compression.quantization.sequence import quantize_in_sequence, quantize_pla
 from compression.quantization.solver import gptq, gptq_rows
 from compression.sites import find_sites, read_weight
 from compression.speech.sequences import spoken_sequences
-from compression.types import LinearSite, SpeechCalibration
+from compression.types import LinearSite, PerplexityReport, SpeechCalibration
+from compression.verification import verify_directory
 
 
 def problem(out_features: int = 24, in_features: int = 40, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -387,3 +388,29 @@ def test_a_compressed_folder_is_quantised_on_top(model: Path, method: str) -> No
     report = store.read_json(out, QuantizeReport)
     assert report.dense.bits_per_weight < 0.7 * 16 and report.gptq.bits_per_weight < 0.5 * report.dense.bits_per_weight
     assert abs(math.log(report.gptq.perplexity / report.dense.perplexity)) < 0.2
+
+
+KINDS = {"svd-llm": "quantized-low-rank", "compot": "quantized-dictionary", "finegates-fisher": None}
+
+
+@pytest.mark.parametrize("method", ["dense", *KINDS])
+def test_what_is_quantised_is_written_and_reads_back_as_it_was(model: Path, method: str) -> None:
+    small, out, parent = model, model.parent / "out.json", model.parent
+    if method != "dense":
+        small = parent / "small"
+        call = ["compress", str(model), "--method", method, "--removed", "0.3", "--out", str(small)]
+        CliRunner().invoke(app, [*call, *options(model)[:2], *options(model)[4:8]], catch_exceptions=False)
+    call = ["quantize", str(small), "--group-size", "16", *options(model)]
+    CliRunner().invoke(app, [*call, "--out", str(parent / "few"), "--json", str(out)], catch_exceptions=False)
+    report = store.read_json(out, QuantizeReport)
+    written = export.load(parent / "few")
+    assert written.report.stored_bits == report.gptq.stored_bits < report.dense.stored_bits
+    assert any(note == "Quantised by GPTQ to 4 bits, groups of 16." for note in written.report.notes)
+    kinds = {site.representation for site in written.report.sites}
+    assert kinds == {"quantized"} if method == "dense" else all(kind.startswith("quantized") for kind in kinds)
+    if KINDS.get(method):
+        assert KINDS[method] in kinds
+    finish(verify_directory(parent / "few"))
+    call = ["evaluate", str(parent / "few"), *options(model)[2:4], "--window", "64", "--json", str(out)]
+    CliRunner().invoke(app, call, catch_exceptions=False)
+    assert store.read_json(out, PerplexityReport).perplexity == pytest.approx(report.gptq.perplexity, rel=1e-5)

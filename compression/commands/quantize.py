@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,7 @@ def quantize(
     text: TextOption = "",
     window: WindowOption = 1024,
     max_windows: WindowsOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the model quantised by GPTQ here.")] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Round a language model's weights to a few bits, to nearest and by GPTQ, and measure both beside the original."""
@@ -71,7 +73,7 @@ def quantize(
         seed=seed,
     )
     bench = get_workbench()
-    report = run(bench.quantize(recipe, settings, text or texts.DEFAULT_EVALUATION, window, max_windows))
+    report = run(bench.quantize(recipe, settings, text or texts.DEFAULT_EVALUATION, window, max_windows, out))
     measured = report.dense.measured
     output.print(
         f"{named(report.model_id, report.model_note)}: perplexity on {measured.text.name}, {measured.convention}; "

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from compression.accounting import low_rank_flops
-from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear
+from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear, SumLinear
 from compression.sites import read_weight
 
 
@@ -97,55 +96,32 @@ class WithAdapter(nn.Module):
         return merged
 
 
-class SumLinear(CompressedLinear):
-    """A compressed layer and the adapter that stays beside it; both are stored, and both count."""
+class TrainableSum(nn.Module):
+    """A layer and the adapter beside it, both with their own factors."""
 
-    representation = "adapter-beside"
-
-    def __init__(self, layer: CompressedLinear, adapter: LowRankLinear) -> None:
-        """Keep both; the bias stays with the layer."""
-        super().__init__(layer.in_features, layer.out_features, None)
+    def __init__(self, layer: Trainable, adapter: Trainable) -> None:
+        """Begin with what both are."""
+        super().__init__()
         self.layer, self.adapter = layer, adapter
 
-    @classmethod
-    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> SumLinear:
-        """Not made from sizes: a folder names no layer inside of a layer."""
-        raise ValueError("a layer with an adapter cannot be built from sizes")
-
-    @property
-    def inner_size(self) -> int:
-        """Of both together."""
-        return self.layer.inner_size + self.adapter.inner_size
-
-    def spec(self) -> dict[str, int]:
-        """The layer's sizes, and the adapter's rank."""
-        return self.layer.spec() | {"adapter_rank": self.adapter.rank}
-
-    def stored_bits(self) -> int:
-        """Of both."""
-        return self.layer.stored_bits() + self.adapter.stored_bits()
-
-    def flops(self) -> int:
-        """Of both."""
-        return self.layer.flops() + low_rank_flops(self.out_features, self.in_features, self.adapter.rank)
-
-    def factors(self) -> tuple[Tensor, Tensor]:
-        """Those of both, one below the other."""
-        (a, b), (c, d) = self.layer.factors(), self.adapter.factors()
-        return torch.cat([a, c]), torch.cat([b, d])
-
-    def dense_weight(self) -> Tensor:
-        """The sum of both, float32."""
-        return self.layer.dense_weight() + self.adapter.dense_weight()
-
     def forward(self, x: Tensor) -> Tensor:
-        """Apply both."""
+        """Apply to (..., in)."""
         both: Tensor = self.layer(x) + self.adapter(x)
         return both
 
+    def stored(self) -> SumLinear:
+        """The sum with what was learned."""
+        return SumLinear(self.layer.stored(), self.adapter.stored())
 
-def trainable_factors(layer: nn.Module) -> TrainableLowRank | TrainableDictionary | None:
+
+Trainable = TrainableLowRank | TrainableDictionary | TrainableSum
+
+
+def trainable_factors(layer: nn.Module) -> Trainable | None:
     """A layer's own factors in training; None for a layer that has none."""
     if isinstance(layer, LowRankLinear):
         return TrainableLowRank(layer)
+    if isinstance(layer, SumLinear):
+        own, beside = trainable_factors(layer.layer), trainable_factors(layer.adapter)
+        return None if own is None or beside is None else TrainableSum(own, beside)
     return TrainableDictionary(layer) if isinstance(layer, DictionaryLinear) else None

@@ -11,28 +11,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from compression import accounting, export, pipeline, store, texts
+from compression import export, pipeline, store, texts
 from compression.adaptation.base import Setup
 from compression.adaptation.runner import LM_BATCH, LM_LENGTH, LOOK_EPOCH, cut_sequences
 from compression.adaptation.structure import ModelStructure
 from compression.adaptation.training import Plan, train
-from compression.distillation.layers import SumLinear
 from compression.distillation.report import DistillReport, DistillRun, DistillSettings
 from compression.distillation.training import Distillation, StudentAdapter
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
 from compression.evaluation.perplexity import measure_perplexity, tokenize
-from compression.modules import CompressedLinear
 from compression.pipeline import CompressedModel
 from compression.quantization.grid import QuantizationSettings
 from compression.quantization.sequence import quantize_in_sequence
-from compression.types import PerplexityReport, Progress, SiteReport
+from compression.types import PerplexityReport, Progress
 
 if TYPE_CHECKING:
-    from compression.types import LinearSite
     from compression.workbench import DenseModel, Workbench
 
 LEARNING_RATES = {"factors": 1e-4, "lora": 1e-3}
@@ -64,27 +61,19 @@ def distill_all(bench: Workbench, settings: Sequence[DistillSettings], out: Path
     Args:
         bench: whose models and texts are used.
         settings: the runs.
-        out: where the first run's student is written; only a student that ``compress`` wrote can be.
+        out: where the first run's student is written.
 
     Yields:
         Events of stage ``train`` with a `Moment`, and of stage ``run`` with a `DistillRun` after each run.
 
     Raises:
-        UserError: for settings out of range, different tokenizers, a text that is too short, or a student that cannot
-            be written.
+        UserError: for settings out of range, different tokenizers, or a text that is too short.
     """
     for one in settings:
         one.check()
     if out is not None:
         store.check_new_directory(out)
-        if not export.is_compressed_directory(settings[0].student):
-            raise UserError("Only a compressed folder can be written again: leave --out away.")
     pair = yield from _pair(bench, settings[0])
-    if out is not None and settings[0].what == "lora" and _has_dictionaries(pair):
-        raise UserError(
-            "An adapter beside dictionary layers cannot be written to a folder yet: train their factors instead, or "
-            "leave --out away."
-        )
     yield Progress("score", 0, 2, "measuring teacher and student")
     teacher = yield from _measure(pair, pair.teacher.loaded.model, settings[0])
     student = yield from _measure(pair, pair.student.loaded.model, settings[0])
@@ -132,12 +121,6 @@ def _pair(bench: Workbench, settings: DistillSettings) -> Generator[Progress, No
     return _Pair(
         teacher, student, sequences, tokenize(tokenizer, scored.content), learned, scored, min(settings.window, context)
     )
-
-
-def _has_dictionaries(pair: _Pair) -> bool:
-    model = pair.student.loaded.model
-    layers = [model.get_submodule(site.name) for site in pair.student.sites]
-    return any(isinstance(each, CompressedLinear) and each.representation != "low-rank" for each in layers)
 
 
 def _measure(
@@ -212,37 +195,18 @@ def _run(
     )
     with store.atomic_directory(cell) as temporary:
         store.write_json(temporary / RUN_FILE, run)
-        if export.is_compressed_directory(settings.student) and not _has_sums(deployed, pair.student.sites):
-            export.save(_recovered(settings, deployed), temporary / FOLDER)
+        export.save(_recovered(pair.student, settings, deployed), temporary / FOLDER)
     checkpoint.unlink(missing_ok=True)
     store.prune(cell.parent, MAX_CACHE_BYTES)
     return run
 
 
-def _has_sums(model: PreTrainedModel, sites: Sequence[LinearSite]) -> bool:
-    return any(isinstance(model.get_submodule(site.name), SumLinear) for site in sites)
-
-
-def _recovered(settings: DistillSettings, model: PreTrainedModel) -> CompressedModel:
-    """The student's report with the layers as they are now; no recipe makes the same bytes again."""
-    before = export.load(Path(settings.student).expanduser())
-    sites = tuple(_as_it_is(site, model.get_submodule(site.name)) for site in before.report.sites)
-    storage = before.source.storage_dtype
-    report = pipeline.summarise(model, storage, before.report.plan, sites, None)
-    note = f"Recovered by distillation from {before.source.title} ({settings.what}, {settings.optimizer})."
-    report = dataclasses.replace(report, notes=(*before.report.notes, note), model_note=before.report.model_note)
-    return CompressedModel(before.source, model, report)
-
-
-def _as_it_is(site: SiteReport, layer: nn.Module) -> SiteReport:
-    """What a site's report says of its layer, which has changed."""
-    if not isinstance(layer, CompressedLinear):
-        return site
-    bits = layer.stored_bits()
-    removed = accounting.removed_fraction(bits, accounting.dense_bits(*site.shape))
-    return dataclasses.replace(
-        site, stored_bits=bits, removed_fraction=removed, quantities=layer.spec(), relative_output_error=None
-    )
+def _recovered(student: DenseModel, settings: DistillSettings, model: PreTrainedModel) -> CompressedModel:
+    """The student with the layers as they are now."""
+    source, report = student.loaded, student.report
+    before = report.plan if report is not None else pipeline.untouched(source, student.sites, "distillation")
+    note = f"Recovered by distillation ({settings.what}, {settings.optimizer})."
+    return pipeline.restated(source, model, student.sites, before, note)
 
 
 def settings_over(base: DistillSettings, optimizers: Sequence[str], seeds: int) -> tuple[DistillSettings, ...]:

@@ -11,8 +11,9 @@ from transformers import PreTrainedModel
 
 from compression.adaptation.base import Adapter, Batch, Setup
 from compression.adaptation.problems import LanguageModelling
-from compression.distillation.layers import TrainableDictionary, TrainableLowRank, WithAdapter, trainable_factors
+from compression.distillation.layers import Trainable, WithAdapter, trainable_factors
 from compression.errors import UserError
+from compression.modules import ShrunkLinear
 from compression.sites import compressed_copy
 from compression.types import LinearSite, TextSource
 
@@ -70,14 +71,19 @@ class StudentAdapter(Adapter):
             alpha: α of the adapters, divided by the rank.
 
         Raises:
-            UserError: for a student without factors.
+            UserError: for a student without factors, or adapters for one without some rows and columns.
         """
         super().__init__(setup)
         self.model.requires_grad_(False)
-        self.trained: dict[str, TrainableLowRank | TrainableDictionary | WithAdapter] = {}
+        self.trained: dict[str, Trainable | WithAdapter] = {}
         for site in sites:
             layer = self.model.get_submodule(site.name)
             if what == "lora":
+                if isinstance(layer, ShrunkLinear):
+                    raise UserError(
+                        f"{site.name} is stored without some rows and columns, and takes no adapter: recover a student "
+                        "of dense, low-rank or dictionary layers."
+                    )
                 self.trained[site.name] = WithAdapter(layer, site.out_features, site.in_features, rank, alpha)
             elif (own := trainable_factors(layer)) is not None:
                 self.trained[site.name] = own

@@ -12,7 +12,7 @@ from torch.utils.benchmark import Measurement, Timer
 
 from compression.errors import UserError
 from compression.evaluation.roofline import best_of, measure_machine, predict_seconds
-from compression.modules import CompressedLinear
+from compression.modules import CompressedLinear, SumLinear
 from compression.types import LatencyFigure, LatencyReport, Machine, Progress
 
 if TYPE_CHECKING:
@@ -169,13 +169,21 @@ FORMS = {
     ("dictionary", "merged"): "dictionary layers run merged into a dense matrix: dense memory and speed",
     ("rows and columns", "smaller"): "layers without some rows and columns run as smaller dense products",
     ("2:4", "merged"): "layers of a 2:4 pattern run as dense matrices, zeros filled in: dense memory and speed",
+    ("quantized", "merged"): "quantised layers run as dense matrices: smaller on disk, dense memory and speed",
+    ("quantized-low-rank", "factored"): "quantised low-rank layers run factor by factor, unpacked",
+    ("quantized-low-rank", "merged"): "quantised low-rank layers run merged into a dense matrix, unpacked",
+    ("quantized-dictionary", "factored"): "quantised dictionary layers run factor by factor, unpacked",
+    ("quantized-dictionary", "merged"): "quantised dictionary layers run merged into a dense matrix, unpacked",
+    ("quantized rows and columns", "smaller"): "quantised layers without some rows and columns run as smaller dense "
+    "products, unpacked",
 }
 """(representation, execution) → what that means, in words."""
 
 
 def describe_execution(models: dict[str, PreTrainedModel]) -> str:
     """How many compressed layers compute in which form, what that means, and the memory they hold now, in words."""
-    layers = [layer for m in models.values() for layer in m.modules() if isinstance(layer, CompressedLinear)]
+    found = (layer for m in models.values() for layer in m.modules() if isinstance(layer, CompressedLinear))
+    layers = [layer for layer in found if not isinstance(layer, SumLinear)]  # whose two parts are among them
     if not layers:
         return "dense layers"
     forms = Counter((layer.representation, layer.execution) for layer in layers)

@@ -7,13 +7,15 @@ from torch import Tensor, nn
 
 from compression.accounting import VALUE_BITS
 from compression.errors import UserError
-from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear
+from compression.linalg import relative_output_error
+from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear, ShrunkLinear, SumLinear
 from compression.quantization.grid import QuantizationSettings, Quantized, round_to_nearest
 from compression.quantization.layers import (
     PackedMatrix,
     QuantizedDictionaryLinear,
     QuantizedLinear,
     QuantizedLowRankLinear,
+    QuantizedShrunkLinear,
 )
 from compression.quantization.solver import gptq, gptq_rows
 from compression.sites import read_weight
@@ -28,8 +30,8 @@ def quantize_layer(layer: nn.Module, gram: Tensor | None, settings: Quantization
     """A layer in fewer bits.
 
     Args:
-        layer: dense, low-rank or a dictionary.
-        gram: ``XᵀX`` of its inputs, (in, in), for GPTQ; None to round to nearest.
+        layer: dense, low-rank, a dictionary, without some rows and columns, or one of these with an adapter beside it.
+        gram: ``XᵀX`` of the inputs that arrive, (in, in), for GPTQ; None to round to nearest.
         settings: how.
 
     Raises:
@@ -46,15 +48,59 @@ def quantize_layer(layer: nn.Module, gram: Tensor | None, settings: Quantization
     if isinstance(layer, DictionaryLinear):
         first, second = _dictionary(layer, gram, settings)
         return QuantizedDictionaryLinear(packed(first), packed(second), layer.mask(), bias)
+    if type(layer) is ShrunkLinear:
+        part = layer.part()
+        read = _read(layer, gram)
+        made = round_to_nearest(part, settings) if read is None else gptq(part, read, settings)
+        return QuantizedShrunkLinear(packed(made), layer)
+    if isinstance(layer, SumLinear):
+        beside = layer.adapter
+        own = quantize_layer(layer.layer, gram, settings)
+        if gram is not None and isinstance(beside, LowRankLinear):
+            beside = _making_up(beside, layer.dense_weight() - own.dense_weight(), gram)
+        return SumLinear(own, quantize_layer(beside, gram, settings))
     if isinstance(layer, CompressedLinear):
         raise UserError(
-            f"A layer that is stored as {layer.representation} cannot be quantised: dense, low-rank or dictionary "
-            "layers can."
+            f"A layer that is stored as {layer.representation} cannot be quantised: dense, low-rank and "
+            "dictionary layers can, and those without some rows and columns."
         )
     weight = read_weight(layer)
     return QuantizedLinear(
         packed(round_to_nearest(weight, settings) if gram is None else gptq(weight, gram, settings)), bias
     )
+
+
+def output_error(before: nn.Module, after: CompressedLinear, gram: Tensor) -> float:
+    """‖X(W − Ŵ)ᵀ‖ ÷ ‖XWᵀ‖ of what a layer was and what became of it.
+
+    Args:
+        before: dense or compressed.
+        after: what `quantize_layer` made of it.
+        gram: ``XᵀX`` of the inputs that arrive.
+    """
+    if isinstance(before, ShrunkLinear) and isinstance(after, ShrunkLinear):
+        read = _read(before, gram)
+        assert read is not None
+        return relative_output_error(before.part(), after.part(), read)
+    return relative_output_error(weight_of(before), after.dense_weight(), gram)
+
+
+def _read(layer: ShrunkLinear, gram: Tensor | None) -> Tensor | None:
+    """The Gram matrix of the inputs that a layer without some columns reads."""
+    read = layer.read_columns()
+    return None if gram is None else gram[read][:, read]
+
+
+def _making_up(adapter: LowRankLinear, missing: Tensor, gram: Tensor) -> LowRankLinear:
+    """The adapter that comes nearest to what is missing beside a quantised layer, with its first factor as it was.
+
+    Least squares on the inputs that arrive: ``second = missing · G Fᵀ (F G Fᵀ)⁻¹``.
+    """
+    first, _ = adapter.factors()
+    seen = first.double() @ gram.double()
+    hidden = seen @ first.double().T
+    second = torch.linalg.solve(_damped(hidden), seen @ missing.double().T)
+    return LowRankLinear(first.T, second.float(), adapter.bias)
 
 
 def weight_of(layer: nn.Module) -> Tensor:
@@ -81,8 +127,7 @@ def _low_rank(layer: LowRankLinear, gram: Tensor | None, settings: QuantizationS
         return round_to_nearest(first, settings), round_to_nearest(second, settings)
     rounded = gptq(first, gram, settings)
     hidden, cross = _behind(rounded, first, gram)
-    damped = hidden + REFIT_DAMPING * hidden.diagonal().mean() * torch.eye(len(hidden), dtype=hidden.dtype)
-    fitted = torch.linalg.solve(damped, cross @ second.double().T).T
+    fitted = torch.linalg.solve(_damped(hidden), cross @ second.double().T).T
     return rounded, gptq(fitted, hidden, settings)
 
 
@@ -111,6 +156,11 @@ def _dictionary(
         pieces.append(gptq_rows(fitted, own, settings))
     codes, scales, zeros = (torch.cat([getattr(p, name) for p in pieces]) for name in ("codes", "scales", "zeros"))
     return rounded, Quantized(codes, scales, zeros, settings.bits, pieces[0].group)
+
+
+def _damped(hidden: Tensor) -> Tensor:
+    mean = hidden.diagonal().mean().clamp_min(torch.finfo(hidden.dtype).tiny)
+    return hidden + REFIT_DAMPING * mean * torch.eye(len(hidden), dtype=hidden.dtype)
 
 
 def _behind(rounded: Quantized, first: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
-from compression.accounting import dense_flops, dictionary_flops, low_rank_flops
-from compression.modules import CompressedLinear, pack_bits, unpack_bits
+from compression.accounting import VALUE_BITS, dense_flops, dictionary_flops, low_rank_flops
+from compression.modules import CompressedLinear, ShrunkLinear, pack_bits, unpack_bits
 from compression.quantization.grid import SCALE_DTYPE, Quantized
 
 
@@ -208,6 +210,54 @@ class QuantizedDictionaryLinear(QuantizedLayer):
         """(D S)ᵀ in float32."""
         first, second = self.factors()
         return second.T @ first
+
+
+class QuantizedShrunkLinear(ShrunkLinear):
+    """Rows and columns that were kept, in a few bits; where they stand is stored as before."""
+
+    representation = "quantized rows and columns"
+
+    def __init__(self, weight: PackedMatrix, shrunk: ShrunkLinear) -> None:
+        """Put the matrix in the place of what a layer stores.
+
+        Args:
+            weight: (rows, columns), the stored part alone.
+            shrunk: where it stands, and the bias.
+        """
+        CompressedLinear.__init__(self, shrunk.in_features, shrunk.out_features, shrunk.bias)
+        self.weight = weight  # type: ignore[assignment]
+        for name in ("row_bits", "column_bits", "row_layout_bits", "column_layout_bits"):
+            self.register_buffer(name, getattr(shrunk, name).clone())
+        self._places = None
+
+    @property
+    def matrix(self) -> PackedMatrix:
+        """The stored part."""
+        return cast(PackedMatrix, self.weight)
+
+    @classmethod
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> QuantizedShrunkLinear:
+        """A layer with `rows` and `columns` stored, with a bias in `value_bits` if `biased`, filled with zeros."""
+        names = ("rows", "columns", "biased", "value_bits")
+        shrunk = ShrunkLinear.empty(in_features, out_features, bias, **{name: sizes[name] for name in names})
+        return cls(PackedMatrix.empty(sizes["rows"], sizes["columns"], sizes), shrunk)
+
+    def spec(self) -> dict[str, int]:
+        """Stored rows and columns, whether there is a bias and its bits a value, and the grid."""
+        rows, columns = self.matrix.shape
+        return {
+            "rows": rows,
+            "columns": columns,
+            "biased": int(self.bias is not None),
+            "value_bits": 32 if self.bias is not None and self.bias.dtype == torch.float32 else VALUE_BITS,
+            "bits": self.matrix.bits,
+            "symmetric": int(self.matrix.symmetric),
+            "group_size": self.matrix.group,
+        }
+
+    def part(self) -> Tensor:
+        """The stored part, (rows, columns), float32."""
+        return self.matrix.dequantized()
 
 
 def pack_codes(codes: Tensor, bits: int) -> Tensor:

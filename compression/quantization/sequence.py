@@ -11,11 +11,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from compression.calibration import InputSums
-from compression.linalg import relative_output_error
 from compression.modules import CompressedLinear
 from compression.parallel import parallel_map
 from compression.pipeline import sites_by_input
-from compression.quantization.factors import quantize_layer, weight_of
+from compression.quantization.factors import output_error, quantize_layer
 from compression.quantization.grid import QuantizationSettings
 from compression.quantization.report import QuantizedSite
 from compression.sites import compressed_copy
@@ -101,7 +100,7 @@ def quantize_in_sequence(
                 begun = time.perf_counter()
                 before = model.get_submodule(site.name)
                 layer = quantize_layer(before, gram, settings)
-                error = relative_output_error(weight_of(before), layer.dense_weight(), gram)
+                error = output_error(before, layer, gram)
                 return layer, _report(site, layer, error, time.perf_counter() - begun)
 
             with closing(parallel_map(quantize, group)) as results:

@@ -128,6 +128,24 @@ ENGINE: Mapping[str, str] = {
     "{count} dictionary layers run merged into a dense matrix: dense memory and speed": (
         "словарных слоёв: {count} — множители слиты в плотную матрицу, память и скорость как у плотных слоёв"
     ),
+    "{count} quantised layers run as dense matrices: smaller on disk, dense memory and speed": (
+        "квантованных слоёв: {count} — вычисление плотными матрицами: на диске меньше, память и скорость как у плотных"
+    ),
+    "{count} quantised low-rank layers run factor by factor, unpacked": (
+        "квантованных слоёв малого ранга: {count} — вычисление по распакованным множителям"
+    ),
+    "{count} quantised low-rank layers run merged into a dense matrix, unpacked": (
+        "квантованных слоёв малого ранга: {count} — распакованные множители слиты в плотную матрицу"
+    ),
+    "{count} quantised dictionary layers run factor by factor, unpacked": (
+        "квантованных словарных слоёв: {count} — вычисление по распакованным множителям"
+    ),
+    "{count} quantised dictionary layers run merged into a dense matrix, unpacked": (
+        "квантованных словарных слоёв: {count} — распакованные множители слиты в плотную матрицу"
+    ),
+    "{count} quantised layers without some rows and columns run as smaller dense products, unpacked": (
+        "квантованных слоёв без части строк и столбцов: {count} — вычисление меньшими плотными матрицами, распакованы"
+    ),
     "while they run these layers hold {held} MiB, as dense float32 matrices they would hold {dense} MiB, on disk they "
     "take {stored} MiB": (
         "во время работы эти слои занимают в памяти {held} МиБ, как плотные матрицы float32 заняли бы {dense} МиБ, на "
@@ -1394,26 +1412,28 @@ ENGINE: Mapping[str, str] = {
     "{optimizer!s}, seed {seed}: perplexity {perplexity}": "{optimizer}, затравка {seed}: перплексия {perplexity}",
     "There is no optimiser {name!r}: expected {known!s}.": "Оптимизатора {name} нет: ожидается {known}.",
     "A student trains {known!s}, but {what!r} was asked for.": "Ученик обучает {known}, а запрошено {what}.",
-    "An adapter beside dictionary layers cannot be written to a folder yet: train their factors instead, or leave "
-    "--out away.": (
-        "Адаптер рядом со словарными слоями пока нельзя записать в папку: обучайте сами множители или уберите --out."
-    ),
     "{teacher!s} and {student!s} have different tokenizers: a student learns from a teacher that reads the same "
     "tokens.": ("У моделей {teacher} и {student} разные токенизаторы: ученик учится у того, кто читает те же токены."),
-    "Only a compressed folder can be written again: leave --out away.": (
-        "Записать снова можно только сжатую модель из папки: уберите --out."
-    ),
     "{model!s} writes down speech: name a language model.": "{model} распознаёт речь: назовите языковую модель.",
     "This student has no low-rank or dictionary layers: train adapters instead.": (
         "У этого ученика нет низкоранговых и словарных слоёв: обучайте адаптеры."
     ),
-    "Recovered by distillation from {title!s} ({what!s}, {optimizer!s}).": (
-        "Восстановлено дистилляцией, учитель — {title} ({what}, {optimizer})."
+    "Recovered by distillation ({what!s}, {optimizer!s}).": "Восстановлено дистилляцией ({what}, {optimizer}).",
+    "{site!s} is stored without some rows and columns, and takes no adapter: recover a student of dense, low-rank or "
+    "dictionary layers.": (
+        "Слой {site} хранится без части строк и столбцов, адаптер к нему не добавить: восстанавливайте ученика с "
+        "плотными, низкоранговыми или словарными слоями."
     ),
     # Quantisation
-    "A layer that is stored as {kind!s} cannot be quantised: dense, low-rank or dictionary layers can.": (
-        "Слой, хранящийся как {kind}, квантовать нельзя: можно плотные, низкоранговые и словарные слои."
+    "A layer that is stored as {kind!s} cannot be quantised: dense, low-rank and dictionary layers can, and those "
+    "without some rows and columns.": (
+        "Слой, хранящийся как {kind}, квантовать нельзя: можно плотные, низкоранговые, словарные слои и слои без части "
+        "строк и столбцов."
     ),
+    "Quantised by GPTQ to {bits} bits, {groups}.": "Квантовано методом GPTQ, бит: {bits}, {groups}.",
+    "groups of {size}": "размер группы {size}",
+    "whole rows": "строки целиком",
+    "quantized rows and columns": "квантованные строки и столбцы",
     "{name!s}: {bits} bits a weight, perplexity {perplexity}": "{name}: бит на вес: {bits}, перплексия {perplexity}",
     "round to nearest: {site!s}": "округление до ближайшего: {site}",
     "quantising by GPTQ: {site!s}": "квантование методом GPTQ: {site}",
