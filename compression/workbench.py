@@ -84,6 +84,7 @@ from compression.types import (
 if TYPE_CHECKING:
     from compression.adaptation.types import AdaptReport, AdaptSettings, Stop
     from compression.distillation.report import DistillReport, DistillSettings
+    from compression.mixing.report import MixReport
     from compression.quantization.grid import QuantizationSettings
     from compression.quantization.report import QuantizeReport
     from compression.speech.workbench import SpeechWorkbench
@@ -207,6 +208,35 @@ class Workbench:
     def calibration_sequences(self, model: DenseModel, recipe: Recipe) -> Steps[tuple[torch.Tensor, AnyCalibration]]:
         """What a language model is calibrated on, for work of this workbench that stands elsewhere."""
         return (yield from self._token_sequences(model, recipe)), (yield from self._settings(model, recipe))
+
+    def site_statistics(self, model: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, Gradients, str]]:
+        """Statistics of inputs and output gradients, and a key of all that a method's curves depend on."""
+        inputs, _ = yield from self._calibrate(model, recipe)
+        gradients = yield from self._differentiate(model, recipe)
+        return inputs, gradients, (yield from self._method_key("sites", model, recipe, recipe.build_method()))
+
+    def split(self, model: DenseModel, recipe: Recipe) -> Steps[Allocation]:
+        """How a recipe splits its budget, for work of this workbench that stands elsewhere."""
+        return (yield from self._allocate(model, recipe))
+
+    def compressed_model(self, recipe: Recipe) -> Steps[CompressedModel]:
+        """A compressed model, for work of this workbench that stands elsewhere; it must not be changed."""
+        return (yield from self._compress(recipe))
+
+    @exclusive
+    def mix(
+        self,
+        recipe: Recipe,
+        bits_per_weight: float | None = None,
+        megabytes: float | None = None,
+        text: str = "",
+        window: int = 1024,
+        max_windows: int | None = None,
+    ) -> Steps[MixReport]:
+        """Spend one budget in five ways, see `compression.mixing.runner.mix`."""
+        from compression.mixing.runner import mix
+
+        return (yield from mix(self, recipe, bits_per_weight, megabytes, text, window, max_windows))
 
     @exclusive
     def quantize(

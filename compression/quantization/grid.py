@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -55,6 +56,15 @@ class QuantizationSettings:
     def stored_bits(self, out_features: int, in_features: int) -> int:
         """Bits of a matrix: codes, scales and zero points."""
         return quantized_bits(out_features, in_features, self.bits, self.group(in_features), self.symmetric)
+
+    def low_rank_bits(self, out_features: int, in_features: int, rank: int) -> int:
+        """Bits of two factors, (r, m) and (n, r)."""
+        return self.stored_bits(rank, in_features) + self.stored_bits(out_features, rank)
+
+    def dictionary_bits(self, out_features: int, in_features: int, num_atoms: int, nonzeros_per_column: int) -> int:
+        """Bits of a dictionary (k, m), of s values for each of n columns, and of a bit mask of k·n bits."""
+        values = self.stored_bits(num_atoms, in_features) + self.stored_bits(out_features, nonzeros_per_column)
+        return values + 8 * math.ceil(num_atoms * out_features / 8)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -66,7 +66,10 @@ def quantize_plainly(model: PreTrainedModel, sites: tuple[LinearSite, ...], sett
 
 
 def quantize_in_sequence(
-    model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Sequences, settings: QuantizationSettings
+    model: PreTrainedModel,
+    sites: tuple[LinearSite, ...],
+    sequences: Sequences,
+    settings: QuantizationSettings | Mapping[str, QuantizationSettings],
 ) -> Steps:
     """GPTQ, layer after layer in the order they run.
 
@@ -77,7 +80,7 @@ def quantize_in_sequence(
         model: dense, or compressed; it is not changed.
         sites: what is quantised.
         sequences: to calibrate on.
-        settings: how.
+        settings: how; or, by a site's name, how for each, and the others stay as they are.
 
     Raises:
         UserError: if the inputs of a layer are no finite numbers.
@@ -85,6 +88,8 @@ def quantize_in_sequence(
     Source: GPTQ (2210.17323), section 4, with the authors' option "true sequential".
     """
     started = time.perf_counter()
+    how = settings if isinstance(settings, Mapping) else {site.name: settings for site in sites}
+    sites = tuple(site for site in sites if site.name in how)
     layers: dict[str, nn.Module] = {}
     reports: dict[str, QuantizedSite] = {}
     stream = open_stream(model, sequences)
@@ -99,7 +104,7 @@ def quantize_in_sequence(
             def quantize(site: LinearSite, gram=gram) -> tuple[CompressedLinear, QuantizedSite]:  # type: ignore[no-untyped-def]
                 begun = time.perf_counter()
                 before = model.get_submodule(site.name)
-                layer = quantize_layer(before, gram, settings)
+                layer = quantize_layer(before, gram, how[site.name])
                 error = output_error(before, layer, gram)
                 return layer, _report(site, layer, error, time.perf_counter() - begun)
 

@@ -1424,6 +1424,17 @@ ENGINE: Mapping[str, str] = {
         "Слой {site} хранится без части строк и столбцов, адаптер к нему не добавить: восстанавливайте ученика с "
         "плотными, низкоранговыми или словарными слоями."
     ),
+    # Mixes
+    "what every choice costs in {site!s}": "цена каждого варианта для {site}",
+    "A mix removes by a dictionary, such as compot-fisher makes, but {method!s} was asked for.": (
+        "Смешанный вариант сокращает слои словарём, как compot-fisher, а задан метод {method}."
+    ),
+    "The budget must be from {low} to {high} bits a weight ({least} to {most} MB in all), but {value} was asked for.": (
+        "Бюджет (бит на вес) должен быть от {low} до {high}, то есть вся модель от {least} до {most} МБ, а задано {value}."
+    ),
+    "Give the budget either in bits a weight or in megabytes: one of the two.": (
+        "Задайте бюджет либо в битах на вес, либо в мегабайтах: что-то одно."
+    ),
     # Quantisation
     "A layer that is stored as {kind!s} cannot be quantised: dense, low-rank and dictionary layers can, and those "
     "without some rows and columns.": (
