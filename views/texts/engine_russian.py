@@ -1430,7 +1430,8 @@ ENGINE: Mapping[str, str] = {
         "Смешанный вариант сокращает слои словарём, как compot-fisher, а задан метод {method}."
     ),
     "The budget must be from {low} to {high} bits a weight ({least} to {most} MB in all), but {value} was asked for.": (
-        "Бюджет (бит на вес) должен быть от {low} до {high}, то есть вся модель от {least} до {most} МБ, а задано {value}."
+        "Бюджет (бит на вес) должен быть от {low} до {high}, то есть вся модель от {least} до {most} МБ, "
+        "а задано {value}."
     ),
     "Give the budget either in bits a weight or in megabytes: one of the two.": (
         "Задайте бюджет либо в битах на вес, либо в мегабайтах: что-то одно."
