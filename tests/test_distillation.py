@@ -149,6 +149,7 @@ def test_a_compressed_student_recovers_by_either_optimiser_at_the_same_bits(
     assert any("Recovered by distillation" in note for note in recovered.report.notes)
     assert recovered.report.stored_bits == report.runs[0].stored_bits
     monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("it was trained again"))
+    monkeypatch.setattr(runner, "_measure", lambda *_: pytest.fail("it was measured again"))
     assert distill(model, student, *options).runs == report.runs
 
 

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -75,11 +75,9 @@ def distill_all(bench: Workbench, settings: Sequence[DistillSettings], out: Path
         store.check_new_directory(out)
     pair = yield from _pair(bench, settings[0])
     yield Progress("score", 0, 2, "measuring teacher and student")
-    teacher = yield from _measure(pair, pair.teacher.loaded.model, settings[0])
-    student = yield from _measure(pair, pair.student.loaded.model, settings[0])
-    quantized = None
-    if settings[0].bits:
-        quantized, _ = yield from _quantized(pair, pair.student.loaded.model, settings[0])
+    teacher = yield from _before(pair, pair.teacher, settings[0])
+    student = yield from _before(pair, pair.student, settings[0])
+    quantized = (yield from _quantized_before(pair, settings[0])) if settings[0].bits else None
     runs: list[DistillRun] = []
     for index, one in enumerate(settings):
         key = store.content_key("distill", code_version(), one, pair.teacher.identity, pair.student.identity)
@@ -130,6 +128,32 @@ def _measure(
     return (
         yield from measure_perplexity(model, pair.tokens, pair.scored.source, stored, pair.window, settings.max_windows)
     )
+
+
+def _before(pair: _Pair, model: DenseModel, settings: DistillSettings) -> Generator[Progress, None, PerplexityReport]:
+    """A model before learning, measured once."""
+    file = _file(pair, "measured", model.identity, settings.max_windows)
+    report = store.cached_json(file, PerplexityReport)
+    if report is None:
+        report = yield from _measure(pair, model.loaded.model, settings)
+        store.write_json(file, report)
+    return report
+
+
+def _quantized_before(pair: _Pair, settings: DistillSettings) -> Generator[Progress, None, float]:
+    """Perplexity of the student after GPTQ without learning, measured once."""
+    learned = pair.learned.source.fingerprint
+    file = _file(pair, "quantized", pair.student.identity, settings.max_windows, settings.bits, learned)
+    perplexity = store.cached_json(file, float)
+    if perplexity is None:
+        perplexity, _ = yield from _quantized(pair, pair.student.loaded.model, settings)
+        store.write_json(file, perplexity)
+    return perplexity
+
+
+def _file(pair: _Pair, *what: Any) -> Path:
+    key = store.content_key("distill before", code_version(), pair.scored.source.fingerprint, pair.window, *what)
+    return store.root() / "distillations" / f"{key}.json"
 
 
 def _quantized(
