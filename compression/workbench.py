@@ -33,6 +33,7 @@ from compression import (
     store,
     texts,
 )
+from compression.adaptation import folder
 from compression.allocation import CURVE_FRACTIONS, POLICIES, SLIDER, Evidence, LossCurves, Spectra, allocate, tabulate
 from compression.calibration import Calibration, Gradients, TextSplit, collect, collect_gradients, split_text
 from compression.columns import column_info
@@ -197,7 +198,16 @@ class Workbench:
         return (yield from self._load(model_id))
 
     def any_model(self, model_id: str) -> Steps[DenseModel]:
-        """A dense model, or one that ``compress`` wrote, with the layers that are or were dense; not to be changed."""
+        """A dense model, or one that ``compress`` or ``adapt`` wrote, with the layers that are or were dense.
+
+        It must not be changed.
+        """
+        if folder.is_adapted_directory(model_id):
+            directory = Path(model_id).expanduser()
+            yield Progress("load", 0, 1, f"reading {directory}")
+            adapted = folder.load_language_model(directory)
+            identity = store.content_key("adapted", store.file_hash(directory / folder.WEIGHTS_FILE))
+            return DenseModel(adapted, sites_of(adapted.model.config), identity)
         opened = yield from self._open(Recipe(model_id))
         if not isinstance(opened, CompressedModel):
             return opened

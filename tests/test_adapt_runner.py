@@ -13,7 +13,7 @@ from tiny_encoder import write_tiny_encoder
 from typer.testing import CliRunner
 
 import compression.adaptation.methods  # noqa: F401 - registers them
-from compression import store
+from compression import export, store
 from compression.__main__ import app
 from compression.adaptation import folder, precision, tasks, training
 from compression.adaptation.base import Setup, create_method
@@ -24,6 +24,8 @@ from compression.adaptation.structure import structure_of
 from compression.adaptation.training import Stop
 from compression.adaptation.types import AdaptReport, AdaptRun, AdaptSettings, GateMasks, Moment
 from compression.errors import UserError
+from compression.quantization.grid import QuantizationSettings
+from compression.recipe import Recipe
 from compression.types import TextSource
 from compression.workbench import Workbench
 
@@ -232,8 +234,19 @@ def test_a_language_model_is_adapted_on_text(tmp_path: Path, cache: Path) -> Non
     report = run_all(settings, out=tmp_path / "out")
     (run,) = report.runs
     assert run.accuracy is None and run.perplexity is not None and run.removed_fraction >= 0.2
-    model, _ = folder.load(tmp_path / "out" / "finegates-0.2-seed0")
+    adapted = tmp_path / "out" / "finegates-0.2-seed0"
+    model, _ = folder.load(adapted)
     assert model.config.model_type == "llama"
+    quantised = tmp_path / "quantised"
+    recipe = Recipe(str(adapted), calibration_text=str(tmp_path / "train.txt"), num_sequences=8, sequence_length=32)
+    finish(Workbench().quantize_to(recipe, QuantizationSettings(8, 16), quantised))
+    again = export.load(quantised)
+    assert {site.representation for site in again.report.sites} == {"quantized rows and columns"}
+    assert again.report.removed_fraction > 0.4, "half the bits, without scales and biases"
+    tokens = torch.tensor([[1, 5, 9, 30, 2, 7]])
+    with torch.no_grad():
+        now, before = again.model(tokens).logits, model(tokens).logits
+    assert float((now - before).norm() / before.norm()) < 0.02
 
 
 def test_runs_of_one_report_share_the_tokenised_examples_and_nothing_else(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from compression import store
 from compression.adaptation.structure import ModelStructure, structure_of
 from compression.adaptation.types import AdaptRun
 from compression.errors import UserError
+from compression.models import LoadedModel, weights_hash
 from compression.modules import ShrunkLinear
 from compression.pipeline import stored_bits_of, tensors_to_save
 
@@ -63,6 +65,8 @@ def forms_of(model: PreTrainedModel, structure: ModelStructure) -> dict[str, Lay
 
 STORAGE_DTYPE = "float32"
 """Adapted models are kept as they were trained."""
+EXPORTED_DTYPE = "float16"
+"""And in 16 bits where they go on as compressed models."""
 
 
 def stored_bits(model: nn.Module) -> int:
@@ -128,3 +132,47 @@ def load(directory: Path) -> tuple[PreTrainedModel, AdaptRun]:
         raise UserError(f"{directory} is damaged (missing or unexpected tensors: {names}): adapt the model again.")
     model.tie_weights()
     return model.eval(), about.run
+
+
+def is_adapted_directory(name: str | Path) -> bool:
+    """Whether `name` is a directory that `save` wrote; false for whatever cannot be a path."""
+    return os.path.isfile(os.path.join(os.path.expanduser(name), RUN_FILE))
+
+
+def load_language_model(directory: Path) -> LoadedModel:
+    """A language model that was adapted, with its values in 16 bits, for whatever works on compressed models.
+
+    Every layer that can lose rows and columns becomes a `ShrunkLinear`, those that lost none too: so their trained
+    biases are stored with them.
+
+    Raises:
+        UserError: if the directory is damaged, or holds a classifier.
+    """
+    from transformers import AutoTokenizer
+
+    model, run = load(directory)
+    if run.score.accuracy is not None:
+        raise UserError(f"{directory} holds a classifier, and has no perplexity of a text: name a language model.")
+    for name in structure_of(model).layers:
+        layer: Any = model.get_submodule(name)
+        model.set_submodule(name, _in_16_bits(layer))
+    tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+    title = f"{run.settings.model_id}, adapted by {run.method}"
+    return LoadedModel(
+        id=str(directory),
+        title=title,
+        note=run.model_note,
+        model=model,
+        tokenizer=tokenizer,
+        weights_hash=weights_hash(model, EXPORTED_DTYPE),
+        storage_dtype=EXPORTED_DTYPE,
+        notes=run.notes,
+    )
+
+
+def _in_16_bits(layer: Any) -> ShrunkLinear:
+    if isinstance(layer, ShrunkLinear):
+        return layer.stored_as(torch.float16)
+    rows, columns = (torch.ones(size, dtype=torch.bool) for size in layer.weight.shape)
+    bias = None if layer.bias is None else layer.bias.detach()
+    return ShrunkLinear(layer.weight.detach(), bias, rows, columns, rows, columns, torch.float16)

@@ -152,7 +152,7 @@ def _quantized_before(pair: _Pair, settings: DistillSettings) -> Generator[Progr
 
 
 def _file(pair: _Pair, *what: Any) -> Path:
-    key = store.content_key("distill before", code_version(), pair.scored.source.fingerprint, pair.window, *what)
+    key = store.content_key("distill-before", code_version(), pair.scored.source.fingerprint, pair.window, *what)
     return store.root() / "distillations" / f"{key}.json"
 
 

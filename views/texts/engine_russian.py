@@ -1424,6 +1424,10 @@ ENGINE: Mapping[str, str] = {
         "Слой {site} хранится без части строк и столбцов, адаптер к нему не добавить: восстанавливайте ученика с "
         "плотными, низкоранговыми или словарными слоями."
     ),
+    "{folder!s} holds a classifier, and has no perplexity of a text: name a language model.": (
+        "В папке {folder} классификатор, перплексии текста у него нет: назовите языковую модель."
+    ),
+    "{model!s}, adapted by {method!s}": "{model}, адаптация {method}",
     # Mixes
     "what every choice costs in {site!s}": "цена каждого варианта для {site}",
     "A mix removes by a dictionary, such as compot-fisher makes, but {method!s} was asked for.": (
