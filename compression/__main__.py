@@ -19,7 +19,20 @@ from rich.table import Table
 
 from compression import ablation, analysis, forecast, models, texts, types
 from compression.benchmarks import cospadi, inference_report, memory_report, solver
-from compression.commands import adapt, changes, distill, export, gptq, masks, mix, quantize, removal, scratch, smallest
+from compression.commands import (
+    adapt,
+    benchmark,
+    changes,
+    distill,
+    export,
+    gptq,
+    masks,
+    mix,
+    quantize,
+    removal,
+    scratch,
+    smallest,
+)
 from compression.commands.shared import (
     SCHEMAS,
     AudioOption,
@@ -97,7 +110,7 @@ SCHEMAS |= {
     "bench solver": solver.SolverBenchmark,
     "bench cospadi": cospadi.CoSpaDiBenchmark,
 }
-COMMANDS = (adapt, changes, distill, export, gptq, masks, mix, quantize, removal, scratch, smallest)
+COMMANDS = (adapt, benchmark, changes, distill, export, gptq, masks, mix, quantize, removal, scratch, smallest)
 """Modules whose commands are known because they are imported."""
 GALLERY_PARTS = ("all", "headline", "comparators")
 

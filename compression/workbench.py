@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     from compression.quantization.grid import QuantizationSettings
     from compression.quantization.report import QuantizeReport
     from compression.speech.workbench import SpeechWorkbench
+    from compression.zero_shot.report import BenchmarkReport
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -269,6 +270,15 @@ class Workbench:
         from compression.quantization.runner import quantize_to
 
         return (yield from quantize_to(self, recipe, settings, directory))
+
+    @exclusive
+    def benchmark(
+        self, model_id: str, tasks: str = "all", data: str = "", limit: int | None = None
+    ) -> Steps[BenchmarkReport]:
+        """Zero-shot benchmarks of a language model, see `compression.zero_shot.runner.benchmark`."""
+        from compression.zero_shot.runner import benchmark
+
+        return (yield from benchmark(self, model_id, tasks, data, limit))
 
     @exclusive
     def distill(self, settings: Sequence[DistillSettings], out: Path | None = None) -> Steps[DistillReport]:

@@ -32,7 +32,7 @@ from compression.types import PerplexityReport, Progress
 if TYPE_CHECKING:
     from compression.workbench import DenseModel, Workbench
 
-LEARNING_RATES = {"factors": 1e-4, "lora": 1e-3}
+LEARNING_RATES = {"factors": 1e-4, "lora": 3e-3}
 """At the peak, where none is given."""
 MAX_CACHE_BYTES = 4 * 2**30
 RUN_FILE = "distilled.json"

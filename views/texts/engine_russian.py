@@ -1428,6 +1428,60 @@ ENGINE: Mapping[str, str] = {
         "В папке {folder} классификатор, перплексии текста у него нет: назовите языковую модель."
     ),
     "{model!s}, adapted by {method!s}": "{model}, адаптация {method}",
+    # Benchmarks
+    "{folder!s} is no folder: give one with files such as piqa.jsonl.": (
+        "{folder} не папка: укажите папку с файлами вроде piqa.jsonl."
+    ),
+    "Name at least one benchmark of {known!s}, or all.": "Назовите хотя бы один бенчмарк из {known} или all.",
+    "{file!s} is larger than {limit} MiB: give fewer items.": "Файл {file} больше {limit} МиБ: сократите его.",
+    "{file!s} has no items: one JSON object a line was expected.": (
+        "В файле {file} нет заданий: ожидался один объект JSON в строке."
+    ),
+    "{folder!s} has none of {files!s}.": "В папке {folder} нет ни одного из файлов {files}.",
+    "There is no benchmark {name!s}: expected some of {known!s}, or all.": (
+        "Нет бенчмарка {name}: ожидались какие-либо из {known} или all."
+    ),
+    "{folder!s} has no {task!s}.jsonl: leave {again!s} out, or leave --data away to ask the Hub.": (
+        "В папке {folder} нет файла {task}.jsonl: пропустите {again} или уберите --data, тогда задания возьмутся с Hub."
+    ),
+    "{file!s} is no UTF-8 text: one JSON object a line was expected.": (
+        "{file} не текст в UTF-8: ожидался один объект JSON в строке."
+    ),
+    "{file!s}, line {line}: {problem}": "{file}, строка {line}: {problem}",
+    "{file!s}, line {line}: ": "{file}, строка {line}: ",
+    "{file!s}, line {line}, is no JSON ({problem!s}).": "{file}, строка {line}: это не JSON ({problem}).",
+    "an object in braces was expected.": "ожидался объект в фигурных скобках.",
+    "query and target were expected, both text.": "ожидались query и target, оба текстом.",
+    "{field!s} was expected, a text.": "ожидался текст в поле {field}.",
+    "{field!s} was expected, a list of at least two texts that are not empty.": (
+        "в поле {field} ожидался список хотя бы из двух непустых текстов."
+    ),
+    "gold was expected, a whole number from 0 to {last}.": "в поле gold ожидалось целое число от 0 до {last}.",
+    "{task!s}.jsonl mixes items with context_options and items with choices: keep one kind.": (
+        "В файле {task}.jsonl смешаны задания с context_options и с choices: оставьте один вид."
+    ),
+    "{task!s} could not be read from the Hugging Face Hub ({error!s}): check the connection, or give a folder with its "
+    "file by --data.": (
+        "Не удалось получить {task} с Hugging Face Hub ({error}): проверьте соединение или укажите папку с файлом "
+        "через --data."
+    ),
+    "{task!s} could not be read from {where!s} ({error!s}): check the connection, or give a folder with its file by "
+    "--data.": (
+        "Не удалось прочитать {task} из {where} ({error}): проверьте соединение или укажите папку с файлом "
+        "через --data."
+    ),
+    "{folder!s} has no subject of MMLU: a configuration for each was expected.": (
+        "В {folder} нет ни одного предмета MMLU: ожидалась конфигурация для каждого."
+    ),
+    "{task!s}: {share}% of {items} items right": "{task}: верно {share} %, заданий: {items}",
+    "reading the items of {task!s}": "чтение заданий {task}",
+    "{task!s}: continuation {done} of {total}": "{task}: продолжение {done} из {total}",
+    "accuracy: the largest sum of log-probabilities of a choice's tokens given the query, one space between the two; "
+    "accuracy_norm: the same, divided by the choice's number of characters; no examples in the prompt, no chat "
+    "template": (
+        "accuracy: выбран вариант с наибольшей суммой логарифмов вероятностей токенов после вопроса, между ними один "
+        "пробел; accuracy_norm: та же сумма, делённая на число символов варианта; без примеров и без шаблона чата"
+    ),
     # Mixes
     "what every choice costs in {site!s}": "цена каждого варианта для {site}",
     "A mix removes by a dictionary, such as compot-fisher makes, but {method!s} was asked for.": (

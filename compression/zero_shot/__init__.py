@@ -1,0 +1,1 @@
+"""Zero-shot benchmarks: which continuation of a question a language model finds likeliest."""
