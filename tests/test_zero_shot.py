@@ -290,7 +290,7 @@ def test_a_damaged_file_is_one_sentence_with_its_line(model: Path, text: str, se
         (("--data", "nowhere"), "nowhere is no folder"),
         (("--data", "empty"), "has none of mmlu.jsonl"),
         (("--data", "empty", "--tasks", "piqa"), "has no piqa.jsonl: leave piqa out"),
-        (("--limit", "0"), "The limit must be from 1 to"),
+        (("--limit", "0"), "takes from 1 to 1000000 items, but 0"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -50,7 +50,7 @@ def benchmark(
         UserError: for an unknown task, items that are missing or damaged, a limit below 1, or a speech model.
     """
     if limit is not None and not 1 <= limit <= MAX_LIMIT:
-        raise UserError(f"The limit must be from 1 to {MAX_LIMIT} items, but {limit} was given.")
+        raise UserError(f"The benchmark takes from 1 to {MAX_LIMIT} items, but {limit} were asked for.")
     sources = choose_tasks(tasks, Path(data).expanduser() if data else None)
     model = yield from bench.any_model(model_id)
     if model.loaded.is_speech:

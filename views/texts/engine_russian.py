@@ -1451,14 +1451,14 @@ ENGINE: Mapping[str, str] = {
     "{file!s}, line {line}: ": "{file}, строка {line}: ",
     "{file!s}, line {line}, is no JSON ({problem!s}).": "{file}, строка {line}: это не JSON ({problem}).",
     "an object in braces was expected.": "ожидался объект в фигурных скобках.",
-    "query and target were expected, both text.": "ожидались query и target, оба текстом.",
+    "query and target were expected, both text.": "ожидались поля «query» и «target», оба текстом.",
     "{field!s} was expected, a text.": "ожидался текст в поле {field}.",
     "{field!s} was expected, a list of at least two texts that are not empty.": (
         "в поле {field} ожидался список хотя бы из двух непустых текстов."
     ),
-    "gold was expected, a whole number from 0 to {last}.": "в поле gold ожидалось целое число от 0 до {last}.",
+    "gold was expected, a whole number from 0 to {last}.": "в поле «gold» ожидалось целое число от 0 до {last}.",
     "{task!s}.jsonl mixes items with context_options and items with choices: keep one kind.": (
-        "В файле {task}.jsonl смешаны задания с context_options и с choices: оставьте один вид."
+        "В файле {task}.jsonl смешаны задания с «context_options» и с «choices»: оставьте один вид."
     ),
     "{task!s} could not be read from the Hugging Face Hub ({error!s}): check the connection, or give a folder with its "
     "file by --data.": (
@@ -1474,13 +1474,16 @@ ENGINE: Mapping[str, str] = {
         "В {folder} нет ни одного предмета MMLU: ожидалась конфигурация для каждого."
     ),
     "{task!s}: {share}% of {items} items right": "{task}: верно {share} %, заданий: {items}",
+    "The benchmark takes from {low} to {high} items, but {value} were asked for.": (
+        "Заданий в бенчмарке может быть от {low} до {high}, а запрошено {value}."
+    ),
     "reading the items of {task!s}": "чтение заданий {task}",
     "{task!s}: continuation {done} of {total}": "{task}: продолжение {done} из {total}",
     "accuracy: the largest sum of log-probabilities of a choice's tokens given the query, one space between the two; "
     "accuracy_norm: the same, divided by the choice's number of characters; no examples in the prompt, no chat "
     "template": (
-        "accuracy: выбран вариант с наибольшей суммой логарифмов вероятностей токенов после вопроса, между ними один "
-        "пробел; accuracy_norm: та же сумма, делённая на число символов варианта; без примеров и без шаблона чата"
+        "«accuracy»: выбран вариант с наибольшей суммой логарифмов вероятностей токенов после вопроса, между ними один "
+        "пробел; «accuracy_norm»: та же сумма, делённая на число символов варианта; без примеров и без шаблона чата"
     ),
     # Mixes
     "what every choice costs in {site!s}": "цена каждого варианта для {site}",
