@@ -25,6 +25,7 @@ from compression.commands import (
     changes,
     distill,
     export,
+    formats,
     gptq,
     masks,
     mix,
@@ -110,7 +111,7 @@ SCHEMAS |= {
     "bench solver": solver.SolverBenchmark,
     "bench cospadi": cospadi.CoSpaDiBenchmark,
 }
-COMMANDS = (adapt, benchmark, changes, distill, export, gptq, masks, mix, quantize, removal, scratch, smallest)
+COMMANDS = (adapt, benchmark, changes, distill, export, formats, gptq, masks, mix, quantize, removal, scratch, smallest)
 """Modules whose commands are known because they are imported."""
 GALLERY_PARTS = ("all", "headline", "comparators")
 

@@ -13,6 +13,7 @@ from compression.modules import (
     SumLinear,
     TwoOfFourLinear,
 )
+from compression.quantization.fast import Int8Linear
 from compression.quantization.layers import (
     QuantizedDictionaryLinear,
     QuantizedLinear,
@@ -28,6 +29,7 @@ LAYER_TYPES: dict[str, type[CompressedLinear]] = {
         DictionaryLinear,
         ShrunkLinear,
         TwoOfFourLinear,
+        Int8Linear,
         QuantizedLinear,
         QuantizedLowRankLinear,
         QuantizedDictionaryLinear,

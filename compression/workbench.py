@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from compression.adaptation.types import AdaptReport, AdaptSettings, Stop
     from compression.distillation.report import DistillReport, DistillSettings
     from compression.mixing.report import MixReport
+    from compression.quantization.formats_report import FormatsReport
     from compression.quantization.grid import QuantizationSettings
     from compression.quantization.report import QuantizeReport
     from compression.speech.workbench import SpeechWorkbench
@@ -219,6 +220,23 @@ class Workbench:
     def calibration_sequences(self, model: DenseModel, recipe: Recipe) -> Steps[tuple[torch.Tensor, AnyCalibration]]:
         """What a language model is calibrated on, for work of this workbench that stands elsewhere."""
         return (yield from self._token_sequences(model, recipe)), (yield from self._settings(model, recipe))
+
+    @exclusive
+    def formats(
+        self,
+        recipe: Recipe,
+        text: str = "",
+        window: int = 1024,
+        max_windows: int | None = 4,
+        prompt_tokens: int = 128,
+        decode_tokens: int = 16,
+        repeats: int = 5,
+    ) -> Steps[FormatsReport]:
+        """A language model in several formats, see `compression.quantization.formats.compare_formats`."""
+        from compression.quantization.formats import compare_formats
+
+        steps = compare_formats(self, recipe, text, window, max_windows, prompt_tokens, decode_tokens, repeats)
+        return (yield from steps)
 
     def site_statistics(self, model: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, Gradients, str]]:
         """Statistics of inputs and output gradients, and a key of all that a method's curves depend on."""

@@ -128,6 +128,9 @@ ENGINE: Mapping[str, str] = {
     "{count} dictionary layers run merged into a dense matrix: dense memory and speed": (
         "словарных слоёв: {count} — множители слиты в плотную матрицу, память и скорость как у плотных слоёв"
     ),
+    "{count} layers in 8 bits compute with integers as they are stored": (
+        "слоёв в 8 битах: {count} — вычисление в целых числах, как хранятся"
+    ),
     "{count} quantised layers run as dense matrices: smaller on disk, dense memory and speed": (
         "квантованных слоёв: {count} — вычисление плотными матрицами: на диске меньше, память и скорость как у плотных"
     ),
@@ -1484,6 +1487,16 @@ ENGINE: Mapping[str, str] = {
     "template": (
         "«accuracy»: выбран вариант с наибольшей суммой логарифмов вероятностей токенов после вопроса, между ними один "
         "пробел; «accuracy_norm»: та же сумма, делённая на число символов варианта; без примеров и без шаблона чата"
+    ),
+    "rounding to 8 bits": "округление до 8 бит",
+    "This processor sums products of 8-bit integers in 16 bits: int8 rounds its inputs to 7 bits.": (
+        "Этот процессор складывает произведения 8-битных чисел в 16 битах: формат int8 округляет входы до 7 бит."
+    ),
+    "The int8 format computes on a CPU only: move the model there, or choose another format.": (
+        "Формат int8 вычисляется только на CPU: перенесите модель туда или выберите другой формат."
+    ),
+    "This build of torch has no 8-bit kernels for this processor: choose another format.": (
+        "В этой сборке PyTorch нет 8-битных операций для вашего процессора: выберите другой формат."
     ),
     # Mixes
     "what every choice costs in {site!s}": "цена каждого варианта для {site}",

@@ -1,0 +1,243 @@
+"""Formats that a CPU computes with as they are stored: smaller, and faster.
+
+Chosen by trying, one token through SmolLM2 (``formats`` measures it). `torch.ops.quantized.linear_dynamic` takes
+float32, finds the range of its input, multiplies 8-bit integers and returns float32 in one call of some microseconds.
+It is what ``torch.ao``'s dynamic quantisation runs on; that interface is leaving torch, the operator is not, and torch
+is pinned. `torch.ops.onednn.qlinear_pointwise`, which compilers call, is as fast for the output layer and three times
+slower for the small ones, whose inputs must be rounded by operators of their own. ``_weight_int8pack_mm`` wants
+bfloat16 and is slower than either, `_weight_int4pack_mm_for_cpu` likewise; torchao's tensors want a compiler.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from compression.accounting import dense_flops
+from compression.calibration import observed_inputs
+from compression.errors import UserError
+from compression.modules import STORAGE_DTYPE, CompressedLinear, quantize_columns
+from compression.sites import compressed_copy, output_head, read_weight
+from compression.types import LinearSite
+
+INT8_BITS = 8
+KERNELS = ("x86", "fbgemm", "onednn", "qnnpack")
+"""Of torch, for the processors that it knows."""
+SMOOTHING = 0.7
+"""Share of the inputs' reach that moves into the weights; of 0.5, 0.7 and 0.85 the best on SmolLM2."""
+REACH_TOKENS = 2048
+SMALLEST_REACH = 1e-4
+"""Relative to the largest of a layer."""
+LARGEST_LOG = 8.0
+WIDE_SUMS = bool(torch.cpu._is_vnni_supported())
+"""Whether products of 8-bit integers are summed in 32 bits; where sums of two may overflow 16, inputs get 7 bits."""
+
+
+class Int8Weight(nn.Module):
+    """``scale_i · code_ij ÷ smooth_j``, (rows, columns): codes from −127 to 127, 16-bit scales for rows and columns.
+
+    An input is divided by ``smooth`` before it is rounded, so that no few large columns take the whole range.
+
+    Source: SmoothQuant (2211.10438), Eq. 4, with one exponent for all layers; the division stays in the layer here.
+    """
+
+    def __init__(self, weight: Tensor, reach: Tensor | None = None) -> None:
+        """Round a matrix, each row by itself.
+
+        Args:
+            weight: (rows, columns).
+            reach: largest magnitude of each input, (columns,); None to divide by nothing.
+        """
+        super().__init__()
+        weight = weight.detach().float()
+        smooth = torch.ones(weight.shape[1]) if reach is None else _smooth(weight, reach)
+        codes, scales = quantize_columns((weight * smooth.float()).T)
+        self.codes: Tensor
+        self.scales: Tensor
+        self.smooth: Tensor
+        self.register_buffer("codes", codes.T.contiguous())
+        self.register_buffer("scales", scales)
+        self.register_buffer("smooth", smooth.to(scales.dtype))
+
+    def dequantized(self) -> Tensor:
+        """What it stands for, float32."""
+        return self.codes.float() * self.scales.float()[:, None] / self.smooth.float()
+
+
+def _smooth(weight: Tensor, reach: Tensor) -> Tensor:
+    """What inputs are divided by, (columns,), geometric mean 1, in values that 16 bits hold."""
+    inputs = reach.float().clamp_min(SMALLEST_REACH * float(reach.max().clamp_min(1e-30)))
+    weights = weight.abs().amax(0)
+    weights = weights.clamp_min(SMALLEST_REACH * float(weights.max().clamp_min(1e-30)))
+    logs = SMOOTHING * inputs.log() - (1 - SMOOTHING) * weights.log()
+    return (logs - logs.mean()).clamp(-LARGEST_LOG, LARGEST_LOG).exp().to(STORAGE_DTYPE)
+
+
+class Int8Linear(CompressedLinear):
+    """``y = x Ŵᵀ + b`` in 8-bit integers: weights as stored, the input rounded to 8 bits on the way.
+
+    Every call rounds its whole input with one scale, from its smallest to its largest value.
+    """
+
+    representation = "int8"
+
+    def __init__(self, weight: Int8Weight, bias: Tensor | None) -> None:
+        """Keep the weight, (out, in); several layers may share it."""
+        super().__init__(weight.codes.shape[1], weight.codes.shape[0], bias)
+        self.weight = weight
+        self._running: tuple[Any, Tensor] | None = None
+
+    @classmethod
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> Int8Linear:
+        """A layer of zeros."""
+        return cls(Int8Weight(torch.zeros(out_features, in_features)), bias)
+
+    @property
+    def inner_size(self) -> int:
+        """The outputs: as a product of two factors, one of them would be the identity."""
+        return self.out_features
+
+    def spec(self) -> dict[str, int]:
+        """Bits of a code."""
+        return {"bits": INT8_BITS}
+
+    def usual_execution(self) -> str:
+        """``integers``: one product of 8-bit integers."""
+        return "integers"
+
+    def flops(self) -> int:
+        """One dense product, in integers."""
+        return dense_flops(self.out_features, self.in_features)
+
+    def executed_flops(self) -> int:
+        """The same."""
+        return self.flops()
+
+    def expanded_bytes(self) -> int:
+        """Of the packed copy that runs, once it has run: as many as the codes."""
+        return 0 if self._running is None else self.weight.codes.numel()
+
+    def dense_weight(self) -> Tensor:
+        """Ŵ in float32."""
+        return self.weight.dequantized()
+
+    def factors(self) -> tuple[Tensor, Tensor]:
+        """Ŵ (n, m) and the identity (n, n)."""
+        return self.dense_weight(), torch.eye(self.out_features, device=self.weight.scales.device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to (..., in), giving (..., out) in the dtype of `x`.
+
+        Raises:
+            UserError: on another device than a CPU.
+        """
+        if x.device.type != "cpu":
+            raise UserError("The int8 format computes on a CPU only: move the model there, or choose another format.")
+        running = self._running
+        if running is None:
+            running = self._running = (_pack(self.weight), self.weight.smooth.float().reciprocal())
+        packed, inverse = running
+        rows = x * inverse
+        if x.numel() == self.in_features:
+            found: Tensor = torch.ops.quantized.linear_dynamic(rows, packed, not WIDE_SUMS)
+        elif x.numel():  # the kernel knows one scale a call; rows of equal reach make it one a row
+            reach = rows.abs().amax(-1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
+            found = torch.ops.quantized.linear_dynamic(rows / reach, packed, not WIDE_SUMS) * reach
+        else:
+            return x.new_zeros(*x.shape[:-1], self.out_features)
+        if self.bias is not None:
+            found += self.bias
+        return found if found.dtype is x.dtype else found.to(x.dtype)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._running = None
+        super()._load_from_state_dict(*args, **kwargs)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the packed copy, which cannot be copied and is made again."""
+        return self.__dict__ | {"_running": None}
+
+
+class Int8Embedding(nn.Module):
+    """A table of vectors in 8 bits, which an output layer may share."""
+
+    def __init__(self, weight: Int8Weight) -> None:
+        """Keep the table, (tokens, width)."""
+        super().__init__()
+        self.weight = weight
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Vectors of some tokens, (..., width), float32."""
+        table = self.weight
+        return table.codes[tokens].float() * table.scales[tokens].float()[..., None] / table.smooth.float()
+
+
+def _pack(weight: Int8Weight) -> Any:
+    """Codes in the order in which the kernel reads them."""
+    rows = len(weight.codes)
+    with warnings.catch_warnings():
+        # Making such a tensor warns that the interface around it is deprecated; the kernel takes no other.
+        warnings.simplefilter("ignore")
+        zeros = torch.zeros(rows, dtype=torch.long)
+        tensor = torch._make_per_channel_quantized_tensor(weight.codes, weight.scales.double(), zeros, 0)
+    return torch.ops.quantized.linear_prepack(tensor, None)
+
+
+def to_int8(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Tensor) -> PreTrainedModel:
+    """A language model whose layers, output layer and embeddings are in 8 bits; all else is shared with the original.
+
+    Where the output layer and the embeddings are one matrix they stay one.
+
+    Args:
+        model: dense or compressed, in float32; it is not changed.
+        sites: its layers; those that are compressed already stay as they are.
+        sequences: token ids that show how far inputs reach, (sequences, length); `REACH_TOKENS` of them are read.
+
+    Raises:
+        UserError: where this build of torch has no such kernel.
+    """
+    if torch.backends.quantized.engine not in KERNELS:
+        raise UserError("This build of torch has no 8-bit kernels for this processor: choose another format.")
+    names = {id(module): name for name, module in model.named_modules()}
+    head, embedding = output_head(model), model.get_input_embeddings()
+    rows, columns = read_weight(head).shape
+    last = LinearSite(names[id(head)], 0, "head", rows, columns, names[id(head)])
+    dense = [s for s in (*sites, last) if not isinstance(model.get_submodule(s.name), CompressedLinear)]
+    reach = _reach(model, dense, sequences)
+    layers: dict[str, nn.Module] = {}
+    for site in dense:
+        layer = model.get_submodule(site.name)
+        bias = layer.bias.detach() if isinstance(layer.bias, Tensor) else None
+        layers[site.name] = Int8Linear(Int8Weight(read_weight(layer), reach[site.name]), bias)
+    if isinstance(embedding, nn.Embedding) and embedding.weight is head.weight:
+        table = layers[last.name]
+        assert isinstance(table, Int8Linear)
+        layers[names[id(embedding)]] = Int8Embedding(table.weight)
+    return compressed_copy(model, layers)
+
+
+def _reach(model: PreTrainedModel, sites: list[LinearSite], sequences: Tensor) -> dict[str, Tensor]:
+    """The largest magnitude of each input of some layers."""
+    found: dict[str, Tensor] = {}
+
+    def look(name: str, inputs: Tensor) -> None:
+        largest = inputs.detach().abs().flatten(0, -2).amax(0)
+        found[name] = torch.maximum(found[name], largest) if name in found else largest
+
+    count = max(1, REACH_TOKENS // sequences.shape[1])
+    chosen = sequences[torch.linspace(0, len(sequences) - 1, min(count, len(sequences))).long()]
+    with torch.no_grad(), observed_inputs(model, {site.name: site for site in sites}, look):
+        for sequence in chosen:
+            model(sequence[None], use_cache=False)
+    return found
+
+
+def to_bfloat16(model: PreTrainedModel) -> PreTrainedModel:
+    """The whole model in bfloat16; the original is not changed."""
+    converted: PreTrainedModel = copy.deepcopy(model)
+    return converted.bfloat16()

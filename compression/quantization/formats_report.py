@@ -1,0 +1,57 @@
+"""What ``formats`` reports: plain numbers, readable without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compression.types import Environment, LatencyFigure, PerplexityReport
+
+
+@dataclass(frozen=True)
+class FormatRun:
+    """One format.
+
+    Attributes:
+        name: ``float32``, ``bfloat16``, ``int8`` (computes in integers) or ``packed-4`` (GPTQ, expanded to run).
+        stored_bits: of the whole model on disk.
+        perplexity: exp of the pooled loss, with the very layers that were timed.
+        measured: the measurement with its convention.
+        prefill: one prefill.
+        decode: a decoded token.
+        faster: whether a token takes less time than in float32, by more than noise.
+    """
+
+    name: str
+    stored_bits: int
+    perplexity: float
+    measured: PerplexityReport
+    prefill: LatencyFigure
+    decode: LatencyFigure
+    faster: bool
+
+
+@dataclass(frozen=True)
+class FormatsReport:
+    """What ``formats`` writes.
+
+    Attributes:
+        model_id: the model.
+        model_note: a caution that belongs wherever its figures appear.
+        formats: in the order of the table; the first is what the others are compared with.
+        threads: number of threads torch used.
+        prompt_tokens: in the prefill.
+        decode_tokens: decoded one by one.
+        device: name of the processor.
+        notes: cautions, a sentence each.
+        environment: where it was measured.
+    """
+
+    model_id: str
+    model_note: str
+    formats: tuple[FormatRun, ...]
+    threads: int
+    prompt_tokens: int
+    decode_tokens: int
+    device: str
+    notes: tuple[str, ...]
+    environment: Environment
