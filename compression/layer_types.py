@@ -14,6 +14,7 @@ from compression.modules import (
     TwoOfFourLinear,
 )
 from compression.quantization.fast import Int8Linear
+from compression.quantization.int4 import Int4Linear
 from compression.quantization.layers import (
     QuantizedDictionaryLinear,
     QuantizedLinear,
@@ -30,6 +31,7 @@ LAYER_TYPES: dict[str, type[CompressedLinear]] = {
         ShrunkLinear,
         TwoOfFourLinear,
         Int8Linear,
+        Int4Linear,
         QuantizedLinear,
         QuantizedLowRankLinear,
         QuantizedDictionaryLinear,

@@ -7,17 +7,24 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny import SENTENCES, tiny_llama, write_tiny_llama
+from tiny import SENTENCES, finish, tiny_llama, write_tiny_llama
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
 from compression import store
 from compression.__main__ import app
+from compression.accounting import quantized_bits
 from compression.errors import UserError
+from compression.modules import LowRankLinear
 from compression.quantization import fast
 from compression.quantization.fast import Int8Embedding, Int8Linear, Int8Weight, to_int8
+from compression.quantization.formats import NOTHING_FITS
 from compression.quantization.formats_report import FormatsReport
-from compression.sites import find_sites
+from compression.quantization.grid import QuantizationSettings, round_to_nearest
+from compression.quantization.int4 import Int4Linear, to_int4
+from compression.quantization.layers import PackedMatrix
+from compression.quantization.sequence import quantize_plainly
+from compression.sites import compressed_copy, find_sites
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -103,6 +110,23 @@ def test_stored_bits_are_those_of_the_tensors_and_a_loaded_layer_computes_the_sa
     again(x)  # packs zeros, which loading has to drop
     again.load_state_dict(layer.state_dict())
     assert torch.equal(again(x), first) and torch.equal(copy.deepcopy(layer)(x), first)
+    codes = again.weight.codes.numel()
+    assert again.expanded_bytes() == codes and again.resident_bytes() == layer.stored_bits() // 8 + 4 * 12 + codes
+
+
+def test_quantised_layers_become_int8_and_factors_stay_as_they_are() -> None:
+    model = tiny_llama()
+    sites = find_sites(model)
+    tokens = torch.randint(1, model.config.vocab_size, (2, 24), generator=generator())
+    packed = finish(quantize_plainly(model, sites, QuantizationSettings(4, 32))).model
+    made = to_int8(packed, sites, tokens)
+    for site in sites:
+        layer, stored = made.get_submodule(site.name), packed.get_submodule(site.name).dense_weight()
+        assert isinstance(layer, Int8Linear) and (layer.dense_weight() - stored).norm() < 0.01 * stored.norm()
+    first = sites[0]
+    factors = LowRankLinear(torch.randn(64, 8), torch.randn(8, first.out_features))
+    mixed = compressed_copy(model, {first.name: factors})
+    assert to_int8(mixed, sites, tokens).get_submodule(first.name).spec() == factors.spec()
 
 
 def test_a_whole_model_in_8_bits_answers_nearly_the_same_and_leaves_the_original_alone() -> None:
@@ -139,6 +163,86 @@ def test_another_device_and_a_build_without_kernels_are_refused(monkeypatch: pyt
         to_int8(model, find_sites(model), torch.ones(1, 4, dtype=torch.long))
 
 
+def in_4_bits(out_features: int, in_features: int, group: int, symmetric: bool = False) -> PackedMatrix:
+    weight = torch.randn(out_features, in_features, generator=generator())
+    weight[1] = 0
+    weight[2, 3] = 50
+    return PackedMatrix(round_to_nearest(weight, QuantizationSettings(4, group, symmetric)), symmetric)
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 5)])
+@pytest.mark.parametrize(("group", "symmetric", "bias"), [(32, False, False), (64, True, True), (128, False, True)])
+def test_a_layer_in_4_bits_multiplies_codes_as_by_hand(
+    shape: tuple[int, ...], group: int, symmetric: bool, bias: bool
+) -> None:
+    weight = in_4_bits(48, 384, group, symmetric)
+    layer = Int4Linear(weight, torch.arange(48) / 3 if bias else None)
+    x = torch.randn(*shape, 384, generator=generator(1))
+    stored = weight.quantized()
+    scales = stored.scales.float()
+    kept, offsets = (v.bfloat16().double() for v in (scales, scales * (8 - stored.zeros.float())))
+    codes = stored.codes.double() - 8
+    matrix = codes * kept.repeat_interleave(group, 1) + offsets.repeat_interleave(group, 1)
+    inputs = x.bfloat16().double()
+    expected = inputs @ matrix.T
+    # The sum is rounded to bfloat16, and so is every weight on the way: 2^-9 of each.
+    allowed = 2**-8 * expected.abs() + 2**-8 * (inputs.square() @ matrix.square().T).sqrt() * 4 + 1e-6
+    extra = 0 if layer.bias is None else layer.bias.double()
+    assert bool(((layer(x).double() - expected - extra).abs() <= allowed).all())
+    assert torch.equal(layer(x), layer(x)) and layer(x).dtype == torch.float32
+    assert layer(x.bfloat16()).dtype == torch.bfloat16 and layer(x).shape == (*shape, 48)
+    assert (matrix - layer.dense_weight()).norm() < 5e-3 * matrix.norm()
+    assert not (layer(x)[..., 1] - (extra[1] if bias else 0)).any()  # a row of zeros
+
+
+def test_4_bits_are_counted_kept_and_loaded() -> None:
+    layer = Int4Linear(in_4_bits(32, 128, 64), torch.ones(32))
+    assert layer.stored_bits() == quantized_bits(32, 128, 4, 64, False)
+    x = torch.randn(4, 128, generator=generator(2))
+    first = layer(x)
+    again = Int4Linear.empty(128, 32, torch.zeros(32), **layer.spec())
+    again(x)
+    again.load_state_dict(layer.state_dict())
+    assert torch.equal(again(x), first) and torch.equal(copy.deepcopy(layer)(x), first)
+    assert layer(x[:0]).shape == (0, 32)
+    assert layer.resident_bytes() == layer.stored_bits() // 8 + 4 * 32 + 32 * 128 // 2 + 2 * 2 * 32 * 2
+    with pytest.raises(UserError, match="int4 format computes on a CPU only"):
+        layer(torch.ones(1, 128, device="meta"))
+
+
+@pytest.mark.parametrize(("rows", "columns", "group"), [(20, 64, 64), (32, 96, 64), (32, 64, 16)])
+def test_sizes_that_the_kernel_does_not_take(rows: int, columns: int, group: int) -> None:
+    assert not Int4Linear.takes(in_4_bits(rows, columns, group))
+    assert Int4Linear.takes(in_4_bits(32, 64, 32))
+
+
+def test_a_model_in_4_bits_keeps_codes_that_are_stored_and_puts_the_rest_in_8() -> None:
+    model = tiny_llama()
+    sites = find_sites(model)
+    tokens = torch.randint(1, model.config.vocab_size, (2, 24), generator=generator())
+    made = to_int4(model, sites, tokens)
+    assert all(isinstance(made.get_submodule(site.name), Int4Linear) for site in sites)
+    assert isinstance(made.get_output_embeddings(), Int8Linear)
+    assert made.get_input_embeddings().weight is made.get_output_embeddings().weight
+    expected = copy.deepcopy(model)
+    for name, module in made.named_modules():
+        if isinstance(module, Int4Linear | Int8Linear):
+            expected.get_submodule(name).weight = nn.Parameter(module.dense_weight())
+    with torch.no_grad():
+        found, wanted = made(tokens).logits, expected(tokens).logits
+    assert (found - wanted).norm() < 0.03 * wanted.norm()
+    packed = finish(quantize_plainly(model, sites, QuantizationSettings(4, 64))).model
+    again = to_int4(packed, sites, tokens)
+    wide = [site for site in sites if site.in_features % 64]  # their last group is shorter: not for the kernel
+    assert wide and len(wide) < len(sites)
+    for site in sites:
+        layer, stored = again.get_submodule(site.name), packed.get_submodule(site.name)
+        if site in wide:
+            assert isinstance(layer, Int8Linear)
+        else:
+            assert isinstance(layer, Int4Linear) and torch.equal(layer.weight.codes, stored.weight.codes)
+
+
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "cache"))
@@ -153,12 +257,46 @@ def test_the_command_times_and_measures_every_format(model: Path) -> None:
     call += ["--prompt-tokens", "16", "--decode-tokens", "4", "--repeats", "2", "--json", str(out)]
     shown = CliRunner().invoke(app, call, catch_exceptions=False).output
     report = store.read_json(out, FormatsReport)
-    assert [each.name for each in report.formats] == ["float32", "bfloat16", "int8", "packed-4"]
-    first, half, eight, packed = report.formats
-    assert first.stored_bits == half.stored_bits > eight.stored_bits and packed.stored_bits < first.stored_bits
+    assert [each.name for each in report.formats] == ["float32", "bfloat16", "int8", "int4", "packed-4"]
+    first, half, eight, four, packed = report.formats
+    assert first.stored_bits == half.stored_bits > eight.stored_bits > four.stored_bits
+    assert packed.stored_bits < first.stored_bits
     for each in report.formats:
         assert each.name in shown and each.decode.median_ms > 0 and each.prefill.repeats == 2
         assert each.perplexity == pytest.approx(first.perplexity, rel=0.05)
-    assert len({each.perplexity for each in report.formats}) == 4
+    assert len({each.perplexity for each in report.formats}) == 5
+    values = first.stored_bits // 16  # beside these a model holds its rotary frequencies
+    assert 0 <= first.resident_bytes - 4 * values < 1000 and 0 <= half.resident_bytes - 2 * values < 1000
+    # Codes stand twice, as stored and as the kernel reads them; what is packed to 4 bits is expanded beside its codes.
+    assert eight.resident_bytes < half.resident_bytes + eight.stored_bits // 8
+    assert eight.resident_bytes < first.resident_bytes < packed.resident_bytes
+    assert not report.notes
     with pytest.raises(UserError, match="number of decode tokens must be from 1 to 256, but 0"):
         CliRunner().invoke(app, [*call, "--decode-tokens", "0"], catch_exceptions=False)
+
+
+def test_a_compressed_folder_says_what_int8_leaves_as_it_is(model: Path) -> None:
+    text, small, out = (str(model.parent / name) for name in ("text.txt", "small", "out.json"))
+    made = [
+        "compress",
+        str(model),
+        "--method",
+        "svd",
+        "--removed",
+        "0.3",
+        "--sequence-length",
+        "64",
+        "--policy",
+        "uniform",
+        "--out",
+        small,
+    ]
+    CliRunner().invoke(app, made, catch_exceptions=False)
+    call = ["formats", small, "--text", text, "--calibration", text, "--window", "32", "--max-windows", "1"]
+    call += ["--prompt-tokens", "8", "--decode-tokens", "2", "--repeats", "2", "--json", out]
+    shown = CliRunner().invoke(app, call, catch_exceptions=False).output
+    report = store.read_json(Path(out), FormatsReport)
+    assert [each.name for each in report.formats] == ["float32", "bfloat16", "int8"]
+    left, nothing = report.notes
+    assert "stay as they are stored in int8: 14 of 14" in left and "note: Layers that" in shown
+    assert nothing == NOTHING_FITS

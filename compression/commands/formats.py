@@ -41,7 +41,7 @@ def formats(
     max_windows: WindowsOption = 4,
     json_file: JsonOption = None,
 ) -> None:
-    """Time a language model in float32, bfloat16, int8 and packed 4 bits, and measure each on a text."""
+    """Time a language model in float32, bfloat16, int8, int4 and packed 4 bits, and measure each on a text."""
     check_output(json_file)
     from compression.workbench import get_workbench
 
@@ -60,7 +60,9 @@ def show(report: FormatsReport) -> None:
         f"decoded, threads: {report.threads}; perplexity on {first.measured.text.name}, {first.measured.convention}.",
         highlight=False,
     )
-    rows: list[tuple[str, ...]] = [("", "all tensors, MB", "ms a token", "÷ float32", "prefill, ms", "perplexity", "")]
+    rows: list[tuple[str, ...]] = [
+        ("", "stored, MB", "in memory, MB", "ms a token", "÷ float32", "prefill, ms", "perplexity", "")
+    ]
     for each in report.formats:
         share = each.decode.median_ms / first.decode.median_ms
         said = "" if each is first else "faster" if each.faster else "smaller, not faster"
@@ -68,9 +70,10 @@ def show(report: FormatsReport) -> None:
             (
                 each.name,
                 f"{each.stored_bits / 8e6:.1f}",
+                f"{each.resident_bytes / 1e6:.1f}",
                 f"{each.decode.median_ms:.1f} ± {each.decode.iqr_ms / 2:.1f}",
                 f"{share:.2f}",
-                f"{each.prefill.median_ms:.0f}",
+                f"{each.prefill.median_ms:.0f} ± {each.prefill.iqr_ms / 2:.0f}",
                 f"{each.perplexity:.2f}",
                 said,
             )

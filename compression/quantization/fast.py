@@ -22,6 +22,8 @@ from compression.accounting import dense_flops
 from compression.calibration import observed_inputs
 from compression.errors import UserError
 from compression.modules import STORAGE_DTYPE, CompressedLinear, quantize_columns
+from compression.quantization.factors import weight_of
+from compression.quantization.layers import QuantizedLinear
 from compression.sites import compressed_copy, output_head, read_weight
 from compression.types import LinearSite
 
@@ -122,6 +124,10 @@ class Int8Linear(CompressedLinear):
         """Of the packed copy that runs, once it has run: as many as the codes."""
         return 0 if self._running is None else self.weight.codes.numel()
 
+    def resident_bytes(self) -> int:
+        """Bytes of the buffers, and of the packed copy once it has run."""
+        return super().resident_bytes() + self.expanded_bytes()
+
     def dense_weight(self) -> Tensor:
         """Ŵ in float32."""
         return self.weight.dequantized()
@@ -195,7 +201,7 @@ def to_int8(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Te
 
     Args:
         model: dense or compressed, in float32; it is not changed.
-        sites: its layers; those that are compressed already stay as they are.
+        sites: its layers; quantised ones are rounded anew, and those compressed otherwise stay as they are.
         sequences: token ids that show how far inputs reach, (sequences, length); `REACH_TOKENS` of them are read.
 
     Raises:
@@ -207,18 +213,22 @@ def to_int8(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Te
     head, embedding = output_head(model), model.get_input_embeddings()
     rows, columns = read_weight(head).shape
     last = LinearSite(names[id(head)], 0, "head", rows, columns, names[id(head)])
-    dense = [s for s in (*sites, last) if not isinstance(model.get_submodule(s.name), CompressedLinear)]
+    dense = [s for s in (*sites, last) if _is_one_matrix(model.get_submodule(s.name))]
     reach = _reach(model, dense, sequences)
     layers: dict[str, nn.Module] = {}
     for site in dense:
         layer = model.get_submodule(site.name)
         bias = layer.bias.detach() if isinstance(layer.bias, Tensor) else None
-        layers[site.name] = Int8Linear(Int8Weight(read_weight(layer), reach[site.name]), bias)
+        layers[site.name] = Int8Linear(Int8Weight(weight_of(layer), reach[site.name]), bias)
     if isinstance(embedding, nn.Embedding) and embedding.weight is head.weight:
         table = layers[last.name]
         assert isinstance(table, Int8Linear)
         layers[names[id(embedding)]] = Int8Embedding(table.weight)
     return compressed_copy(model, layers)
+
+
+def _is_one_matrix(layer: nn.Module) -> bool:
+    return isinstance(layer, QuantizedLinear) or not isinstance(layer, CompressedLinear)
 
 
 def _reach(model: PreTrainedModel, sites: list[LinearSite], sequences: Tensor) -> dict[str, Tensor]:

@@ -6,17 +6,21 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from torch import Tensor, nn
+
 from compression import pipeline, texts
 from compression.environment import describe_environment
 from compression.errors import UserError
 from compression.evaluation.latency import check_context, check_numbers, measure_latency
 from compression.evaluation.perplexity import measure_perplexity, tokenize
-from compression.quantization.fast import WIDE_SUMS, to_bfloat16, to_int8
+from compression.modules import CompressedLinear, bytes_held
+from compression.quantization.fast import WIDE_SUMS, Int8Linear, to_bfloat16, to_int8
 from compression.quantization.formats_report import FormatRun, FormatsReport
 from compression.quantization.grid import QuantizationSettings
+from compression.quantization.int4 import Int4Linear, has_kernel, to_int4
 from compression.quantization.sequence import quantize_plainly
 from compression.recipe import Recipe
-from compression.types import Progress
+from compression.types import LinearSite, Progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,6 +29,10 @@ if TYPE_CHECKING:
 
 PACKED_BITS = 4
 NARROW_SUMS = "This processor sums products of 8-bit integers in 16 bits: int8 rounds its inputs to 7 bits."
+LEFT_AS_THEY_ARE = "Layers that no 8-bit format holds stay as they are stored in int8: {count} of {total}."
+NOT_IN_4_BITS = "Layers that the 4-bit kernel does not take are as in int8 in int4: {count} of {total}."
+NO_KERNEL = "This processor has no kernel for 4-bit codes: int4 is left out."
+NOTHING_FITS = "The 4-bit kernel takes none of these layers: int4 is left out."
 
 
 def compare_formats(
@@ -37,7 +45,7 @@ def compare_formats(
     decode_tokens: int = 16,
     repeats: int = 5,
 ) -> Generator[Progress, None, FormatsReport]:
-    """Time and measure a language model in float32, bfloat16, int8, and packed to 4 bits.
+    """Time and measure a language model in float32, bfloat16, int8, int4, and packed to 4 bits.
 
     Args:
         bench: whose models and texts are used.
@@ -66,6 +74,7 @@ def compare_formats(
     models: dict[str, PreTrainedModel] = {"float32": loaded.model, "bfloat16": to_bfloat16(loaded.model)}
     yield Progress("quantize", 0, 1, "rounding to 8 bits")
     models["int8"] = to_int8(loaded.model, subject.sites, sequences)
+    models |= _in_4_bits(loaded.model, subject.sites, sequences)
     if subject.report is None:
         packed = yield from quantize_plainly(loaded.model, subject.sites, QuantizationSettings(PACKED_BITS))
         models[f"packed-{PACKED_BITS}"] = packed.model
@@ -76,7 +85,8 @@ def compare_formats(
         report = yield from measure_perplexity(model, tokens, scored.source, bits, window, max_windows)
         decode = timed.decode[name]
         faster = decode.faster_than(timed.decode["float32"])
-        formats.append(FormatRun(name, bits, report.perplexity, report, timed.prefill[name], decode, faster))
+        held = resident_bytes(model)
+        formats.append(FormatRun(name, bits, held, report.perplexity, report, timed.prefill[name], decode, faster))
     return FormatsReport(
         model_id=recipe.model_id,
         model_note=loaded.note,
@@ -85,6 +95,38 @@ def compare_formats(
         prompt_tokens=prompt_tokens,
         decode_tokens=decode_tokens,
         device=timed.device,
-        notes=(*loaded.notes, *(() if WIDE_SUMS else (NARROW_SUMS,))),
+        notes=(*loaded.notes, *_notes(models, subject.sites)),
         environment=describe_environment(),
     )
+
+
+def resident_bytes(model: nn.Module) -> int:
+    """Bytes of the memory that a model's tensors hold now; what several layers share counts once."""
+    layers = [module for module in model.modules() if isinstance(module, CompressedLinear)]
+    return bytes_held([*model.parameters(), *model.buffers()]) + sum(layer.expanded_bytes() for layer in layers)
+
+
+def _in_4_bits(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Tensor) -> dict[str, PreTrainedModel]:
+    """The model in int4 by its name, if this processor has the kernel and it takes any layer."""
+    if not has_kernel():
+        return {}
+    made = to_int4(model, sites, sequences)
+    return {"int4": made} if any(isinstance(layer, Int4Linear) for layer in made.modules()) else {}
+
+
+def _notes(models: dict[str, PreTrainedModel], sites: tuple[LinearSite, ...]) -> tuple[str, ...]:
+    """What the fast formats do not do here."""
+
+    def others(name: str, layer_type: type[CompressedLinear]) -> int:
+        return sum(not isinstance(models[name].get_submodule(site.name), layer_type) for site in sites)
+
+    notes = [] if WIDE_SUMS else [NARROW_SUMS]
+    if left := others("int8", Int8Linear):
+        notes.append(LEFT_AS_THEY_ARE.format(count=left, total=len(sites)))
+    if not has_kernel():
+        notes.append(NO_KERNEL)
+    elif "int4" not in models:
+        notes.append(NOTHING_FITS)
+    elif left := others("int4", Int4Linear):
+        notes.append(NOT_IN_4_BITS.format(count=left, total=len(sites)))
+    return tuple(notes)

@@ -12,8 +12,11 @@ class FormatRun:
     """One format.
 
     Attributes:
-        name: ``float32``, ``bfloat16``, ``int8`` (computes in integers) or ``packed-4`` (GPTQ, expanded to run).
-        stored_bits: of the whole model on disk.
+        name: ``float32``, ``bfloat16``, ``int8`` (computes in integers), ``int4`` (computes from packed codes, output
+            layer and embeddings as in int8) or ``packed-4`` (rounded to nearest, expanded to float32 to run).
+        stored_bits: of the whole model on disk, 16 for each value that is not quantised.
+        resident_bytes: of the memory that the model's tensors hold after it has run: what is stored, and what it was
+            expanded or packed to.
         perplexity: exp of the pooled loss, with the very layers that were timed.
         measured: the measurement with its convention.
         prefill: one prefill.
@@ -23,6 +26,7 @@ class FormatRun:
 
     name: str
     stored_bits: int
+    resident_bytes: int
     perplexity: float
     measured: PerplexityReport
     prefill: LatencyFigure

@@ -131,6 +131,9 @@ ENGINE: Mapping[str, str] = {
     "{count} layers in 8 bits compute with integers as they are stored": (
         "слоёв в 8 битах: {count} — вычисление в целых числах, как хранятся"
     ),
+    "{count} layers in 4 bits run from packed codes, with inputs in bfloat16": (
+        "слоёв в 4 битах: {count} — вычисление прямо из упакованных кодов, входы в bfloat16"
+    ),
     "{count} quantised layers run as dense matrices: smaller on disk, dense memory and speed": (
         "квантованных слоёв: {count} — вычисление плотными матрицами: на диске меньше, память и скорость как у плотных"
     ),
@@ -1489,11 +1492,26 @@ ENGINE: Mapping[str, str] = {
         "пробел; «accuracy_norm»: та же сумма, делённая на число символов варианта; без примеров и без шаблона чата"
     ),
     "rounding to 8 bits": "округление до 8 бит",
+    "Layers that no 8-bit format holds stay as they are stored in int8: {count} of {total}.": (
+        "Слои, для которых нет 8-битного формата, в int8 остаются такими, как хранятся: {count} из {total}."
+    ),
     "This processor sums products of 8-bit integers in 16 bits: int8 rounds its inputs to 7 bits.": (
         "Этот процессор складывает произведения 8-битных чисел в 16 битах: формат int8 округляет входы до 7 бит."
     ),
     "The int8 format computes on a CPU only: move the model there, or choose another format.": (
         "Формат int8 вычисляется только на CPU: перенесите модель туда или выберите другой формат."
+    ),
+    "The int4 format computes on a CPU only: move the model there, or choose another format.": (
+        "Формат int4 вычисляется только на CPU: перенесите модель туда или выберите другой формат."
+    ),
+    "Layers that the 4-bit kernel does not take are as in int8 in int4: {count} of {total}.": (
+        "Слои, которые 4-битная операция не принимает, в int4 такие же, как в int8: {count} из {total}."
+    ),
+    "This processor has no kernel for 4-bit codes: int4 is left out.": (
+        "У этого процессора нет операции для 4-битных кодов: формат int4 пропущен."
+    ),
+    "The 4-bit kernel takes none of these layers: int4 is left out.": (
+        "4-битная операция не принимает ни одного из этих слоёв: формат int4 пропущен."
     ),
     "This build of torch has no 8-bit kernels for this processor: choose another format.": (
         "В этой сборке PyTorch нет 8-битных операций для вашего процессора: выберите другой формат."
