@@ -13,7 +13,7 @@ from compression.modules import (
     SumLinear,
     TwoOfFourLinear,
 )
-from compression.quantization.fast import Int8Linear
+from compression.quantization.fast import Int8Linear, Int8WeightLinear
 from compression.quantization.int4 import Int4Linear
 from compression.quantization.layers import (
     QuantizedDictionaryLinear,
@@ -31,6 +31,7 @@ LAYER_TYPES: dict[str, type[CompressedLinear]] = {
         ShrunkLinear,
         TwoOfFourLinear,
         Int8Linear,
+        Int8WeightLinear,
         Int4Linear,
         QuantizedLinear,
         QuantizedLowRankLinear,

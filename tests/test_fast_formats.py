@@ -17,7 +17,7 @@ from compression.accounting import quantized_bits
 from compression.errors import UserError
 from compression.modules import LowRankLinear
 from compression.quantization import fast
-from compression.quantization.fast import Int8Embedding, Int8Linear, Int8Weight, to_int8
+from compression.quantization.fast import Int8Embedding, Int8Linear, Int8Weight, Int8WeightLinear, to_int8
 from compression.quantization.formats import NOTHING_FITS
 from compression.quantization.formats_report import FormatsReport
 from compression.quantization.grid import QuantizationSettings, round_to_nearest
@@ -163,6 +163,46 @@ def test_another_device_and_a_build_without_kernels_are_refused(monkeypatch: pyt
         to_int8(model, find_sites(model), torch.ones(1, 4, dtype=torch.long))
 
 
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 5)])
+@pytest.mark.parametrize(("size", "bias"), [(33, False), (40, True), (48, True)])
+def test_a_layer_with_weights_in_8_bits_multiplies_codes_as_by_hand(
+    shape: tuple[int, ...], size: int, bias: bool
+) -> None:
+    weight = torch.randn(7, size, generator=generator())
+    weight[1] = 0
+    weight[2, 3] = 500
+    layer = Int8WeightLinear(Int8Weight(weight), torch.arange(7) / 3 if bias else None)
+    assert layer.stored_bits() == 8 * 7 * size + 16 * 7
+    x = torch.randn(*shape, size, generator=generator(1))
+    inputs, codes = x.bfloat16().double(), layer.weight.codes.double()
+    expected = (inputs @ codes.T) * layer.weight.scales.bfloat16().double()
+    extra = 0 if layer.bias is None else layer.bias.double()
+    # The sum is rounded to bfloat16 once.
+    assert bool(((layer(x).double() - expected - extra).abs() <= 2**-8 * expected.abs() + 1e-5).all())
+    assert layer(x).dtype == torch.float32 and layer(x.bfloat16()).dtype == torch.bfloat16
+    assert torch.equal(layer(x), layer(x)) and layer(x[:0]).shape == (0, *shape[1:], 7)
+    assert float((layer.dense_weight() - weight).abs().amax(1).div(weight.abs().amax(1).clamp_min(1)).amax()) < 0.005
+    again = Int8WeightLinear.empty(size, 7, torch.zeros(7) if bias else None, **layer.spec())
+    again(x)
+    again.load_state_dict(layer.state_dict())
+    assert torch.equal(again(x), layer(x)) and torch.equal(copy.deepcopy(layer)(x), layer(x))
+    with pytest.raises(UserError, match="computes on a CPU only"):
+        layer(torch.ones(1, size, device="meta"))
+
+
+def test_a_model_with_weights_in_8_bits_needs_no_text_and_writes_what_its_weights_say() -> None:
+    model = tiny_llama()
+    made = to_int8(model, find_sites(model))
+    expected = copy.deepcopy(model)
+    for name, module in made.named_modules():
+        assert not isinstance(module, Int8Linear) or type(module) is Int8WeightLinear
+        if isinstance(module, Int8WeightLinear):
+            expected.get_submodule(name).weight = nn.Parameter(module.dense_weight())
+    prompt = torch.randint(1, model.config.vocab_size, (1, 8), generator=generator())
+    written = [m.generate(prompt, max_new_tokens=8, do_sample=False, pad_token_id=0) for m in (made, expected)]
+    assert torch.equal(written[0], written[1])
+
+
 def in_4_bits(out_features: int, in_features: int, group: int, symmetric: bool = False) -> PackedMatrix:
     weight = torch.randn(out_features, in_features, generator=generator())
     weight[1] = 0
@@ -220,7 +260,7 @@ def test_a_model_in_4_bits_keeps_codes_that_are_stored_and_puts_the_rest_in_8() 
     model = tiny_llama()
     sites = find_sites(model)
     tokens = torch.randint(1, model.config.vocab_size, (2, 24), generator=generator())
-    made = to_int4(model, sites, tokens)
+    made = to_int4(model, sites)
     assert all(isinstance(made.get_submodule(site.name), Int4Linear) for site in sites)
     assert isinstance(made.get_output_embeddings(), Int8Linear)
     assert made.get_input_embeddings().weight is made.get_output_embeddings().weight
@@ -232,7 +272,7 @@ def test_a_model_in_4_bits_keeps_codes_that_are_stored_and_puts_the_rest_in_8() 
         found, wanted = made(tokens).logits, expected(tokens).logits
     assert (found - wanted).norm() < 0.03 * wanted.norm()
     packed = finish(quantize_plainly(model, sites, QuantizationSettings(4, 64))).model
-    again = to_int4(packed, sites, tokens)
+    again = to_int4(packed, sites)
     wide = [site for site in sites if site.in_features % 64]  # their last group is shorter: not for the kernel
     assert wide and len(wide) < len(sites)
     for site in sites:
@@ -257,14 +297,14 @@ def test_the_command_times_and_measures_every_format(model: Path) -> None:
     call += ["--prompt-tokens", "16", "--decode-tokens", "4", "--repeats", "2", "--json", str(out)]
     shown = CliRunner().invoke(app, call, catch_exceptions=False).output
     report = store.read_json(out, FormatsReport)
-    assert [each.name for each in report.formats] == ["float32", "bfloat16", "int8", "int4", "packed-4"]
-    first, half, eight, four, packed = report.formats
-    assert first.stored_bits == half.stored_bits > eight.stored_bits > four.stored_bits
+    assert [each.name for each in report.formats] == ["float32", "bfloat16", "int8", "int8-weights", "int4", "packed-4"]
+    first, half, eight, weights, four, packed = report.formats
+    assert first.stored_bits == half.stored_bits > eight.stored_bits > weights.stored_bits > four.stored_bits
     assert packed.stored_bits < first.stored_bits
     for each in report.formats:
         assert each.name in shown and each.decode.median_ms > 0 and each.prefill.repeats == 2
         assert each.perplexity == pytest.approx(first.perplexity, rel=0.05)
-    assert len({each.perplexity for each in report.formats}) == 5
+    assert len({each.perplexity for each in report.formats}) == 6
     values = first.stored_bits // 16  # beside these a model holds its rotary frequencies
     assert 0 <= first.resident_bytes - 4 * values < 1000 and 0 <= half.resident_bytes - 2 * values < 1000
     # Codes stand twice, as stored and as the kernel reads them; what is packed to 4 bits is expanded beside its codes.
@@ -296,7 +336,7 @@ def test_a_compressed_folder_says_what_int8_leaves_as_it_is(model: Path) -> None
     call += ["--prompt-tokens", "8", "--decode-tokens", "2", "--repeats", "2", "--json", out]
     shown = CliRunner().invoke(app, call, catch_exceptions=False).output
     report = store.read_json(Path(out), FormatsReport)
-    assert [each.name for each in report.formats] == ["float32", "bfloat16", "int8"]
+    assert [each.name for each in report.formats] == ["float32", "bfloat16", "int8", "int8-weights"]
     left, nothing = report.notes
     assert "stay as they are stored in int8: 14 of 14" in left and "note: Layers that" in shown
     assert nothing == NOTHING_FITS

@@ -41,7 +41,7 @@ def formats(
     max_windows: WindowsOption = 4,
     json_file: JsonOption = None,
 ) -> None:
-    """Time a language model in float32, bfloat16, int8, int4 and packed 4 bits, and measure each on a text."""
+    """Time a language model in float32, bfloat16, 8 and 4 bits, and packed 4 bits, and measure each on a text."""
     check_output(json_file)
     from compression.workbench import get_workbench
 

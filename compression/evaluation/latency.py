@@ -170,6 +170,7 @@ FORMS = {
     ("rows and columns", "smaller"): "layers without some rows and columns run as smaller dense products",
     ("2:4", "merged"): "layers of a 2:4 pattern run as dense matrices, zeros filled in: dense memory and speed",
     ("int8", "integers"): "layers in 8 bits compute with integers as they are stored",
+    ("int8 weights", "bfloat16"): "layers in 8 bits run from their codes, with inputs in bfloat16",
     ("int4", "packed"): "layers in 4 bits run from packed codes, with inputs in bfloat16",
     ("quantized", "merged"): "quantised layers run as dense matrices: smaller on disk, dense memory and speed",
     ("quantized-low-rank", "factored"): "quantised low-rank layers run factor by factor, unpacked",

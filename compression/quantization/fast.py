@@ -2,26 +2,29 @@
 
 Chosen by trying, one token through SmolLM2 (``formats`` measures it). `torch.ops.quantized.linear_dynamic` takes
 float32, finds the range of its input, multiplies 8-bit integers and returns float32 in one call of some microseconds.
-It is what ``torch.ao``'s dynamic quantisation runs on; that interface is leaving torch, the operator is not, and torch
-is pinned. `torch.ops.onednn.qlinear_pointwise`, which compilers call, is as fast for the output layer and three times
-slower for the small ones, whose inputs must be rounded by operators of their own. ``_weight_int8pack_mm`` wants
-bfloat16 and is slower than either, `_weight_int4pack_mm_for_cpu` likewise; torchao's tensors want a compiler.
+It is what ``torch.ao``'s dynamic quantisation runs on. The operator packs its weights from a quantised tensor only, and
+torch 2.13 warns that a later release will make none: torch is pinned. `torch.ops.aten._weight_int8pack_mm`, which
+torch's own compiler calls, stays. It rounds weights alone, needs no text, and wants inputs in bfloat16 (with float32 it
+is many times slower): as fast for the small layers, a third of the speed for the output layer and a fifth for a long
+prompt. Both are here. `torch.ops.onednn.qlinear_pointwise` takes inputs that are rounded already: with the operators
+that round them it is no faster than float32. torchao's tensors want a compiler.
 """
 
 from __future__ import annotations
 
 import copy
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 from transformers import PreTrainedModel
 
 from compression.accounting import dense_flops
 from compression.calibration import observed_inputs
 from compression.errors import UserError
-from compression.modules import STORAGE_DTYPE, CompressedLinear, quantize_columns
+from compression.modules import STORAGE_DTYPE, CompressedLinear, padded_size, quantize_columns
 from compression.quantization.factors import weight_of
 from compression.quantization.layers import QuantizedLinear
 from compression.sites import compressed_copy, output_head, read_weight
@@ -43,7 +46,8 @@ WIDE_SUMS = bool(torch.cpu._is_vnni_supported())
 class Int8Weight(nn.Module):
     """``scale_i · code_ij ÷ smooth_j``, (rows, columns): codes from −127 to 127, 16-bit scales for rows and columns.
 
-    An input is divided by ``smooth`` before it is rounded, so that no few large columns take the whole range.
+    An input is divided by ``smooth`` before it is rounded, so that no few large columns take the whole range. Where
+    inputs are not rounded there is none.
 
     Source: SmoothQuant (2211.10438), Eq. 4, with one exponent for all layers; the division stays in the layer here.
     """
@@ -57,18 +61,23 @@ class Int8Weight(nn.Module):
         """
         super().__init__()
         weight = weight.detach().float()
-        smooth = torch.ones(weight.shape[1]) if reach is None else _smooth(weight, reach)
-        codes, scales = quantize_columns((weight * smooth.float()).T)
+        smooth = None if reach is None else _smooth(weight, reach)
+        codes, scales = quantize_columns((weight if smooth is None else weight * smooth.float()).T)
         self.codes: Tensor
         self.scales: Tensor
-        self.smooth: Tensor
+        self.smooth: Tensor | None
         self.register_buffer("codes", codes.T.contiguous())
         self.register_buffer("scales", scales)
-        self.register_buffer("smooth", smooth.to(scales.dtype))
+        self.register_buffer("smooth", smooth)
 
     def dequantized(self) -> Tensor:
         """What it stands for, float32."""
-        return self.codes.float() * self.scales.float()[:, None] / self.smooth.float()
+        return self.rows(torch.arange(len(self.codes), device=self.codes.device))
+
+    def rows(self, chosen: Tensor) -> Tensor:
+        """What some rows stand for, (..., columns), float32."""
+        found = self.codes[chosen].float() * self.scales[chosen].float()[..., None]
+        return found if self.smooth is None else found / self.smooth.float()
 
 
 def _smooth(weight: Tensor, reach: Tensor) -> Tensor:
@@ -92,12 +101,13 @@ class Int8Linear(CompressedLinear):
         """Keep the weight, (out, in); several layers may share it."""
         super().__init__(weight.codes.shape[1], weight.codes.shape[0], bias)
         self.weight = weight
-        self._running: tuple[Any, Tensor] | None = None
+        self._running: tuple[Any, Tensor | None] | None = None
 
     @classmethod
-    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> Int8Linear:
-        """A layer of zeros."""
-        return cls(Int8Weight(torch.zeros(out_features, in_features)), bias)
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> Self:
+        """A layer of zeros, with scales for its inputs if `smooth`."""
+        reach = torch.ones(in_features) if sizes["smooth"] else None
+        return cls(Int8Weight(torch.zeros(out_features, in_features), reach), bias)
 
     @property
     def inner_size(self) -> int:
@@ -105,8 +115,8 @@ class Int8Linear(CompressedLinear):
         return self.out_features
 
     def spec(self) -> dict[str, int]:
-        """Bits of a code."""
-        return {"bits": INT8_BITS}
+        """Bits of a code, and whether inputs have scales."""
+        return {"bits": INT8_BITS, "smooth": int(self.weight.smooth is not None)}
 
     def usual_execution(self) -> str:
         """``integers``: one product of 8-bit integers."""
@@ -146,9 +156,10 @@ class Int8Linear(CompressedLinear):
             raise UserError("The int8 format computes on a CPU only: move the model there, or choose another format.")
         running = self._running
         if running is None:
-            running = self._running = (_pack(self.weight), self.weight.smooth.float().reciprocal())
+            smooth = self.weight.smooth
+            running = self._running = (_pack(self.weight), None if smooth is None else smooth.float().reciprocal())
         packed, inverse = running
-        rows = x * inverse
+        rows = x.float() if inverse is None else x * inverse
         if x.numel() == self.in_features:
             found: Tensor = torch.ops.quantized.linear_dynamic(rows, packed, not WIDE_SUMS)
         elif x.numel():  # the kernel knows one scale a call; rows of equal reach make it one a row
@@ -169,6 +180,49 @@ class Int8Linear(CompressedLinear):
         return self.__dict__ | {"_running": None}
 
 
+class Int8WeightLinear(Int8Linear):
+    """``y = x Ŵᵀ + b`` with weights in 8 bits and inputs in bfloat16, whatever they arrive in."""
+
+    representation = "int8 weights"
+
+    def usual_execution(self) -> str:
+        """``bfloat16``: one product with codes that are expanded in registers."""
+        return "bfloat16"
+
+    def expanded_bytes(self) -> int:
+        """Of the scales in bfloat16 and codes that were filled up, once it has run; others are read as stored."""
+        if self._running is None:
+            return 0
+        filled = self.weight.codes.shape[0] * padded_size(self.in_features) if self._missing else 0
+        return torch.bfloat16.itemsize * self.out_features + filled
+
+    @property
+    def _missing(self) -> int:
+        """Inputs short of a multiple of 16: the kernel reads so many at a time, past the end if it must."""
+        return padded_size(self.in_features) - self.in_features
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Apply to (..., in), giving (..., out) in the dtype of `x`.
+
+        Raises:
+            UserError: on another device than a CPU.
+        """
+        if x.device.type != "cpu":
+            raise UserError("The int8 format computes on a CPU only: move the model there, or choose another format.")
+        if not x.numel():
+            return x.new_zeros(*x.shape[:-1], self.out_features)
+        rows, missing = x.reshape(-1, self.in_features).bfloat16(), self._missing
+        running = self._running
+        if running is None:
+            codes = F.pad(self.weight.codes, (0, missing)) if missing else self.weight.codes
+            running = self._running = (codes, self.weight.scales.bfloat16())
+        if missing:
+            rows = F.pad(rows, (0, missing))
+        output = torch.ops.aten._weight_int8pack_mm(rows, *running).to(x.dtype)
+        output = output.view(*x.shape[:-1], self.out_features)
+        return output if self.bias is None else output + self.bias.to(x.dtype)
+
+
 class Int8Embedding(nn.Module):
     """A table of vectors in 8 bits, which an output layer may share."""
 
@@ -179,8 +233,7 @@ class Int8Embedding(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Vectors of some tokens, (..., width), float32."""
-        table = self.weight
-        return table.codes[tokens].float() * table.scales[tokens].float()[..., None] / table.smooth.float()
+        return self.weight.rows(tokens)
 
 
 def _pack(weight: Int8Weight) -> Any:
@@ -194,7 +247,7 @@ def _pack(weight: Int8Weight) -> Any:
     return torch.ops.quantized.linear_prepack(tensor, None)
 
 
-def to_int8(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Tensor) -> PreTrainedModel:
+def to_int8(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Tensor | None = None) -> PreTrainedModel:
     """A language model whose layers, output layer and embeddings are in 8 bits; all else is shared with the original.
 
     Where the output layer and the embeddings are one matrix they stay one.
@@ -202,24 +255,26 @@ def to_int8(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Te
     Args:
         model: dense or compressed, in float32; it is not changed.
         sites: its layers; quantised ones are rounded anew, and those compressed otherwise stay as they are.
-        sequences: token ids that show how far inputs reach, (sequences, length); `REACH_TOKENS` of them are read.
+        sequences: token ids that show how far inputs reach, (sequences, length); `REACH_TOKENS` of them are read. None
+            to round weights alone.
 
     Raises:
         UserError: where this build of torch has no such kernel.
     """
-    if torch.backends.quantized.engine not in KERNELS:
+    if sequences is not None and torch.backends.quantized.engine not in KERNELS:
         raise UserError("This build of torch has no 8-bit kernels for this processor: choose another format.")
     names = {id(module): name for name, module in model.named_modules()}
     head, embedding = output_head(model), model.get_input_embeddings()
     rows, columns = read_weight(head).shape
     last = LinearSite(names[id(head)], 0, "head", rows, columns, names[id(head)])
     dense = [s for s in (*sites, last) if _is_one_matrix(model.get_submodule(s.name))]
-    reach = _reach(model, dense, sequences)
+    reach = {} if sequences is None else _reach(model, dense, sequences)
+    layer_type = Int8WeightLinear if sequences is None else Int8Linear
     layers: dict[str, nn.Module] = {}
     for site in dense:
         layer = model.get_submodule(site.name)
         bias = layer.bias.detach() if isinstance(layer.bias, Tensor) else None
-        layers[site.name] = Int8Linear(Int8Weight(weight_of(layer), reach[site.name]), bias)
+        layers[site.name] = layer_type(Int8Weight(weight_of(layer), reach.get(site.name)), bias)
     if isinstance(embedding, nn.Embedding) and embedding.weight is head.weight:
         table = layers[last.name]
         assert isinstance(table, Int8Linear)

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import nn
 
 from compression import pipeline, texts
 from compression.environment import describe_environment
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PACKED_BITS = 4
 NARROW_SUMS = "This processor sums products of 8-bit integers in 16 bits: int8 rounds its inputs to 7 bits."
 LEFT_AS_THEY_ARE = "Layers that no 8-bit format holds stay as they are stored in int8: {count} of {total}."
-NOT_IN_4_BITS = "Layers that the 4-bit kernel does not take are as in int8 in int4: {count} of {total}."
+NOT_IN_4_BITS = "Layers that the 4-bit kernel does not take are as in int8-weights in int4: {count} of {total}."
 NO_KERNEL = "This processor has no kernel for 4-bit codes: int4 is left out."
 NOTHING_FITS = "The 4-bit kernel takes none of these layers: int4 is left out."
 
@@ -45,7 +45,7 @@ def compare_formats(
     decode_tokens: int = 16,
     repeats: int = 5,
 ) -> Generator[Progress, None, FormatsReport]:
-    """Time and measure a language model in float32, bfloat16, int8, int4, and packed to 4 bits.
+    """Time and measure a language model in float32, bfloat16, 8 bits of two kinds, int4, and packed to 4 bits.
 
     Args:
         bench: whose models and texts are used.
@@ -74,7 +74,8 @@ def compare_formats(
     models: dict[str, PreTrainedModel] = {"float32": loaded.model, "bfloat16": to_bfloat16(loaded.model)}
     yield Progress("quantize", 0, 1, "rounding to 8 bits")
     models["int8"] = to_int8(loaded.model, subject.sites, sequences)
-    models |= _in_4_bits(loaded.model, subject.sites, sequences)
+    models["int8-weights"] = to_int8(loaded.model, subject.sites)
+    models |= _in_4_bits(loaded.model, subject.sites)
     if subject.report is None:
         packed = yield from quantize_plainly(loaded.model, subject.sites, QuantizationSettings(PACKED_BITS))
         models[f"packed-{PACKED_BITS}"] = packed.model
@@ -106,11 +107,11 @@ def resident_bytes(model: nn.Module) -> int:
     return bytes_held([*model.parameters(), *model.buffers()]) + sum(layer.expanded_bytes() for layer in layers)
 
 
-def _in_4_bits(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Tensor) -> dict[str, PreTrainedModel]:
+def _in_4_bits(model: PreTrainedModel, sites: tuple[LinearSite, ...]) -> dict[str, PreTrainedModel]:
     """The model in int4 by its name, if this processor has the kernel and it takes any layer."""
     if not has_kernel():
         return {}
-    made = to_int4(model, sites, sequences)
+    made = to_int4(model, sites)
     return {"int4": made} if any(isinstance(layer, Int4Linear) for layer in made.modules()) else {}
 
 

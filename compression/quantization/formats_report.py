@@ -12,8 +12,9 @@ class FormatRun:
     """One format.
 
     Attributes:
-        name: ``float32``, ``bfloat16``, ``int8`` (computes in integers), ``int4`` (computes from packed codes, output
-            layer and embeddings as in int8) or ``packed-4`` (rounded to nearest, expanded to float32 to run).
+        name: ``float32``, ``bfloat16``, ``int8`` (computes in integers), ``int8-weights`` (computes in bfloat16 from
+            8-bit codes), ``int4`` (the same from 4-bit codes, with output layer and embeddings as in ``int8-weights``)
+            or ``packed-4`` (rounded to nearest, expanded to float32 to run).
         stored_bits: of the whole model on disk, 16 for each value that is not quantised.
         resident_bytes: of the memory that the model's tensors hold after it has run: what is stored, and what it was
             expanded or packed to.

@@ -107,18 +107,14 @@ def _for_kernel(weight: PackedMatrix) -> tuple[Tensor, Tensor]:
     return codes, torch.stack([scales, offsets], 2).transpose(0, 1).bfloat16().contiguous()
 
 
-def to_int4(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Tensor) -> PreTrainedModel:
-    """A language model whose layers are in 4 bits where the kernel takes them, and all else as `to_int8` makes it.
+def to_int4(model: PreTrainedModel, sites: tuple[LinearSite, ...]) -> PreTrainedModel:
+    """A language model whose layers are in 4 bits where the kernel takes them, and all else has weights in 8 bits.
 
     Output layer and embeddings stay in 8 bits: nowhere else does rounding cost as much for as few weights.
 
     Args:
         model: dense, or quantised to 4 bits, whose codes are kept; it is not changed.
         sites: its layers.
-        sequences: token ids for `to_int8`, (sequences, length).
-
-    Raises:
-        UserError: where this build of torch has no 8-bit kernels.
     """
     layers: dict[str, nn.Module] = {}
     for site in sites:
@@ -127,7 +123,7 @@ def to_int4(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Te
         if weight is not None and Int4Linear.takes(weight):
             layers[site.name] = Int4Linear(weight, layer.bias.detach() if isinstance(layer.bias, Tensor) else None)
     rest = tuple(site for site in sites if site.name not in layers)
-    return compressed_copy(to_int8(model, rest, sequences), layers)
+    return compressed_copy(to_int8(model, rest), layers)
 
 
 def _packed(layer: nn.Module) -> PackedMatrix | None:

@@ -131,6 +131,9 @@ ENGINE: Mapping[str, str] = {
     "{count} layers in 8 bits compute with integers as they are stored": (
         "слоёв в 8 битах: {count} — вычисление в целых числах, как хранятся"
     ),
+    "{count} layers in 8 bits run from their codes, with inputs in bfloat16": (
+        "слоёв в 8 битах: {count} — вычисление прямо из кодов, входы в bfloat16"
+    ),
     "{count} layers in 4 bits run from packed codes, with inputs in bfloat16": (
         "слоёв в 4 битах: {count} — вычисление прямо из упакованных кодов, входы в bfloat16"
     ),
@@ -1504,8 +1507,8 @@ ENGINE: Mapping[str, str] = {
     "The int4 format computes on a CPU only: move the model there, or choose another format.": (
         "Формат int4 вычисляется только на CPU: перенесите модель туда или выберите другой формат."
     ),
-    "Layers that the 4-bit kernel does not take are as in int8 in int4: {count} of {total}.": (
-        "Слои, которые 4-битная операция не принимает, в int4 такие же, как в int8: {count} из {total}."
+    "Layers that the 4-bit kernel does not take are as in int8-weights in int4: {count} of {total}.": (
+        "Слои, которые 4-битная операция не принимает, в int4 такие же, как в int8-weights: {count} из {total}."
     ),
     "This processor has no kernel for 4-bit codes: int4 is left out.": (
         "У этого процессора нет операции для 4-битных кодов: формат int4 пропущен."
