@@ -29,6 +29,7 @@ from compression.commands import (
     gptq,
     masks,
     mix,
+    pipeline,
     quantize,
     removal,
     scratch,
@@ -111,7 +112,22 @@ SCHEMAS |= {
     "bench solver": solver.SolverBenchmark,
     "bench cospadi": cospadi.CoSpaDiBenchmark,
 }
-COMMANDS = (adapt, benchmark, changes, distill, export, formats, gptq, masks, mix, quantize, removal, scratch, smallest)
+COMMANDS = (
+    adapt,
+    benchmark,
+    changes,
+    distill,
+    export,
+    formats,
+    gptq,
+    masks,
+    mix,
+    pipeline,
+    quantize,
+    removal,
+    scratch,
+    smallest,
+)
 """Modules whose commands are known because they are imported."""
 GALLERY_PARTS = ("all", "headline", "comparators")
 

@@ -1541,5 +1541,30 @@ ENGINE: Mapping[str, str] = {
     "GPTQ needs a finite Gram matrix of the layer's inputs: calibrate again.": (
         "GPTQ нужна конечная матрица Грама входов слоя: повторите калибровку."
     ),
+    # deployment
+    "{file!s}, line {line}, field {field!s}: {problem}.": "{file}, строка {line}, поле {field}: {problem}.",
+    "{file!s}, line {line}: this is no YAML ({problem!s}).": "{file}, строка {line}: это не YAML ({problem}).",
+    "{file!s} is no YAML ({problem!s}).": "{file} — не YAML ({problem}).",
+    "{file!s} is no text in UTF-8: save the recipe as such.": (
+        "{file} — не текст в UTF-8: сохраните рецепт в этой кодировке."
+    ),
+    "{file!s} is too large for a recipe: at most a megabyte was expected.": (
+        "Файл {file} слишком велик для рецепта: допускается не больше одного мегабайта."
+    ),
+    "{stage!s}: perplexity {perplexity}, {megabytes} MB": "{stage}: перплексия {perplexity}, {megabytes} МБ",
+    "a mapping with the field model was expected": "ожидался набор полей, среди них model",
+    "it is missing": "его нет",
+    "there is no such field; expected one of {names!s}": "такого поля нет; возможны {names}",
+    "at least one of compress, distill and quantize was expected": (
+        "ожидалось хотя бы одно из полей «compress», «distill», «quantize»"
+    ),
+    "a student comes from compress: add that section, or leave this out": (
+        "ученика даёт compress: добавьте этот раздел или уберите distill"
+    ),
+    "it stands in line {line} already": "оно уже есть, строка {line}",
+    "a field of a stage of this recipe was expected, such as distill.rank": (
+        "ожидалось поле одного из этапов этого рецепта, например distill.rank"
+    ),
+    "low and high are for numbers; name choices instead": "low и high — для чисел; перечислите значения в choices",
 }
 """English template → Russian template."""
