@@ -78,6 +78,17 @@ def test_forward_equals_a_dense_layer_with_the_reconstructed_weight(make, bias, 
 
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
 @pytest.mark.parametrize("form", FORMS)
+def test_a_first_pass_in_products_of_bfloat16_leaves_nothing_rounded(make, form):
+    x = torch.randn(3, 24, generator=generator(1))
+    plain, trained = make(), make()
+    plain.execution = trained.execution = form
+    with torch.autocast("cpu", torch.bfloat16):
+        trained(x)
+    assert torch.equal(trained(x), plain(x))
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("form", FORMS)
 def test_resident_bytes_are_those_of_every_tensor_the_layer_holds(make, form):
     layer = make()
     layer.execution = form

@@ -301,7 +301,9 @@ def read_recipe(file: Path) -> PipelineRecipe:
 def _wrong(file: Path, lines: Lines, path: tuple[str, ...], problem: str) -> UserError:
     """A sentence that names the line of a field, or of the nearest mapping around it that has one."""
     line = next(lines[path[:count]] for count in range(len(path), -1, -1) if path[:count] in lines)
-    return UserError(f"{file}, line {line}, field {'.'.join(path) or 'recipe'}: {problem}.")
+    if not path:
+        return UserError(f"{file}, line {line}, the recipe: {problem}.")
+    return UserError(f"{file}, line {line}, field {'.'.join(path)}: {problem}.")
 
 
 def _parse(file: Path, text: str) -> tuple[Any, Lines]:

@@ -95,11 +95,15 @@ def run_pipeline(bench: Workbench, recipe: PipelineRecipe, out: Path | None = No
     if asked:
         items = [(source.task, source.fingerprint) for source in sources]
         key = store.content_key("pipeline-benchmark", now.key, items, asked.limit)
-        benchmark = yield from _kept("benchmark", key, BenchmarkChange, lambda: _benchmark(bench, recipe, now.model_id))
+        benchmark = yield from _kept(
+            recipe.model, key, BenchmarkChange, lambda: _benchmark(bench, recipe, now.model_id)
+        )
     if recipe.latency:
         counts = recipe.latency.prompt_tokens, recipe.latency.decode_tokens
         key = store.content_key("pipeline-latency", now.key, counts)
-        latency = yield from _kept("latency", key, LatencyReport, lambda: bench.latency(Recipe(now.model_id), *counts))
+        latency = yield from _kept(
+            recipe.model, key, LatencyReport, lambda: bench.latency(Recipe(now.model_id), *counts)
+        )
     if out is not None:
         yield Progress("save", 0, 1, f"writing {out}")
         with store.atomic_directory(out) as temporary:
@@ -121,7 +125,7 @@ def measure_dense(bench: Workbench, recipe: PipelineRecipe) -> Steps[Reached]:
     measuring = scored.source.fingerprint, recipe.window, recipe.max_windows
     key = store.content_key("pipeline", code_version(), identity, measuring)
     report = yield from _kept(
-        DENSE, key, StageReport, lambda: _measured(bench, recipe, DENSE, recipe.model, Made(0.0, {}))
+        recipe.model, key, StageReport, lambda: _measured(bench, recipe, DENSE, recipe.model, Made(0.0, {}))
     )
     return Reached(key, recipe.model, report)
 
@@ -130,18 +134,18 @@ def _cell(key: str) -> Path:
     return store.root() / "pipelines" / key
 
 
-def _kept(name: str, key: str, kind: type[T], make: Callable[[], Steps[T]], folder: Path | None = None) -> Steps[T]:
+def _kept(model_id: str, key: str, kind: type[T], make: Callable[[], Steps[T]], folder: Path | None = None) -> Steps[T]:
     """What was measured before, or is measured now; while one process does it, others wait and then find it.
 
     Args:
-        name: of the stage.
+        model_id: of the dense model, for those who wait.
         key: of all that it depends on.
         kind: what it is.
         make: measures it.
         folder: a model that belongs to it; without that model it counts as absent.
     """
     file = _cell(key) / REPORT_FILE
-    with (yield from store.waiting_lock(f"pipeline-{key[:40]}", name)):
+    with (yield from store.waiting_lock(f"pipeline-{key[:40]}", model_id)):
         known = store.cached_json(file, kind) if folder is None or export.is_compressed_directory(folder) else None
         if known is None:
             known = yield from make()
@@ -167,7 +171,7 @@ def _carried_out(bench: Workbench, recipe: PipelineRecipe, stage: Stage, before:
                 store.write_json(temporary / MADE_FILE, made)
         return (yield from _measured(bench, recipe, stage.name, str(folder), made))
 
-    return Reached(key, str(folder), (yield from _kept(stage.name, key, StageReport, make, folder)))
+    return Reached(key, str(folder), (yield from _kept(recipe.model, key, StageReport, make, folder)))
 
 
 def _measured(bench: Workbench, recipe: PipelineRecipe, name: str, model_id: str, made: Made) -> Steps[StageReport]:

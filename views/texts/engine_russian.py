@@ -1552,19 +1552,21 @@ ENGINE: Mapping[str, str] = {
         "Файл {file} слишком велик для рецепта: допускается не больше одного мегабайта."
     ),
     "{stage!s}: perplexity {perplexity}, {megabytes} MB": "{stage}: перплексия {perplexity}, {megabytes} МБ",
-    "a mapping with the field model was expected": "ожидался набор полей, среди них model",
+    "a mapping with the field model was expected": "ожидался набор полей, среди них «model»",
+    "{file!s}, line {line}, the recipe: {problem}.": "{file}, строка {line}, рецепт: {problem}.",
+    "it {problem!s}, but {value} was given": "{problem}, а дано {value}",
     "it is missing": "его нет",
     "there is no such field; expected one of {names!s}": "такого поля нет; возможны {names}",
     "at least one of compress, distill and quantize was expected": (
         "ожидалось хотя бы одно из полей «compress», «distill», «quantize»"
     ),
     "a student comes from compress: add that section, or leave this out": (
-        "ученика даёт compress: добавьте этот раздел или уберите distill"
+        "ученика даёт раздел «compress»: добавьте его или уберите этот"
     ),
     "it stands in line {line} already": "оно уже есть, строка {line}",
     "a field of a stage of this recipe was expected, such as distill.rank": (
         "ожидалось поле одного из этапов этого рецепта, например distill.rank"
     ),
-    "low and high are for numbers; name choices instead": "low и high — для чисел; перечислите значения в choices",
+    "low and high are for numbers; name choices instead": "«low» и «high» — для чисел; перечислите «choices»",
 }
 """English template → Russian template."""
