@@ -19,7 +19,7 @@ QUESTIONS = [
 ]
 
 
-def write_recipe(folder: Path, **changes: Any) -> Path:
+def write_recipe(folder: Path, name: str = "recipe", **changes: Any) -> Path:
     """Write everything to a folder; `changes` replace sections, and None leaves one out."""
     text = folder / "text.txt"
     text.write_text(" ".join(SENTENCES) * 60, encoding="utf-8")
@@ -39,7 +39,7 @@ def write_recipe(folder: Path, **changes: Any) -> Path:
         "benchmark": {"tasks": "piqa", "data": str(folder / "data")},
         "latency": {"prompt_tokens": 8, "decode_tokens": 2},
     } | changes
-    file = folder / "recipe.yaml"
+    file = folder / f"{name}.yaml"
     file.write_text(yaml.safe_dump({name: value for name, value in recipe.items() if value is not None}))
     return file
 
