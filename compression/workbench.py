@@ -214,13 +214,11 @@ class Workbench:
 
         return (yield from run_pipeline(self, recipe, out))
 
-    def tune(
-        self, recipe: PipelineRecipe, trials: int, storage: Path | None = None, html: Path | None = None
-    ) -> Steps[TuneReport]:
+    def tune(self, recipe: PipelineRecipe, trials: int, storage: Path | None = None) -> Steps[TuneReport]:
         """Search a recipe's settings, see `compression.deployment.search.tune`."""
         from compression.deployment.search import tune
 
-        return (yield from tune(self, recipe, trials, storage, html))
+        return (yield from tune(self, recipe, trials, storage))
 
     def any_model(self, model_id: str) -> Steps[DenseModel]:
         """A dense model, or one that ``compress`` or ``adapt`` wrote, with the layers that are or were dense.

@@ -1,4 +1,4 @@
-"""A tiny model, a text, a benchmark and a recipe for them, and driving a pipeline to its end or to a point on the way."""
+"""A tiny model, a text, a benchmark and a recipe for them, and driving a pipeline to a point on the way."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tiny import SENTENCES, write_tiny_llama
+from tiny import SENTENCES, taught, write_tiny_llama
 
 from compression.types import Progress
 
@@ -25,6 +25,7 @@ def write_recipe(folder: Path, name: str = "recipe", **changes: Any) -> Path:
     text.write_text(" ".join(SENTENCES) * 60, encoding="utf-8")
     if not (folder / "tiny").exists():
         write_tiny_llama(folder / "tiny")
+        taught().save_pretrained(folder / "tiny")
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "piqa.jsonl").write_text("\n".join(map(json.dumps, QUESTIONS)), encoding="utf-8")
     sequences = {"calibration": str(text), "calibration_sequences": 8, "sequence_length": 32}

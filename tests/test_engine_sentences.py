@@ -69,6 +69,7 @@ NOT_SENTENCES = {
     "another run": "an error inside the loader of a checkpoint, which counts as absent then",
     "the check of an export uses no network": "an error inside the process that checks, for the log",
     "the check of an export failed: %s": "a line of the log",
+    "Trials that none beats": "a title in a report that the command line writes",
 }
 SPOKEN = (
     "seeds",

@@ -24,9 +24,12 @@ from compression.commands.shared import (
 )
 from compression.deployment.pages import (
     benchmark_cells,
+    importance_cells,
     latency_cells,
     pipeline_page,
     stage_cells,
+    trial_cells,
+    tune_page,
 )
 from compression.deployment.report import PipelineReport, TuneReport
 
@@ -61,6 +64,39 @@ def pipeline(
     show_notes(tuple(dict.fromkeys(note for stage in report.stages for note in stage.made.notes)))
     write(report, json_file)
     _write_html(lambda: pipeline_page(report), html)
+
+
+@app.command()
+def tune(
+    recipe: RecipeArgument,
+    trials: Annotated[int, typer.Option("--trials", help="Trials in all, those of earlier runs included.")] = 20,
+    storage: Annotated[
+        Path | None, typer.Option("--storage", help="SQLite file of the search; by default one in the cache.")
+    ] = None,
+    html: HtmlOption = None,
+    json_file: JsonOption = None,
+) -> None:
+    """Search a recipe's settings for small perplexity, bytes or latency; an interrupted search goes on where it was."""
+    check_output(json_file)
+    check_output(html, "HTML")
+    check_output(storage, "SQLite")
+    from compression.deployment.recipe import read_recipe
+    from compression.deployment.search import check_figures, figures
+    from compression.workbench import get_workbench
+
+    if html is not None:
+        check_figures()
+    report = run(get_workbench().tune(read_recipe(recipe), trials, storage))
+    dense = report.dense
+    said = f"perplexity {dense.measured.perplexity:.2f}, {dense.stored_bytes / 1e6:.1f} MB"
+    output.print(
+        f"{named(report.model_id, report.model_note)}: {said}; {report.sampler}.", highlight=False, markup=False
+    )
+    show_table(trial_cells(report))
+    if report.importances:
+        show_table(importance_cells(report))
+    write(report, json_file)
+    _write_html(lambda: tune_page(report, figures(report, storage)), html)
 
 
 def _write_html(render: Callable[[], str], file: Path | None) -> None:

@@ -157,7 +157,7 @@ def tune_page(report: TuneReport, figures: Mapping[str, str]) -> str:
     parts.append(paragraph(f"{said}{report.dense.stored_bytes / 1e6:.1f} MB. A star marks the best trials."))
     parts += [heading("Trials"), table(trial_cells(report))]
     if report.importances:
-        parts += [heading("Importance"), table(importance_cells(report))]
+        parts += [heading("Importance of the settings"), table(importance_cells(report))]
     for title, figure in figures.items():
         parts += [heading(title), f'<div class="plot">{figure}</div>']
     parts.append(folded("The recipe, defaults filled in", json.dumps(report.recipe, indent=2, ensure_ascii=False)))

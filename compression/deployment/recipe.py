@@ -53,7 +53,7 @@ class CompressSection(Section):
 
     method: str = "compot-fisher"
     policy: str = "own"
-    ratio: float = Field(0.2, ge=0, le=MAX_REMOVED_FRACTION)
+    ratio: float = Field(default=0.2, ge=0, le=MAX_REMOVED_FRACTION)
     calibration: str = ""
     calibration_sequences: Count = 32
     sequence_length: Count = 512
@@ -96,13 +96,13 @@ class DistillSection(Section):
 
     what: Literal["factors", "lora"] = "factors"
     optimizer: Literal["adamw", "muon"] = "adamw"
-    minutes: float = Field(10.0, ge=0.05, le=24 * 60)
-    steps: int | None = Field(None, ge=1, le=10**6)
-    rank: int = Field(8, ge=1, le=1024)
-    lora_alpha: float = Field(16.0, ge=0.01, le=4096)
-    temperature: float = Field(2.0, ge=0.1, le=100)
-    alpha: float = Field(0.5, ge=0, le=1)
-    learning_rate: float = Field(0.0, ge=0, le=1)
+    minutes: float = Field(default=10.0, ge=0.05, le=24 * 60)
+    steps: int | None = Field(default=None, ge=1, le=10**6)
+    rank: int = Field(default=8, ge=1, le=1024)
+    lora_alpha: float = Field(default=16.0, ge=0.01, le=4096)
+    temperature: float = Field(default=2.0, ge=0.1, le=100)
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    learning_rate: float = Field(default=0.0, ge=0, le=1)
     seed: Seed = 0
     train: str = ""
 
@@ -122,11 +122,11 @@ class QuantizeSection(Section):
         seed: of the choice of sequences.
     """
 
-    bits: int = Field(4, ge=2, le=8)
-    group_size: int = Field(128, ge=0)
+    bits: int = Field(default=4, ge=2, le=8)
+    group_size: int = Field(default=128, ge=0)
     act_order: bool = False
     symmetric: bool = False
-    damping: float = Field(0.01, gt=0, le=1)
+    damping: float = Field(default=0.01, gt=0, le=1)
     calibration: str = ""
     calibration_sequences: Count = 32
     sequence_length: Count = 512
@@ -154,7 +154,7 @@ class BenchmarkSection(Section):
 
     tasks: str = "all"
     data: str = ""
-    limit: int | None = Field(None, ge=1, le=10**6)
+    limit: int | None = Field(default=None, ge=1, le=10**6)
 
 
 class LatencySection(Section):
@@ -165,8 +165,8 @@ class LatencySection(Section):
         decode_tokens: tokens decoded one by one.
     """
 
-    prompt_tokens: int = Field(128, ge=1, le=65536)
-    decode_tokens: int = Field(16, ge=1, le=65536)
+    prompt_tokens: int = Field(default=128, ge=1, le=65536)
+    decode_tokens: int = Field(default=16, ge=1, le=65536)
 
 
 class Span(Section):
@@ -212,9 +212,9 @@ class TuneSection(Section):
         seed: of the search.
     """
 
-    objectives: tuple[Literal["perplexity", "bytes", "latency"], ...] = Field(("perplexity",), min_length=1)
+    objectives: tuple[Literal["perplexity", "bytes", "latency"], ...] = Field(default=("perplexity",), min_length=1)
     search: dict[str, Span] = Field(min_length=1)
-    startup_trials: int = Field(5, ge=1, le=1000)
+    startup_trials: int = Field(default=5, ge=1, le=1000)
     seed: Seed = 0
 
     @pydantic.field_validator("objectives")
@@ -243,8 +243,8 @@ class PipelineRecipe(Section):
 
     model: str = Field(min_length=1)
     text: str = ""
-    window: int = Field(1024, ge=2, le=65536)
-    max_windows: int | None = Field(None, ge=1)
+    window: int = Field(default=1024, ge=2, le=65536)
+    max_windows: int | None = Field(default=None, ge=1)
     compress: CompressSection | None = None
     distill: DistillSection | None = None
     quantize: QuantizeSection | None = None

@@ -155,6 +155,7 @@ class TuneReport:
 
     Attributes:
         recipe: what was asked for, defaults filled in.
+        study: its name in the database.
         model_id: the dense model.
         model_note: a caution that belongs wherever its figures appear.
         dense: the dense model, measured.
@@ -167,6 +168,7 @@ class TuneReport:
     """
 
     recipe: dict[str, Any]
+    study: str
     model_id: str
     model_note: str
     dense: StageReport

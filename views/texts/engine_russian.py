@@ -1568,5 +1568,20 @@ ENGINE: Mapping[str, str] = {
         "ожидалось поле одного из этапов этого рецепта, например distill.rank"
     ),
     "low and high are for numbers; name choices instead": "«low» и «high» — для чисел; перечислите «choices»",
+    "The recipe has no section tune: say there what to search, and between which values.": (
+        "В рецепте нет раздела «tune»: укажите там, что искать и в каких пределах."
+    ),
+    "The number of trials must be from 1 to {most}, but {value} was given.": (
+        "Число испытаний должно быть от 1 до {most}, а дано {value}."
+    ),
+    "{file!s} cannot be used as the search's database: name another file.": (
+        "{file} не годится как база данных поиска: назовите другой файл."
+    ),
+    "Figures of a search need plotly: install it, or leave --html away.": (
+        "Для графиков поиска нужен «plotly»: установите его или уберите `--html`."
+    ),
+    "trial {done} of {trials}: {values!s}": "испытание {done} из {trials}: {values}",
+    "trial {done} of {trials} failed: {error}": "не удалось испытание {done} из {trials}: {error}",
+    "trial {done} of {trials} was given up on the way": "прервано на полпути испытание {done} из {trials}",
 }
 """English template → Russian template."""
