@@ -107,6 +107,23 @@ def test_a_search_that_is_closed_keeps_what_it_tried(cache: Path, tmp_path: Path
     assert [trial.state.name for trial in trials] == ["FAIL", "FAIL", "COMPLETE"]
     assert trials[0].params == trials[1].params == trials[2].params == report.trials[0].parameters
     assert not (cache / "studies").exists()
+    open_trial(f"sqlite:///{storage}", report.study)
+    second = searched(recipe, 2, storage).trials[1]
+    assert second.parameters == {"quantize.damping": 0.125, "quantize.bits": 3}, "what was left open is tried first"
+
+
+def open_trial(storage: str, name: str) -> None:
+    """Begin a trial that no sampler would choose, and leave it there as a killed process does."""
+    opened = optuna.storages.RDBStorage(storage)
+    try:
+        study = optuna.load_study(study_name=name, storage=opened)
+        study.enqueue_trial({"quantize.damping": 0.125, "quantize.bits": 3})
+        trial = study.ask()
+        trial.suggest_float("quantize.damping", 0.001, 1, log=True)
+        trial.suggest_categorical("quantize.bits", (3, 4))
+    finally:
+        opened.remove_session()
+        opened.engine.dispose()
 
 
 def test_what_is_worse_than_the_median_is_given_up_on_the_way(cache: Path, tmp_path: Path) -> None:
