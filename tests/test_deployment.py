@@ -41,7 +41,7 @@ def carried_out(recipe: Path, **more: Any) -> PipelineReport:
 
 
 def without_stopwatch(report: PipelineReport) -> PipelineReport:
-    """The report with all that was timed set to the same."""
+    """The report with all that was timed set to the same; a training notes points of its curve by the clock, too."""
 
     def cleared(value: Any, key: str = "") -> Any:
         if isinstance(value, dict):
@@ -58,6 +58,7 @@ def without_stopwatch(report: PipelineReport) -> PipelineReport:
     for stage in plain["stages"]:
         stage["measured"]["seconds"] = stage["made"]["seconds"] = 0.0
         stage["environment"]["date"] = ""
+        stage["made"]["losses"] = stage["made"]["losses"][:1] + stage["made"]["losses"][-1:]
     return pydantic.TypeAdapter(PipelineReport).validate_python(plain)
 
 
