@@ -182,6 +182,25 @@ def test_a_setting_that_turns_out_impossible_fails_its_trial_alone(cache: Path, 
     assert len(report.trials) == 5 and report.best and report.best[0] not in {trial.number for trial in failed}
 
 
+def test_a_file_that_is_gone_ends_the_search_and_not_the_trial(cache: Path, tmp_path: Path) -> None:
+    text = tmp_path / "later.txt"
+    settings = {
+        "bits": 4,
+        "group_size": 32,
+        "calibration": str(text),
+        "calibration_sequences": 8,
+        "sequence_length": 32,
+    }
+    recipe = write_recipe(
+        tmp_path, benchmark=None, distill=None, latency=None, quantize=settings, tune={"search": DAMPING}
+    )
+    with pytest.raises(UserError, match=r"later.txt"):
+        searched(recipe, 1)
+    text.write_text((tmp_path / "text.txt").read_text())
+    report = searched(recipe, 1)
+    assert [trial.state for trial in report.trials] == ["complete"]
+
+
 def test_the_command_draws_what_it_found(cache: Path, tmp_path: Path) -> None:
     recipe = recipe_for(tmp_path, objectives=["perplexity", "bytes"])
     files = ["--json", str(tmp_path / "a.json"), "--html", str(tmp_path / "a.html"), "--trials", "3"]

@@ -22,6 +22,7 @@ import optuna
 import pydantic
 import sqlalchemy
 from optuna.trial import FrozenTrial, Trial, TrialState
+from safetensors import SafetensorError
 
 from compression import store
 from compression.adaptation.types import Moment
@@ -173,6 +174,8 @@ def _run_trial(bench: Workbench, recipe: PipelineRecipe, study: optuna.Study, nu
         tried = tried.model_copy(update={"benchmark": None, "latency": wanted, "tune": None})
         report = yield from _watched(trial, run_pipeline(bench, tried), _prunes(asked))
     except (UserError, pydantic.ValidationError) as error:
+        if isinstance(error.__cause__, OSError | SafetensorError):
+            raise  # a full disk or a file that is gone is no matter of the settings: the trial stays to be taken up
         trial.set_user_attr(ERROR, str(error))
         study.tell(trial, state=TrialState.FAIL)
         return
