@@ -107,3 +107,8 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "large.yaml").write_text("#" * (2**20 + 1))
     with pytest.raises(UserError, match="too large for a recipe"):
         read_recipe(tmp_path / "large.yaml")
+
+
+@pytest.mark.parametrize("file", sorted((Path(__file__).parent.parent / "assets" / "recipes").glob("*.yaml")))
+def test_the_recipes_that_are_shipped_are_right(file: Path) -> None:
+    assert read_recipe(file).compress is not None

@@ -184,4 +184,6 @@ def _value(objective: str, value: float | None) -> str:
 
 
 def _fact(value: bool | int | float | str) -> str:
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.0f}" if value.is_integer() else f"{value:,.6g}"
