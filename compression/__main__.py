@@ -34,6 +34,7 @@ from compression.commands import (
     removal,
     scratch,
     smallest,
+    synthesise,
 )
 from compression.commands.shared import (
     SCHEMAS,
@@ -127,6 +128,7 @@ COMMANDS = (
     removal,
     scratch,
     smallest,
+    synthesise,
 )
 """Modules whose commands are known because they are imported."""
 GALLERY_PARTS = ("all", "headline", "comparators")

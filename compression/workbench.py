@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from compression.quantization.grid import QuantizationSettings
     from compression.quantization.report import QuantizeReport
     from compression.speech.workbench import SpeechWorkbench
+    from compression.synthetic.report import SyntheticReport, SyntheticSettings
     from compression.zero_shot.report import BenchmarkReport
 
 T = TypeVar("T")
@@ -258,6 +259,13 @@ class Workbench:
 
         steps = compare_formats(self, recipe, text, window, max_windows, prompt_tokens, decode_tokens, repeats)
         return (yield from steps)
+
+    @exclusive
+    def synthesise(self, settings: SyntheticSettings) -> Steps[SyntheticReport]:
+        """Write instruction pairs, see `compression.synthetic.runner.synthesise`."""
+        from compression.synthetic.runner import synthesise
+
+        return (yield from synthesise(self, settings))
 
     def site_statistics(self, model: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, Gradients, str]]:
         """Statistics of inputs and output gradients, and a key of all that a method's curves depend on."""

@@ -195,8 +195,8 @@ RUSSIAN: dict[str, str] = {
     "distil.before": "плотная",
     "distil.after": "итоговая",
     "distil.benchmarks_summary": (
-        "Сильнее всего меняется {task}: {change} (± {half}); изменение больше своего 95\u202f%-го интервала в бенчмарках: "
-        "{sure} из {tasks}."
+        "Сильнее всего меняется {task}: {change} (± {half}); изменение больше своего 95\u202f%-го интервала в "
+        "бенчмарках: {sure} из {tasks}."
     ),
     "distil.formats_title": "Время на токен по форматам",
     "distil.formats_hint": "Готовых замеров нет: их делает `python -m compression formats`.",

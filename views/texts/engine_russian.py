@@ -1498,6 +1498,30 @@ ENGINE: Mapping[str, str] = {
     "This build of torch has no 8-bit kernels for this processor: choose another format.": (
         "В этой сборке PyTorch нет 8-битных операций для вашего процессора: выберите другой формат."
     ),
+    # Synthetic data
+    "Name either a model that writes or a server: one of the two.": (
+        "Назовите либо модель, которая пишет, либо сервер: что-то одно."
+    ),
+    "A server has an address such as http://localhost:8000/v1, but {address!s} was given.": (
+        "Адрес сервера выглядит как «http://localhost:8000/v1», а задано {address}."
+    ),
+    "A server may have several models: name one by --served-model.": (
+        "На сервере может быть несколько моделей: назовите одну через --served-model."
+    ),
+    "The generation server {address!s} does not answer ({problem!s}): start it, or check the address; what was made is "
+    "kept, and the same command goes on from there.": (
+        "Сервер генерации {address} не отвечает ({problem}): запустите его или проверьте адрес; сделанное сохранено, "
+        "та же команда продолжит с этого места."
+    ),
+    "The generation server {address!s} gave no completion (status {status}): an OpenAI-compatible server with the "
+    "model {model!s} was expected.": (
+        "Сервер генерации {address} не дал ответа (код {status}): ожидался совместимый с OpenAI сервер с моделью "
+        "{model}."
+    ),
+    "{kept} of {wanted} pairs after {tries} tries": "пар: {kept} из {wanted}, попыток: {tries}",
+    "{file!s}, line {line}: instruction and output were expected, both text.": (
+        "{file}, строка {line}: ожидались поля «instruction» и «output», оба текстом."
+    ),
     # Mixes
     "what every choice costs in {site!s}": "цена каждого варианта для {site}",
     "A mix removes by a dictionary, such as compot-fisher makes, but {method!s} was asked for.": (
