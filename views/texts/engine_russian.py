@@ -100,6 +100,7 @@ ENGINE: Mapping[str, str] = {
         "Число {name} должно быть от {low} до {high}, а задано {value}."
     ),
     "prompt tokens": "токенов промпта",
+    "new tokens": "новых токенов",
     "decode tokens": "декодируемых токенов",
     "repeats": "повторов",
     "{prompt} prompt tokens and {decoded} decoded ones exceed the model's context of {context}: ask for fewer.": (
