@@ -115,7 +115,7 @@ def test_a_server_writes_answers_and_grades_and_the_rest_is_counted(
 
 def test_a_server_that_goes_away_leaves_what_was_made_and_the_next_run_goes_on(server: Server) -> None:
     server.misbehave = lambda number: (500, b"") if number > 4 else None
-    with pytest.raises(UserError, match=r"does not answer \(status 500\).* goes on from there"):
+    with pytest.raises(UserError, match=r"does not answer \(HTTP 500\).* goes on from there"):
         finish(Workbench().synthesise(settings(server)))
     before = len(server.asked)
     server.misbehave = lambda number: None
@@ -134,7 +134,7 @@ def test_a_server_that_goes_away_leaves_what_was_made_and_the_next_run_goes_on(s
         ((200, b"no json"), r"gave no completion \(status 200\)"),
         ((200, b'{"choices": []}'), r"gave no completion \(status 200\)"),
         ((404, b"{}"), r"gave no completion \(status 404\): an OpenAI-compatible server with the model m"),
-        ((429, b"{}"), r"does not answer \(status 429\)"),
+        ((429, b"{}"), r"does not answer \(HTTP 429\)"),
     ],
 )
 def test_a_strange_server_is_one_sentence(server: Server, reply: tuple[int, bytes], sentence: str) -> None:
@@ -221,9 +221,9 @@ def test_a_line_that_was_cut_off_is_dropped(server: Server, tmp_path: Path) -> N
         ({"writer": "smollm2-135m-q4"}, "either a model that writes or a server"),
         ({"server": "ftp://x"}, "an address such as http://localhost:8000/v1, but ftp://x"),
         ({"served_model": ""}, "name one by --served-model"),
-        ({"pairs": 0}, "number of pairs must be from 1"),
-        ({"temperature": 0.0}, "temperature must be from 0.05"),
-        ({"min_grade": 6}, "smallest grade must be from 0 to 5"),
+        ({"pairs": 0}, "--pairs takes 1 to"),
+        ({"temperature": 0.0}, "--temperature takes 0.05 to 5, but 0"),
+        ({"min_grade": 6}, "--min-grade takes 0 to 5, but 6"),
     ],
 )
 def test_bad_input_is_one_sentence(changes: dict[str, Any], sentence: str) -> None:

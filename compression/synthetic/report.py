@@ -53,16 +53,16 @@ class SyntheticSettings:
         if self.server and not self.served_model:
             raise UserError("A server may have several models: name one by --served-model.")
         for what, value, low, high in (
-            ("number of pairs", self.pairs, 1, MAX_PAIRS),
-            ("number of tries", self.max_tries, 0, 100 * MAX_PAIRS),
-            ("number of new tokens", self.max_new_tokens, 8, 4096),
-            ("temperature", self.temperature, 0.05, 5),
-            ("smallest grade", self.min_grade, 0, GRADES[1]),
-            ("similarity", self.similarity, 0.05, 1),
-            ("seed", self.seed, 0, MAX_SEED),
+            ("--pairs", self.pairs, 1, MAX_PAIRS),
+            ("--max-tries", self.max_tries, 0, 100 * MAX_PAIRS),
+            ("--max-new-tokens", self.max_new_tokens, 8, 4096),
+            ("--temperature", self.temperature, 0.05, 5),
+            ("--min-grade", self.min_grade, 0, GRADES[1]),
+            ("--similarity", self.similarity, 0.05, 1),
+            ("--seed", self.seed, 0, MAX_SEED),
         ):
             if not low <= value <= high:
-                raise UserError(f"The {what} must be from {low} to {high}, but {value} was given.")
+                raise UserError(f"{what} takes {low} to {high}, but {value} was given.")
 
 
 @dataclass(frozen=True)

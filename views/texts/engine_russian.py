@@ -100,7 +100,6 @@ ENGINE: Mapping[str, str] = {
         "Число {name} должно быть от {low} до {high}, а задано {value}."
     ),
     "prompt tokens": "токенов промпта",
-    "new tokens": "новых токенов",
     "decode tokens": "декодируемых токенов",
     "repeats": "повторов",
     "{prompt} prompt tokens and {decoded} decoded ones exceed the model's context of {context}: ask for fewer.": (
@@ -1518,6 +1517,9 @@ ENGINE: Mapping[str, str] = {
     "model {model!s} was expected.": (
         "Сервер генерации {address} не дал ответа (код {status}): ожидался совместимый с OpenAI сервер с моделью "
         "{model}."
+    ),
+    "{option!s} takes {low} to {high}, but {value} was given.": (
+        "Параметр {option} принимает значения от {low} до {high}, а задано {value}."
     ),
     "{kept} of {wanted} pairs after {tries} tries": "пар: {kept} из {wanted}, попыток: {tries}",
     "{file!s}, line {line}: instruction and output were expected, both text.": (
