@@ -30,9 +30,11 @@ from compression.commands import (
     masks,
     mix,
     quantize,
+    recipes,
     removal,
     scratch,
     smallest,
+    synthesise,
 )
 from compression.commands.shared import (
     SCHEMAS,
@@ -111,7 +113,23 @@ SCHEMAS |= {
     "bench solver": solver.SolverBenchmark,
     "bench cospadi": cospadi.CoSpaDiBenchmark,
 }
-COMMANDS = (adapt, benchmark, changes, distill, export, formats, gptq, masks, mix, quantize, removal, scratch, smallest)
+COMMANDS = (
+    adapt,
+    benchmark,
+    changes,
+    distill,
+    export,
+    formats,
+    gptq,
+    masks,
+    mix,
+    quantize,
+    recipes,
+    removal,
+    scratch,
+    smallest,
+    synthesise,
+)
 """Modules whose commands are known because they are imported."""
 GALLERY_PARTS = ("all", "headline", "comparators")
 

@@ -164,8 +164,11 @@ class CompressedLinear(nn.Module, ABC):
         if expanded is None or expanded.dtype is not x.dtype or expanded.device != x.device:
             # The bias is kept beside the rest: looking a buffer up costs as much as a small product of one token.
             bias = None if self.bias is None else self.bias.to(device=x.device, dtype=x.dtype)
+            # What is kept must not depend on whether the first pass is one of training, in products of bfloat16.
+            with torch.autocast(x.device.type, enabled=False):
+                tensors = self._expand(x.dtype, x.device)
             # One assignment, so that a second thread sees all of it or nothing.
-            expanded = self._expanded = _Expanded(x.dtype, x.device, self._expand(x.dtype, x.device), bias)
+            expanded = self._expanded = _Expanded(x.dtype, x.device, tensors, bias)
         tensors, bias = expanded.tensors, expanded.bias
         if len(tensors) == 1:
             return F.linear(x, tensors[0], bias)

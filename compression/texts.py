@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import zipfile
@@ -121,7 +122,25 @@ def load_text(name_or_path: str) -> Generator[Progress, None, Text]:
     path = Path(os.path.expanduser(name_or_path))
     if not name_or_path.strip():
         raise UserError(_no_such_text(name_or_path))
-    return _text(path.name, read_file(path))
+    content = read_file(path)
+    return _text(path.name, _spelled_out(path.name, content) if path.suffix == ".jsonl" else content)
+
+
+def _spelled_out(name: str, content: str) -> str:
+    """Instruction pairs, JSON Lines as ``synthesise`` writes them, as one text: each instruction, then its answer."""
+    parts = []
+    for number, line in enumerate(content.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            pair = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{name}, line {number}, is no JSON ({error.msg}).") from error
+        said = [pair.get(key) if isinstance(pair, dict) else None for key in ("instruction", "output")]
+        if not all(isinstance(each, str) and each.strip() for each in said):
+            raise UserError(f"{name}, line {number}: instruction and output were expected, both text.")
+        parts.append("\n".join(map(str, said)))
+    return "\n\n".join(parts) + "\n"
 
 
 def _no_such_text(name: str) -> str:

@@ -84,12 +84,15 @@ from compression.types import (
 
 if TYPE_CHECKING:
     from compression.adaptation.types import AdaptReport, AdaptSettings, Stop
+    from compression.deployment.recipe import PipelineRecipe
+    from compression.deployment.report import PipelineReport, TuneReport
     from compression.distillation.report import DistillReport, DistillSettings
     from compression.mixing.report import MixReport
     from compression.quantization.formats_report import FormatsReport
     from compression.quantization.grid import QuantizationSettings
     from compression.quantization.report import QuantizeReport
     from compression.speech.workbench import SpeechWorkbench
+    from compression.synthetic.report import SyntheticReport, SyntheticSettings
     from compression.zero_shot.report import BenchmarkReport
 
 T = TypeVar("T")
@@ -199,6 +202,25 @@ class Workbench:
         """A loaded model, for work of this workbench that stands elsewhere; it must not be changed."""
         return (yield from self._load(model_id))
 
+    @exclusive
+    def opened(self, model_id: str) -> Steps[DenseModel]:
+        """A dense language model, for work that takes this workbench stage by stage; it must not be changed."""
+        dense = yield from self._load(model_id)
+        check_language_model(dense)
+        return dense
+
+    def pipeline(self, recipe: PipelineRecipe, out: Path | None = None) -> Steps[PipelineReport]:
+        """Carry a whole recipe out, see `compression.deployment.runner.run_pipeline`."""
+        from compression.deployment.runner import run_pipeline
+
+        return (yield from run_pipeline(self, recipe, out))
+
+    def tune(self, recipe: PipelineRecipe, trials: int, storage: Path | None = None) -> Steps[TuneReport]:
+        """Search a recipe's settings, see `compression.deployment.search.tune`."""
+        from compression.deployment.search import tune
+
+        return (yield from tune(self, recipe, trials, storage))
+
     def any_model(self, model_id: str) -> Steps[DenseModel]:
         """A dense model, or one that ``compress`` or ``adapt`` wrote, with the layers that are or were dense.
 
@@ -237,6 +259,13 @@ class Workbench:
 
         steps = compare_formats(self, recipe, text, window, max_windows, prompt_tokens, decode_tokens, repeats)
         return (yield from steps)
+
+    @exclusive
+    def synthesise(self, settings: SyntheticSettings) -> Steps[SyntheticReport]:
+        """Write instruction pairs, see `compression.synthetic.runner.synthesise`."""
+        from compression.synthetic.runner import synthesise
+
+        return (yield from synthesise(self, settings))
 
     def site_statistics(self, model: DenseModel, recipe: Recipe) -> Steps[tuple[Calibration, Gradients, str]]:
         """Statistics of inputs and output gradients, and a key of all that a method's curves depend on."""

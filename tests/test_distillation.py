@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from pathlib import Path
 
 import pytest
 import tiny
 import torch
-from tiny import SENTENCES, tiny_llama, tiny_tokenizer, write_tiny_llama
+from tiny import SENTENCES, taught, tiny_llama, write_tiny_llama
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
-from transformers import LlamaForCausalLM
 from typer.testing import CliRunner
 
 from compression import export, store
@@ -98,20 +96,6 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     teacher = taught()
     teacher.save_pretrained(tmp_path / "tiny")
     return tmp_path / "tiny"
-
-
-@functools.cache
-def taught() -> LlamaForCausalLM:
-    """A tiny model that has learned the text: compressing it costs something."""
-    model = tiny_llama()
-    ids = torch.tensor(tiny_tokenizer()(" ".join(SENTENCES) * 8)["input_ids"])
-    rows = ids[: len(ids) // 32 * 32].view(-1, 32)
-    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
-    for _ in range(40):
-        optimizer.zero_grad()
-        model(input_ids=rows, labels=rows).loss.backward()
-        optimizer.step()
-    return model.eval()
 
 
 def student_of(model: Path, method: str = "compot") -> Path:

@@ -28,8 +28,8 @@ VALUE = "7"
 FILES = sorted(
     path
     for path in (ROOT / "compression").rglob("*.py")
-    # In the others the command line alone speaks; a model card is written for the Hub, in English.
-    if path.name not in ("__main__.py", "ablation.py", "model_card.py")
+    # In the others the command line alone speaks, or writes a report; a model card is written for the Hub, in English.
+    if path.name not in ("__main__.py", "ablation.py", "model_card.py", "markup.py", "pages.py")
     and not {"benchmarks", "commands"} & set(path.parts)
 )
 
@@ -69,6 +69,7 @@ NOT_SENTENCES = {
     "another run": "an error inside the loader of a checkpoint, which counts as absent then",
     "the check of an export uses no network": "an error inside the process that checks, for the log",
     "the check of an export failed: %s": "a line of the log",
+    "Trials that none beats": "a title in a report that the command line writes",
 }
 SPOKEN = (
     "seeds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -74,6 +75,18 @@ def test_forward_equals_a_dense_layer_with_the_reconstructed_weight(make, bias, 
         reference.assert_close(layer(x), dense(x), rtol=1e-4, atol=1e-5)
         reference.assert_close(layer(x[0, 0]), dense(x[0, 0]), rtol=1e-4, atol=1e-5)
         assert layer(x[:, :0]).shape == (2, 0, 17)
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_first_pass_in_products_of_bfloat16_leaves_nothing_rounded(make, form):
+    x = torch.randn(3, 24, generator=generator(1))
+    plain = make()
+    plain.execution = form
+    trained = copy.deepcopy(plain)
+    with torch.autocast("cpu", torch.bfloat16):
+        trained(x)
+    assert torch.equal(trained(x), plain(x))
 
 
 @pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)

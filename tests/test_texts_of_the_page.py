@@ -7,6 +7,7 @@ import string
 
 import pytest
 
+from compression.zero_shot.tasks import HUB_TASKS
 from views.texts import LANGUAGES, NARROW_SPACE, TABLES, words
 
 ENGLISH, RUSSIAN = TABLES["en"], TABLES["ru"]
@@ -32,6 +33,11 @@ ALIKE = {
     "method.apt",
     "method.maskllm",
     "method.wanda-2:4",
+    *(f"task.{name}" for name in HUB_TASKS),
+    "optimizer.adamw",
+    "optimizer.muon",
+    "mix.gptq",
+    "distil.seed",
     "card.none",
     "card.removed_value",
     "card.bits_value",

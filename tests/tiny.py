@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import zipfile
@@ -64,6 +65,22 @@ def tiny_llama(*, tied: bool = True, seed: int = 0) -> Any:
         eos_token_id=1,
     )
     return LlamaForCausalLM(config).eval()
+
+
+@functools.cache
+def taught() -> Any:
+    """A tiny model that has learned the text: compressing it costs something."""
+    import torch
+
+    model = tiny_llama()
+    ids = torch.tensor(tiny_tokenizer()(" ".join(SENTENCES) * 8)["input_ids"])
+    rows = ids[: len(ids) // 32 * 32].view(-1, 32)
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        model(input_ids=rows, labels=rows).loss.backward()
+        optimizer.step()
+    return model.eval()
 
 
 def write_tiny_llama(folder: Path, *, dtype: str = "float32", tied: bool = True, seed: int = 0) -> Any:

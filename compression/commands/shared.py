@@ -136,14 +136,14 @@ def write(result: Any, file: Path | None) -> None:
         errors.print(f"wrote {file}", highlight=False)
 
 
-def check_output(file: Path | None) -> None:
-    """Refuse a ``--json`` place that cannot be written before the work, not after it."""
+def check_output(file: Path | None, what: str = "JSON") -> None:
+    """Refuse a place for a result that cannot be written before the work, not after it."""
     if file is not None and not file.absolute().parent.is_dir():
         raise UserError(
-            f"The folder {file.absolute().parent} for the JSON file does not exist: make it, or name another."
+            f"The folder {file.absolute().parent} for the {what} file does not exist: make it, or name another."
         )
     if file is not None and file.is_dir():
-        raise UserError(f"{file} is a directory: name a file for the JSON.")
+        raise UserError(f"{file} is a directory: name a file for the {what}.")
 
 
 def pins_given(texts_given: list[str] | None) -> Pins:

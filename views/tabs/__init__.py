@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from views.context import Context
-from views.tabs import adapt, changes, compare, explore, live, take_away, trade_offs
+from views.tabs import adapt, changes, compare, distil, explore, live, take_away, trade_offs
 
 TABS: tuple[tuple[str, Callable[[Context], Any]], ...] = (
     ("explore", explore.build),
     ("compare", compare.build),
     ("live", live.build),
     ("adapt", adapt.build),
+    ("distil", distil.build),
     ("trade_offs", trade_offs.build),
     ("changes", changes.build),
     ("take_away", take_away.build),

@@ -1519,6 +1519,33 @@ ENGINE: Mapping[str, str] = {
     "This build of torch has no 8-bit kernels for this processor: choose another format.": (
         "В этой сборке PyTorch нет 8-битных операций для вашего процессора: выберите другой формат."
     ),
+    # Synthetic data
+    "Name either a model that writes or a server: one of the two.": (
+        "Назовите либо модель, которая пишет, либо сервер: что-то одно."
+    ),
+    "A server has an address such as http://localhost:8000/v1, but {address!s} was given.": (
+        "Адрес сервера выглядит как «http://localhost:8000/v1», а задано {address}."
+    ),
+    "A server may have several models: name one by --served-model.": (
+        "На сервере может быть несколько моделей: назовите одну через --served-model."
+    ),
+    "The generation server {address!s} does not answer ({problem!s}): start it, or check the address; what was made is "
+    "kept, and the same command goes on from there.": (
+        "Сервер генерации {address} не отвечает ({problem}): запустите его или проверьте адрес; сделанное сохранено, "
+        "та же команда продолжит с этого места."
+    ),
+    "The generation server {address!s} gave no completion (status {status}): an OpenAI-compatible server with the "
+    "model {model!s} was expected.": (
+        "Сервер генерации {address} не дал ответа (код {status}): ожидался совместимый с OpenAI сервер с моделью "
+        "{model}."
+    ),
+    "{option!s} takes {low} to {high}, but {value} was given.": (
+        "Параметр {option} принимает значения от {low} до {high}, а задано {value}."
+    ),
+    "{kept} of {wanted} pairs after {tries} tries": "пар: {kept} из {wanted}, попыток: {tries}",
+    "{file!s}, line {line}: instruction and output were expected, both text.": (
+        "{file}, строка {line}: ожидались поля «instruction» и «output», оба текстом."
+    ),
     # Mixes
     "what every choice costs in {site!s}": "цена каждого варианта для {site}",
     "A mix removes by a dictionary, such as compot-fisher makes, but {method!s} was asked for.": (
@@ -1562,5 +1589,47 @@ ENGINE: Mapping[str, str] = {
     "GPTQ needs a finite Gram matrix of the layer's inputs: calibrate again.": (
         "GPTQ нужна конечная матрица Грама входов слоя: повторите калибровку."
     ),
+    # deployment
+    "{file!s}, line {line}, field {field!s}: {problem}.": "{file}, строка {line}, поле {field}: {problem}.",
+    "{file!s}, line {line}: this is no YAML ({problem!s}).": "{file}, строка {line}: это не YAML ({problem}).",
+    "{file!s} is no YAML ({problem!s}).": "{file} — не YAML ({problem}).",
+    "{file!s} is no text in UTF-8: save the recipe as such.": (
+        "{file} — не текст в UTF-8: сохраните рецепт в этой кодировке."
+    ),
+    "{file!s} is too large for a recipe: at most a megabyte was expected.": (
+        "Файл {file} слишком велик для рецепта: допускается не больше одного мегабайта."
+    ),
+    "{stage!s}: perplexity {perplexity}, {megabytes} MB": "{stage}: перплексия {perplexity}, {megabytes} МБ",
+    "a mapping with the field model was expected": "ожидался набор полей, среди них «model»",
+    "{file!s}, line {line}, the recipe: {problem}.": "{file}, строка {line}, рецепт: {problem}.",
+    "it {problem!s}, but {value} was given": "{problem}, а дано {value}",
+    "it is missing": "его нет",
+    "there is no such field; expected one of {names!s}": "такого поля нет; возможны {names}",
+    "at least one of compress, distill and quantize was expected": (
+        "ожидалось хотя бы одно из полей «compress», «distill», «quantize»"
+    ),
+    "a student comes from compress: add that section, or leave this out": (
+        "ученика даёт раздел «compress»: добавьте его или уберите этот"
+    ),
+    "it stands in line {line} already": "оно уже есть, строка {line}",
+    "a field of a stage of this recipe was expected, such as distill.rank": (
+        "ожидалось поле одного из этапов этого рецепта, например distill.rank"
+    ),
+    "low and high are for numbers; name choices instead": "«low» и «high» — для чисел; перечислите «choices»",
+    "The recipe has no section tune: say there what to search, and between which values.": (
+        "В рецепте нет раздела «tune»: укажите там, что искать и в каких пределах."
+    ),
+    "The number of trials must be from 1 to {most}, but {value} was given.": (
+        "Число испытаний должно быть от 1 до {most}, а дано {value}."
+    ),
+    "{file!s} cannot be used as the search's database: name another file.": (
+        "{file} не годится как база данных поиска: назовите другой файл."
+    ),
+    "Figures of a search need plotly: install it, or leave --html away.": (
+        "Для графиков поиска нужен «plotly»: установите его или уберите `--html`."
+    ),
+    "trial {done} of {trials}: {values!s}": "испытание {done} из {trials}: {values}",
+    "trial {done} of {trials} failed: {error}": "не удалось испытание {done} из {trials}: {error}",
+    "trial {done} of {trials} was given up on the way": "прервано на полпути испытание {done} из {trials}",
 }
 """English template → Russian template."""

@@ -1,0 +1,1 @@
+"""A whole recipe in one command: compress, distil, quantise, benchmark and time, and a search over its settings."""

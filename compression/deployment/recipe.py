@@ -1,0 +1,402 @@
+"""What a recipe file may say, and reading one: whatever is wrong is named with its line and its field.
+
+Names of files are looked up from the folder in which the command runs, as on the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from compression.adaptation.types import MAX_SEED
+from compression.errors import UserError
+from compression.recipe import Recipe
+from compression.types import MAX_REMOVED_FRACTION
+
+MAX_FILE_BYTES = 2**20
+DEPTH = 4
+"""So many levels a recipe has: ``tune``, ``search``, a setting, a bound."""
+OBJECTIVES = ("perplexity", "bytes", "latency")
+
+Lines = dict[tuple[str, ...], int]
+"""Path of a field → its line, from 1; the empty path is the file."""
+Value = bool | int | float | str
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Count = Annotated[int, Field(ge=1, le=65536)]
+
+
+class Section(pydantic.BaseModel):
+    """A mapping with known fields alone."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class CompressSection(Section):
+    """What ``compress`` is asked.
+
+    Attributes:
+        method: compression method.
+        policy: allocation policy; ``own`` for the one the method was published with.
+        ratio: share of the compressible weights to remove.
+        calibration: name of a text or a file; empty for the built-in one.
+        calibration_sequences: number of them.
+        sequence_length: tokens each.
+        gradient_sequences: for the output gradients, where they are needed.
+        seed: of the choice of sequences.
+        settings: of the method, by name.
+    """
+
+    method: str = "compot-fisher"
+    policy: str = "own"
+    ratio: float = Field(default=0.2, ge=0, le=MAX_REMOVED_FRACTION)
+    calibration: str = ""
+    calibration_sequences: Count = 32
+    sequence_length: Count = 512
+    gradient_sequences: Count = 32
+    seed: Seed = 0
+    settings: dict[str, float] = {}
+
+    def recipe(self, model_id: str) -> Recipe:
+        """The same for the engine."""
+        return Recipe(
+            model_id,
+            self.method,
+            self.policy,
+            self.ratio,
+            self.calibration,
+            self.calibration_sequences,
+            self.sequence_length,
+            gradient_sequences=self.gradient_sequences,
+            seed=self.seed,
+            settings=tuple(self.settings.items()),
+        )
+
+
+class DistillSection(Section):
+    """What ``distill`` is asked; the teacher is the dense model.
+
+    Attributes:
+        what: the compressed layers' own factors, or adapters beside all layers.
+        optimizer: AdamW, or Muon for matrices.
+        minutes: training time; as many steps are taken as fit.
+        steps: exact number of steps; then the minutes only limit.
+        rank: of the adapters.
+        lora_alpha: of the adapters, divided by the rank.
+        temperature: T, by which logits are divided.
+        alpha: share of the distance to the teacher in the loss.
+        learning_rate: at the peak; 0 for the default.
+        seed: of initialisation and of the order of the text.
+        train: name of a text to learn from, or a file; empty for the built-in one.
+    """
+
+    what: Literal["factors", "lora"] = "factors"
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    minutes: float = Field(default=10.0, ge=0.05, le=24 * 60)
+    steps: int | None = Field(default=None, ge=1, le=10**6)
+    rank: int = Field(default=8, ge=1, le=1024)
+    lora_alpha: float = Field(default=16.0, ge=0.01, le=4096)
+    temperature: float = Field(default=2.0, ge=0.1, le=100)
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    learning_rate: float = Field(default=0.0, ge=0, le=1)
+    seed: Seed = 0
+    train: str = ""
+
+
+class QuantizeSection(Section):
+    """What ``quantize`` is asked; GPTQ does it.
+
+    Attributes:
+        bits: of a code.
+        group_size: neighbouring weights of a row that share a scale; 0 for whole rows.
+        act_order: whether the inputs with most energy come first.
+        symmetric: whether the grid is symmetric around zero.
+        damping: of the Gram matrices, as a share of their mean diagonal.
+        calibration: name of a text or a file; empty for the built-in one.
+        calibration_sequences: number of them.
+        sequence_length: tokens each.
+        seed: of the choice of sequences.
+    """
+
+    bits: int = Field(default=4, ge=2, le=8)
+    group_size: int = Field(default=128, ge=0)
+    act_order: bool = False
+    symmetric: bool = False
+    damping: float = Field(default=0.01, gt=0, le=1)
+    calibration: str = ""
+    calibration_sequences: Count = 32
+    sequence_length: Count = 512
+    seed: Seed = 0
+
+    def recipe(self, model_id: str) -> Recipe:
+        """What the engine calibrates on."""
+        return Recipe(
+            model_id,
+            calibration_text=self.calibration,
+            num_sequences=self.calibration_sequences,
+            sequence_length=self.sequence_length,
+            seed=self.seed,
+        )
+
+
+class BenchmarkSection(Section):
+    """What ``benchmark`` is asked, of the dense and of the final model.
+
+    Attributes:
+        tasks: task ids, comma-separated, or ``all``.
+        data: folder of items; empty for the Hub.
+        limit: items a task at most; None for all.
+    """
+
+    tasks: str = "all"
+    data: str = ""
+    limit: int | None = Field(default=None, ge=1, le=10**6)
+
+
+class LatencySection(Section):
+    """What ``latency`` is asked, of the dense and the final model in turns.
+
+    Attributes:
+        prompt_tokens: tokens in the prefill.
+        decode_tokens: tokens decoded one by one.
+    """
+
+    prompt_tokens: int = Field(default=128, ge=1, le=65536)
+    decode_tokens: int = Field(default=16, ge=1, le=65536)
+
+
+class Span(Section):
+    """Where a setting may lie: from `low` to `high`, or one of `choices`.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+        log: whether factors count rather than differences.
+        choices: the values themselves.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: tuple[Value, ...] = ()
+
+    @pydantic.model_validator(mode="after")
+    def _either(self) -> Span:
+        bounds = self.low is not None and self.high is not None
+        if bounds == bool(self.choices) or (self.choices and (self.low, self.high, self.log) != (None, None, False)):
+            raise ValueError("either low and high or choices were expected")
+        if self.low is not None and self.high is not None and not self.low < self.high:
+            raise ValueError("low must be below high")
+        if self.log and self.low is not None and self.low <= 0:
+            raise ValueError("a logarithmic scale needs low above 0")
+        return self
+
+    @property
+    def extremes(self) -> tuple[Value, ...]:
+        """Values that must be possible if all are."""
+        return self.choices or tuple(each for each in (self.low, self.high) if each is not None)
+
+
+class TuneSection(Section):
+    """What ``tune`` searches.
+
+    Attributes:
+        objectives: what is made small, one to three of `OBJECTIVES`; bytes are those of the stored model, latency is
+            the milliseconds a decoded token takes.
+        search: ``section.field`` → where its value may lie.
+        startup_trials: so many trials are drawn at random, and none is pruned before so many are complete.
+        seed: of the search.
+    """
+
+    objectives: tuple[Literal["perplexity", "bytes", "latency"], ...] = Field(default=("perplexity",), min_length=1)
+    search: dict[str, Span] = Field(min_length=1)
+    startup_trials: int = Field(default=5, ge=1, le=1000)
+    seed: Seed = 0
+
+    @pydantic.field_validator("objectives")
+    @classmethod
+    def _different(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each objective may be named once")
+        return value
+
+
+class PipelineRecipe(Section):
+    """A whole recipe.
+
+    Attributes:
+        model: catalogue id, Hub id or directory of a dense language model.
+        text: name of the text to measure on, or a file; empty for the built-in one.
+        window: tokens a window.
+        max_windows: number of windows; None for all.
+        compress: the first stage, if there is one.
+        distill: the second.
+        quantize: the third.
+        benchmark: measured at the end.
+        latency: measured at the end.
+        tune: what ``tune`` searches; ``pipeline`` takes no notice of it.
+    """
+
+    model: str = Field(min_length=1)
+    text: str = ""
+    window: int = Field(default=1024, ge=2, le=65536)
+    max_windows: int | None = Field(default=None, ge=1)
+    compress: CompressSection | None = None
+    distill: DistillSection | None = None
+    quantize: QuantizeSection | None = None
+    benchmark: BenchmarkSection | None = None
+    latency: LatencySection | None = None
+    tune: TuneSection | None = None
+
+    def with_values(self, values: Mapping[str, Value]) -> PipelineRecipe:
+        """The same with other values of some fields, by ``section.field``.
+
+        Raises:
+            pydantic.ValidationError: if a value is out of range.
+        """
+        plain = self.model_dump()
+        for path, value in values.items():
+            section, field = path.split(".")
+            plain[section][field] = value
+        return PipelineRecipe.model_validate(plain)
+
+    def is_whole_number(self, path: str) -> bool:
+        """Whether the field at ``section.field`` takes whole numbers alone."""
+        section, field = path.split(".")
+        return type(getattr(self, section)).model_fields[field].annotation in (int, int | None)
+
+
+def read_recipe(file: Path) -> PipelineRecipe:
+    """Read and check a recipe; no model is loaded.
+
+    Args:
+        file: YAML in UTF-8.
+
+    Raises:
+        UserError: if the file cannot be read, or with line and field if something in it is wrong.
+    """
+    try:
+        size = file.stat().st_size
+        text = file.read_text(encoding="utf-8") if size <= MAX_FILE_BYTES else ""
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is no text in UTF-8: save the recipe as such.") from error
+    if size > MAX_FILE_BYTES:
+        raise UserError(f"{file} is too large for a recipe: at most a megabyte was expected.")
+    plain, lines = _parse(file, text)
+    try:
+        recipe = PipelineRecipe.model_validate(plain)
+    except pydantic.ValidationError as error:
+        raise _first(file, lines, error) from error
+    _check_stages(file, lines, recipe)
+    _check_search(file, lines, recipe)
+    return recipe
+
+
+def _wrong(file: Path, lines: Lines, path: tuple[str, ...], problem: str) -> UserError:
+    """A sentence that names the line of a field, or of the nearest mapping around it that has one."""
+    line = next(lines[path[:count]] for count in range(len(path), -1, -1) if path[:count] in lines)
+    if not path:
+        return UserError(f"{file}, line {line}, the recipe: {problem}.")
+    return UserError(f"{file}, line {line}, field {'.'.join(path)}: {problem}.")
+
+
+def _parse(file: Path, text: str) -> tuple[Any, Lines]:
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        lines: Lines = {(): 1}
+        if isinstance(root, yaml.MappingNode):
+            _collect(file, root, (), lines)
+        plain = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise UserError(f"{file}, line {line}: this is no YAML ({error.problem or error.context}).") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{file} is no YAML ({str(error).splitlines()[0]}).") from error
+    if not isinstance(plain, dict):
+        raise _wrong(file, lines, (), "a mapping with the field model was expected")
+    return plain, lines
+
+
+def _collect(file: Path, node: yaml.MappingNode, path: tuple[str, ...], lines: Lines) -> None:
+    """Note the line of every field; a field that is there twice is an error that the loader does not see."""
+    for key, value in node.value:
+        here = (*path, str(key.value))
+        line = key.start_mark.line + 1
+        if here in lines:
+            raise _wrong(file, {**lines, here: line}, here, f"it stands in line {lines[here]} already")
+        lines[here] = line
+        if isinstance(value, yaml.MappingNode) and len(here) < DEPTH:
+            _collect(file, value, here, lines)
+
+
+def _first(file: Path, lines: Lines, error: pydantic.ValidationError, before: tuple[str, ...] = ()) -> UserError:
+    """The first thing that pydantic found, for people."""
+    found = error.errors()[0]
+    path = before or tuple(map(str, found["loc"]))
+    if found["type"] == "missing":
+        return _wrong(file, lines, path, "it is missing")
+    if found["type"] == "extra_forbidden":
+        return _wrong(file, lines, path, f"there is no such field; expected one of {', '.join(_fields(path))}")
+    said = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    given = found["input"]
+    return _wrong(file, lines, path, said if isinstance(given, dict) else f"it {said}, but {given!r} was given")
+
+
+def _fields(path: tuple[str, ...]) -> list[str]:
+    """The fields that the mapping around `path` may have."""
+    if path[:2] == ("tune", "search"):
+        return list(Span.model_fields)
+    sections: dict[str, type[Section]] = {
+        "compress": CompressSection,
+        "distill": DistillSection,
+        "quantize": QuantizeSection,
+        "benchmark": BenchmarkSection,
+        "latency": LatencySection,
+        "tune": TuneSection,
+    }
+    return list((sections[path[0]] if len(path) > 1 else PipelineRecipe).model_fields)
+
+
+def _check_stages(file: Path, lines: Lines, recipe: PipelineRecipe, before: tuple[str, ...] = ()) -> None:
+    """What depends on more than one field, and on the methods that there are."""
+    from compression.quantization.grid import QuantizationSettings
+
+    if not (recipe.compress or recipe.distill or recipe.quantize):
+        raise _wrong(file, lines, (), "at least one of compress, distill and quantize was expected")
+    if recipe.distill and not recipe.compress:
+        raise _wrong(file, lines, ("distill",), "a student comes from compress: add that section, or leave this out")
+    section = "compress"
+    try:
+        if recipe.compress:
+            asked = recipe.compress.recipe(recipe.model)
+            asked.check()
+            asked.build_method()
+        section = "quantize"
+        if recipe.quantize:
+            QuantizationSettings(recipe.quantize.bits, recipe.quantize.group_size).check()
+    except UserError as error:
+        raise _wrong(file, lines, before or (section,), str(error).rstrip(".")) from error
+
+
+def _check_search(file: Path, lines: Lines, recipe: PipelineRecipe) -> None:
+    """Every setting that is searched is one of a stage, and the recipe is possible with each of its values alone."""
+    for path, span in recipe.tune.search.items() if recipe.tune else ():
+        where = ("tune", "search", path)
+        section, _, field = path.partition(".")
+        stage = getattr(recipe, section) if section in ("compress", "distill", "quantize") else None
+        if stage is None or field not in type(stage).model_fields or field == "settings":
+            raise _wrong(file, lines, where, "a field of a stage of this recipe was expected, such as distill.rank")
+        if not span.choices and type(stage).model_fields[field].annotation not in (int, int | None, float):
+            raise _wrong(file, lines, where, "low and high are for numbers; name choices instead")
+        for value in span.extremes:
+            try:
+                _check_stages(file, lines, recipe.with_values({path: value}), where)
+            except pydantic.ValidationError as error:
+                raise _first(file, lines, error, where) from error

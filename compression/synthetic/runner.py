@@ -1,0 +1,153 @@
+"""Self-instruct with a judge: instructions after examples, answers, grades; every try is kept as soon as it is decided.
+
+Source: Self-Instruct (2212.10560), sections 2.2 and 2.3. The paper drops what overlaps by ROUGE-L above 0.7; here it is
+`difflib`'s ratio over words, the share of words in common runs. The judge is ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pydantic
+
+from compression import store
+from compression.environment import code_version, describe_environment
+from compression.errors import UserError
+from compression.synthetic.report import GRADES, Decision, Pair, SyntheticReport, SyntheticSettings
+from compression.synthetic.writers import LocalWriter, ServerWriter, Writer
+from compression.types import Progress
+
+if TYPE_CHECKING:
+    from compression.workbench import Workbench
+
+SEEDS, ASK, JUDGE = (Path(__file__).with_name(f"{name}.txt") for name in ("seeds", "ask", "judge"))
+EXAMPLES = 3
+TRIES_A_PAIR = 10
+WORDS = (3, 60)
+"""Of an instruction."""
+INSTRUCTION_TOKENS, GRADE_TOKENS = 64, 8
+
+
+def synthesise(bench: Workbench, settings: SyntheticSettings) -> Generator[Progress, None, SyntheticReport]:
+    """Write, filter and grade instruction pairs.
+
+    Args:
+        bench: whose models are used.
+        settings: what is wanted.
+
+    Yields:
+        An event of stage ``synthesise`` after each try, whose `partial` is its `Decision`.
+
+    Raises:
+        UserError: for settings out of range, a speech model, or a server that does not answer; what was made is kept.
+    """
+    settings.check()
+    if settings.server:
+        writer: Writer = ServerWriter(settings.server, settings.served_model)
+        identity = settings.server
+    else:
+        model = yield from bench.any_model(settings.writer)
+        if model.loaded.is_speech:
+            raise UserError(f"{model.loaded.id} writes down speech: name a language model.")
+        writer, identity = LocalWriter(model.loaded.model, model.loaded.tokenizer), model.identity
+    key = store.content_key("synthetic", code_version(), identity, _start(settings))
+    file = store.root() / "synthetic" / f"{key}.jsonl"
+    made = _read(file)
+    seeds = [line for line in SEEDS.read_text(encoding="utf-8").splitlines() if line]
+    tries = settings.max_tries or TRIES_A_PAIR * settings.pairs
+    while len(made) < tries and _kept(made) < settings.pairs:
+        decision = _try(writer, settings, seeds, made)
+        made.append(decision)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as lines:
+            lines.write(pydantic.TypeAdapter(Decision).dump_json(decision).decode() + "\n")
+        said = f"{_kept(made)} of {settings.pairs} pairs after {len(made)} tries"
+        yield Progress("synthesise", _kept(made), settings.pairs, said, decision)
+    pairs = tuple(each.pair for each in made if each.outcome == "kept")[: settings.pairs]
+    grades = Counter(each.pair.grade for each in made if each.pair.grade is not None)
+    return SyntheticReport(
+        settings,
+        pairs,
+        dict(Counter(each.outcome for each in made)),
+        {grade: grades[grade] for grade in range(GRADES[0], GRADES[1] + 1)},
+        describe_environment(),
+    )
+
+
+def write_pairs(report: SyntheticReport, file: Path) -> None:
+    """Write the pairs as JSON, one a line, as ``distill --train`` reads them."""
+    rows = [{"instruction": p.instruction, "output": p.output, "grade": p.grade} for p in report.pairs]
+    with store.atomic_file(file) as temporary:
+        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def _start(settings: SyntheticSettings) -> dict[str, object]:
+    """What a try depends on: asking for more pairs goes on from those that are there."""
+    plain = pydantic.TypeAdapter(SyntheticSettings).dump_python(settings)
+    return {name: value for name, value in plain.items() if name not in ("pairs", "max_tries")}
+
+
+def _read(file: Path) -> list[Decision]:
+    """What an earlier run has decided; a line that was cut off in the middle is dropped, with all behind it."""
+    found: list[Decision] = []
+    if file.is_file():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            try:
+                found.append(pydantic.TypeAdapter(Decision).validate_json(line))
+            except pydantic.ValidationError:
+                file.write_bytes(b"".join(pydantic.TypeAdapter(Decision).dump_json(d) + b"\n" for d in found))
+                break
+    return found
+
+
+def _kept(made: Sequence[Decision]) -> int:
+    return sum(each.outcome == "kept" for each in made)
+
+
+def _try(writer: Writer, settings: SyntheticSettings, seeds: list[str], made: Sequence[Decision]) -> Decision:
+    """One instruction with its answer and its grade."""
+    number = settings.seed * 1_000_003 + len(made)
+    there = seeds + [each.pair.instruction for each in made if each.outcome == "kept"]
+    examples = random.Random(number).sample(there, min(EXAMPLES, len(there)))
+    asked = ASK.read_text(encoding="utf-8").format(examples="\n".join(f"- {example}" for example in examples))
+    said = writer.write(asked, INSTRUCTION_TOKENS, settings.temperature, number)
+    instruction = clean(said)
+    count = len(instruction.split())
+    if not WORDS[0] <= count <= WORDS[1]:
+        return Decision("too-short" if count < WORDS[0] else "too-long", Pair(instruction, "", None))
+    if any(alike(instruction, other) > settings.similarity for other in there):
+        return Decision("alike", Pair(instruction, "", None))
+    output = writer.write(instruction, settings.max_new_tokens, settings.temperature, number)
+    if not output:
+        return Decision("no-answer", Pair(instruction, "", None))
+    if not settings.min_grade:
+        return Decision("kept", Pair(instruction, output, None))
+    judged = writer.write(
+        JUDGE.read_text(encoding="utf-8").format(instruction=instruction, output=output), GRADE_TOKENS, 0.0, number
+    )
+    found = re.search(rf"[{GRADES[0]}-{GRADES[1]}]", judged)
+    if found is None:
+        return Decision("ungraded", Pair(instruction, output, None))
+    grade = int(found[0])
+    return Decision("kept" if grade >= settings.min_grade else "low-grade", Pair(instruction, output, grade))
+
+
+def clean(said: str) -> str:
+    """The first line that says something, without a number, a dash, quotes or the word "Task" before it."""
+    for line in said.splitlines():
+        found = re.sub(r"^\W*(?:\d+[.)]\s*)?(?:task\s*:\s*)?", "", line.strip(), flags=re.IGNORECASE).strip(' "“”')
+        if found:
+            return found
+    return ""
+
+
+def alike(one: str, other: str) -> float:
+    """Share of words in common runs, from 0 to 1."""
+    return difflib.SequenceMatcher(None, one.lower().split(), other.lower().split(), autojunk=False).ratio()

@@ -1,0 +1,407 @@
+"""The deployment pipeline drawn: losses, stages, benchmarks, formats, byte budgets, and a search."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from compression.deployment.analysis import (
+    LossTrace,
+    OptimizerMean,
+    StagePoint,
+    TaskDots,
+    best_at,
+    budget_lines,
+    history,
+    smoothed,
+)
+from compression.deployment.report import TuneReport
+from compression.mixing.report import MixReport
+from compression.quantization.formats_report import FormatsReport
+from views.figures.common import finish, rows_height
+from views.texts import Words
+from views.theme import BLUE, GREEN, NEUTRAL, PURPLE, VERMILLION
+from views.widgets import Table, View
+
+LOSS_HEIGHT = 400
+STAGES_HEIGHT = 400
+BUDGET_HEIGHT = 440
+SEARCH_HEIGHT = 520
+ROW = 46
+OPTIMIZER_STYLES = {"adamw": (BLUE, "solid", "circle"), "muon": (VERMILLION, "dash", "square")}
+LINE_STYLES = ((BLUE, "solid"), (VERMILLION, "dash"), (PURPLE, "dot"), (GREEN, "longdash"))
+MB = 1_000_000
+
+
+def losses_view(traces: Sequence[LossTrace], means: Sequence[OptimizerMean], words: Words) -> View:
+    """The loss of every training over its steps; what the optimisers ended with in the sentence and the table."""
+    figure = go.Figure()
+    named: set[str] = set()
+    for trace in traces:
+        colour, dash, symbol = OPTIMIZER_STYLES.get(trace.optimizer, (GREEN, "dot", "diamond"))
+        smooth = smoothed(trace)
+        figure.add_trace(
+            go.Scatter(
+                x=list(smooth.steps),
+                y=list(smooth.losses),
+                mode="lines" if len(smooth.steps) > 1 else "markers",
+                name=words.name("optimizer", trace.optimizer),
+                legendgroup=trace.optimizer,
+                showlegend=trace.optimizer not in named,
+                line={"color": colour, "dash": dash, "width": 2.5 if trace.seed == 0 else 1.2},
+                marker={"color": colour, "symbol": symbol, "size": 9},
+                hovertemplate=f"{words('distil.seed')} {trace.seed}, %{{x}}: %{{y:.3f}}<extra></extra>",
+            )
+        )
+        named.add(trace.optimizer)
+    figure.update_xaxes(title_text=words("distil.losses_x"), rangemode="tozero")
+    figure.update_yaxes(title_text=words("distil.losses_y"))
+    figure.update_layout(margin={"t": 12}, legend={"y": 1.04}, showlegend=True)
+    said = " ".join(
+        words(
+            "distil.losses_mean",
+            optimizer=words.name("optimizer", mean.optimizer),
+            perplexity=words.number(mean.perplexity, 2),
+            closed="–" if mean.gap_closed is None else words.percent(mean.gap_closed),
+            quantized="–" if mean.quantized is None else words.number(mean.quantized, 2),
+            seeds=mean.seeds,
+            time=words.duration(mean.seconds),
+        )
+        for mean in means
+    )
+    if not said and traces:
+        last = traces[-1]
+        said = words(
+            "distil.losses_now",
+            optimizer=words.name("optimizer", last.optimizer),
+            step=words.number(last.steps[-1], 0),
+            loss=words.significant(last.losses[-1]),
+        )
+    keys = ("optimizer", "seeds", "perplexity", "gap", "quantized", "steps", "seconds")
+    table = Table(
+        "optimisers",
+        tuple(words(f"distil.column.{key}") for key in keys),
+        tuple(
+            (
+                words.name("optimizer", mean.optimizer),
+                mean.seeds,
+                mean.perplexity,
+                mean.gap_closed,
+                mean.quantized,
+                mean.steps,
+                mean.seconds,
+            )
+            for mean in means
+        ),
+        shares=frozenset({3}),
+    )
+    return View(finish(figure, LOSS_HEIGHT, words("distil.losses_title")), said, table if means else None)
+
+
+def stages_view(runs: Sequence[tuple[str, Sequence[StagePoint]]], words: Words) -> View:
+    """Where a model is after every stage: its perplexity over its size.
+
+    Args:
+        runs: an optimiser's name, or an empty one without distillation, and the stages.
+        words: the language.
+    """
+    figure = go.Figure()
+    rows: list[tuple[str | float | None, ...]] = []
+    for optimizer, points in runs:
+        colour, dash, symbol = OPTIMIZER_STYLES.get(optimizer, (GREEN, "dot", "diamond"))
+        label = words.name("optimizer", optimizer) if optimizer else words("distil.run")
+        names = [words(f"distil.stage.{point.name}") for point in points]
+        figure.add_trace(
+            go.Scatter(
+                x=[point.megabytes for point in points],
+                y=[point.perplexity for point in points],
+                mode="lines+markers+text",
+                name=label,
+                text=names,
+                textposition="top center",
+                line={"color": colour, "dash": dash, "width": 1.5},
+                marker={"color": colour, "symbol": symbol, "size": 11},
+                error_y={"array": [point.stderr or 0 for point in points], "thickness": 1},
+                hovertemplate="%{text}: %{x:.1f} MB, %{y:.2f}",
+                cliponaxis=False,
+            )
+        )
+        rows += [
+            (label, name, point.megabytes, point.perplexity, point.stderr, point.seconds)
+            for name, point in zip(names, points, strict=True)
+        ]
+    figure.update_xaxes(title_text=words("distil.size_x"), rangemode="tozero")
+    figure.update_yaxes(title_text=words("distil.perplexity_y"))
+    figure.update_layout(margin={"t": 30}, showlegend=len(runs) > 1, legend={"y": 1.06})
+    first, last = runs[0][1][0], runs[0][1][-1]
+    said = words(
+        "distil.stages_summary",
+        size=words.number(first.megabytes, 0),
+        perplexity=words.number(first.perplexity, 2),
+        small=words.number(last.megabytes, 0),
+        final=words.number(last.perplexity, 2),
+    )
+    keys = ("run", "stage", "megabytes", "perplexity", "stderr", "seconds")
+    table = Table("stages", tuple(words(f"distil.column.{key}") for key in keys), tuple(rows))
+    return View(finish(figure, STAGES_HEIGHT, words("distil.stages_title")), said, table)
+
+
+def benchmarks_view(dots: Sequence[TaskDots], words: Words) -> View:
+    """Accuracy before and after, with 95 % intervals, and what guessing would give."""
+    tasks = [words.name("task", dot.task) for dot in dots]
+    figure = go.Figure()
+    figure.add_trace(
+        go.Scatter(
+            x=[dot.chance for dot in dots],
+            y=tasks,
+            mode="markers",
+            name=words("distil.chance"),
+            marker={"symbol": "line-ns-open", "size": 16, "color": NEUTRAL, "line": {"width": 2}},
+            hovertemplate="%{y}: %{x:.1%}",
+        )
+    )
+    for key, values, halves, colour, symbol in (
+        ("before", [d.before for d in dots], [d.before_half for d in dots], BLUE, "circle"),
+        ("after", [d.after for d in dots], [d.after_half for d in dots], VERMILLION, "square-open"),
+    ):
+        figure.add_trace(
+            go.Scatter(
+                x=values,
+                y=tasks,
+                mode="markers",
+                name=words(f"distil.{key}"),
+                marker={"color": colour, "symbol": symbol, "size": 10, "line": {"width": 2}},
+                error_x={"array": halves, "thickness": 1.5, "color": colour},
+                hovertemplate="%{y}: %{x:.1%}",
+            )
+        )
+    figure.update_xaxes(title_text=words("distil.accuracy_x"), tickformat=".0%", range=[0, 1])
+    figure.update_yaxes(autorange="reversed", title_text="")
+    figure.update_layout(margin={"t": 12}, legend={"y": 1.04})
+    worst = min(dots, key=lambda dot: dot.difference)
+    sure = [dot for dot in dots if abs(dot.difference) > dot.difference_half]
+    said = words(
+        "distil.benchmarks_summary",
+        task=words.name("task", worst.task),
+        change=_signed(worst.difference, words),
+        half=words.percent(worst.difference_half),
+        sure=len(sure),
+        tasks=len(dots),
+    )
+    keys = ("task", "items", "chance", "before", "half", "after", "half", "difference", "half")
+    rows = tuple(
+        (
+            words.name("task", d.task),
+            d.items,
+            d.chance,
+            d.before,
+            d.before_half,
+            d.after,
+            d.after_half,
+            d.difference,
+            d.difference_half,
+        )
+        for d in dots
+    )
+    table = Table(
+        "benchmarks", tuple(words(f"distil.column.{key}") for key in keys), rows, shares=frozenset(range(2, 9))
+    )
+    height = rows_height(240, len(dots), ROW, 110)
+    return View(finish(figure, height, words("distil.benchmarks_title")), said, table)
+
+
+def _signed(share: float, words: Words) -> str:
+    return f"{'+' if share >= 0 else '−'}{words.percent(abs(share))}"
+
+
+def formats_view(report: FormatsReport, words: Words) -> View:
+    """Milliseconds a decoded token in every format, with its size: faster, or only smaller."""
+    names = [words.name("format", each.name) for each in report.formats]
+    said = [words("distil.faster" if each.faster else "distil.not_faster") for each in report.formats]
+    said[0] = words("distil.reference")
+    sizes = [each.stored_bits / 8 / MB for each in report.formats]
+    figure = go.Figure(
+        go.Bar(
+            x=[each.decode.median_ms for each in report.formats],
+            y=names,
+            orientation="h",
+            marker={
+                "color": [GREEN if each.faster else NEUTRAL for each in report.formats],
+                "pattern": {"shape": ["" if each.faster else "/" for each in report.formats]},
+            },
+            error_x={"array": [each.decode.iqr_ms / 2 for each in report.formats], "thickness": 1.5},
+            text=[f"{words.number(size, 0)} MB, {word}" for size, word in zip(sizes, said, strict=True)],
+            textposition="auto",
+            hovertemplate="%{y}: %{x:.1f} ms<extra></extra>",
+        )
+    )
+    figure.update_xaxes(title_text=words("distil.decode_x"), rangemode="tozero")
+    figure.update_yaxes(autorange="reversed", title_text="")
+    figure.update_layout(margin={"t": 12}, showlegend=False)
+    first = report.formats[0]
+    quickest = min(report.formats, key=lambda each: each.decode.median_ms)
+    summary = words(
+        "distil.formats_summary",
+        name=words.name("format", quickest.name),
+        quick=words.number(quickest.decode.median_ms),
+        dense=words.number(first.decode.median_ms),
+        perplexity=words.number(quickest.perplexity, 2),
+        before=words.number(first.perplexity, 2),
+        threads=report.threads,
+        processor=report.environment.processor,
+    )
+    keys = ("format", "megabytes", "decode", "prefill", "perplexity", "verdict")
+    rows = tuple(
+        (name, size, each.decode.median_ms, each.prefill.median_ms, each.perplexity, word)
+        for name, size, each, word in zip(names, sizes, report.formats, said, strict=True)
+    )
+    table = Table("formats", tuple(words(f"distil.column.{key}") for key in keys), rows)
+    height = rows_height(220, len(names), ROW, 100)
+    return View(finish(figure, height, words("distil.formats_title")), summary, table)
+
+
+def way_name(name: str, words: Words) -> str:
+    """A way to meet a budget, for people: ``METHOD + gptq`` part by part."""
+    parts = [words.name("mix", part) for part in name.split(" + ")]
+    return " + ".join(words.name("method", part) for part in parts)
+
+
+def budget_view(report: MixReport, megabytes: float, words: Words) -> View:
+    """Predicted perplexity over size for every family of choices, and what was measured at one budget."""
+    figure = go.Figure()
+    for line, (colour, dash) in zip(budget_lines(report), LINE_STYLES, strict=False):
+        figure.add_trace(
+            go.Scatter(
+                x=list(line.megabytes),
+                y=list(line.perplexities),
+                mode="lines",
+                name=way_name(line.name, words),
+                line={"color": colour, "dash": dash, "width": 2},
+                hovertemplate="%{x:.1f} MB: %{y:.2f}",
+            )
+        )
+    worst = 40 * report.dense.perplexity
+    shown = [run for run in report.runs if run.perplexity <= worst]
+    figure.add_trace(
+        go.Scatter(
+            x=[run.stored_bits / 8 / MB for run in shown],
+            y=[run.perplexity for run in shown],
+            mode="markers",
+            name=words("distil.measured"),
+            text=[way_name(run.name, words) for run in shown],
+            marker={"symbol": "x", "size": 11, "color": NEUTRAL},
+            hovertemplate="%{text}: %{x:.1f} MB, %{y:.2f}",
+        )
+    )
+    figure.add_vline(x=megabytes, line={"color": NEUTRAL, "dash": "dot", "width": 1.5})
+    figure.update_xaxes(title_text=words("distil.size_x"))
+    figure.update_yaxes(title_text=words("distil.perplexity_y"), type="log")
+    figure.update_layout(margin={"t": 12}, legend={"y": 1.04})
+    best = best_at(report, megabytes)
+    said = words("distil.budget_none", size=words.number(megabytes, 0))
+    if best is not None:
+        said = words(
+            "distil.budget_best",
+            size=words.number(megabytes, 0),
+            name=way_name(best[0], words),
+            used=words.number(best[1], 0),
+            perplexity=words.number(best[2], 2),
+        )
+    joint = next((run for run in report.runs if run.name == "joint"), None)
+    others = [run for run in report.runs if run.name != "joint"]
+    if joint is not None and others:
+        second = min(others, key=lambda run: run.perplexity)
+        measured = words(
+            "distil.budget_measured",
+            bits=words.number(report.budget_bits_per_weight, 2),
+            joint=words.number(joint.perplexity, 2),
+            other=way_name(second.name, words),
+            second=words.number(second.perplexity, 2),
+        )
+        said = f"{said} {measured}"
+    keys = ("way", "bits", "megabytes", "perplexity", "predicted")
+    rows = tuple(
+        (way_name(run.name, words), run.bits_per_weight, run.stored_bits / 8 / MB, run.perplexity, run.predicted_loss)
+        for run in report.runs
+    )
+    table = Table("budget", tuple(words(f"distil.column.{key}") for key in keys), rows)
+    return View(finish(figure, BUDGET_HEIGHT, words("distil.budget_title")), said, table)
+
+
+def search_view(report: TuneReport, words: Words) -> View:
+    """The trials of a search in order with the best so far, and which settings mattered."""
+    points = history(report)
+    objective = report.objectives[0]
+    shares = report.importances.get(objective, {})
+    figure = make_subplots(rows=2, cols=1, row_heights=[0.62, 0.38], vertical_spacing=0.2)
+    figure.add_trace(
+        go.Scatter(
+            x=[point.number for point in points],
+            y=[point.value for point in points],
+            mode="markers",
+            name=words("distil.trial"),
+            marker={"color": BLUE, "symbol": "circle", "size": 9},
+            hovertemplate="%{x}: %{y:.2f}",
+        ),
+        row=1,
+        col=1,
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=[point.number for point in points],
+            y=[point.best for point in points],
+            mode="lines",
+            name=words("distil.best_so_far"),
+            line={"color": VERMILLION, "dash": "dash", "shape": "hv", "width": 2},
+            hovertemplate="%{x}: %{y:.2f}",
+        ),
+        row=1,
+        col=1,
+    )
+    figure.add_trace(
+        go.Bar(
+            x=list(shares.values()),
+            y=list(shares),
+            orientation="h",
+            marker={"color": GREEN},
+            showlegend=False,
+            hovertemplate="%{y}: %{x:.0%}<extra></extra>",
+        ),
+        row=2,
+        col=1,
+    )
+    figure.update_xaxes(title_text=words("distil.trial_x"), dtick=max(1, len(points) // 8), row=1, col=1)
+    figure.update_yaxes(title_text=words.name("objective", objective), row=1, col=1)
+    figure.update_xaxes(title_text=words("distil.importance_x"), tickformat=".0%", range=[0, 1], row=2, col=1)
+    figure.update_yaxes(automargin=True, autorange="reversed", row=2, col=1)
+    figure.update_layout(margin={"t": 12}, legend={"y": 1.04})
+    best = report.trials[report.best[0]] if report.best else None
+    said = words("distil.search_none")
+    if best is not None:
+        chosen = ", ".join(f"{name} = {_short(value, words)}" for name, value in best.parameters.items())
+        said = words(
+            "distil.search_summary",
+            trials=len(report.trials),
+            number=best.number,
+            value=words.number(best.values[objective], 2),
+            chosen=chosen,
+            pruned=sum(trial.state == "pruned" for trial in report.trials),
+        )
+    names = list(report.trials[0].parameters) if report.trials else []
+    rows = tuple(
+        (
+            trial.number,
+            words.name("distil.state", trial.state),
+            trial.values.get(objective),
+            *(_short(trial.parameters.get(name, ""), words) for name in names),
+        )
+        for trial in report.trials
+    )
+    headers = (words("distil.column.trial"), words("distil.column.state"), words.name("objective", objective), *names)
+    return View(finish(figure, SEARCH_HEIGHT, words("distil.search_title")), said, Table("search", headers, rows))
+
+
+def _short(value: object, words: Words) -> str:
+    return words.significant(value) if isinstance(value, float) else str(value)
