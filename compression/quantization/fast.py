@@ -4,8 +4,8 @@ Chosen by trying, one token through SmolLM2 (``formats`` measures it). `torch.op
 float32, finds the range of its input, multiplies 8-bit integers and returns float32 in one call of some microseconds.
 It is what ``torch.ao``'s dynamic quantisation runs on. The operator packs its weights from a quantised tensor only, and
 torch 2.13 warns that a later release will make none: torch is pinned. `torch.ops.aten._weight_int8pack_mm`, which
-torch's own compiler calls, stays. It rounds weights alone, needs no text, and wants inputs in bfloat16 (float32
-takes twenty times as long): as fast for the small layers, a third of the speed for the output layer and a fifth for a long
+torch's own compiler calls, stays. It rounds weights alone, needs no text, and wants inputs in bfloat16 (float32 takes
+twenty times as long): as fast for the small layers, a third of the speed for the output layer and a fifth for a long
 prompt. Both are here. `torch.ops.onednn.qlinear_pointwise` takes inputs that are rounded already: with the operators
 that round them it is no faster than float32. torchao's tensors want a compiler.
 """
