@@ -115,7 +115,7 @@ def test_a_server_writes_answers_and_grades_and_the_rest_is_counted(
 
 def test_a_server_that_goes_away_leaves_what_was_made_and_the_next_run_goes_on(server: Server) -> None:
     server.misbehave = lambda number: (500, b"") if number > 4 else None
-    with pytest.raises(UserError, match=r"does not answer \(HTTP 500\).* goes on from there"):
+    with pytest.raises(UserError, match=r"does not answer \(500\).* goes on from there"):
         finish(Workbench().synthesise(settings(server)))
     before = len(server.asked)
     server.misbehave = lambda number: None
@@ -134,7 +134,7 @@ def test_a_server_that_goes_away_leaves_what_was_made_and_the_next_run_goes_on(s
         ((200, b"no json"), r"gave no completion \(status 200\)"),
         ((200, b'{"choices": []}'), r"gave no completion \(status 200\)"),
         ((404, b"{}"), r"gave no completion \(status 404\): an OpenAI-compatible server with the model m"),
-        ((429, b"{}"), r"does not answer \(HTTP 429\)"),
+        ((429, b"{}"), r"does not answer \(429\)"),
     ],
 )
 def test_a_strange_server_is_one_sentence(server: Server, reply: tuple[int, bytes], sentence: str) -> None:

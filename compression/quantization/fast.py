@@ -250,7 +250,8 @@ def _pack(weight: Int8Weight) -> Any:
 def to_int8(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Tensor | None = None) -> PreTrainedModel:
     """A language model whose layers, output layer and embeddings are in 8 bits; all else is shared with the original.
 
-    Where the output layer and the embeddings are one matrix they stay one.
+    Where the output layer and the embeddings are one matrix they stay one if weights alone are rounded. If not, the
+    embeddings get a table of their own: what smoothing does for the output layer's inputs costs the vectors precision.
 
     Args:
         model: dense or compressed, in float32; it is not changed.
@@ -276,9 +277,10 @@ def to_int8(model: PreTrainedModel, sites: tuple[LinearSite, ...], sequences: Te
         bias = layer.bias.detach() if isinstance(layer.bias, Tensor) else None
         layers[site.name] = layer_type(Int8Weight(weight_of(layer), reach.get(site.name)), bias)
     if isinstance(embedding, nn.Embedding) and embedding.weight is head.weight:
-        table = layers[last.name]
-        assert isinstance(table, Int8Linear)
-        layers[names[id(embedding)]] = Int8Embedding(table.weight)
+        shared = layers[last.name]
+        assert isinstance(shared, Int8Linear)
+        table = shared.weight if sequences is None else Int8Weight(embedding.weight)
+        layers[names[id(embedding)]] = Int8Embedding(table)
     return compressed_copy(model, layers)
 
 

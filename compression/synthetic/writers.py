@@ -89,7 +89,7 @@ class ServerWriter:
                 problem = type(error).__name__
                 continue
             if reply.status_code >= 500 or reply.status_code == 429:
-                problem = f"HTTP {reply.status_code}"
+                problem = str(reply.status_code)
                 continue
             return self._read(reply)
         raise UserError(
