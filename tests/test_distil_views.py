@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deployment_samples import QUESTIONS
 from tiny import SENTENCES, write_tiny_llama
 
 from compression import store, texts
@@ -24,15 +25,19 @@ from compression.deployment.analysis import (
     task_dots,
     trace_of,
 )
+from compression.deployment.costs import STAGES as STAGE_NAMES
 from compression.deployment.gallery import load_examples
+from compression.deployment.recipe import PipelineRecipe, read_recipe
 from compression.deployment.report import BenchmarkChange, Made, StageReport, TaskChange, TrialReport, TuneReport
 from compression.distillation.report import DistillReport, DistillRun, DistillSettings
 from compression.environment import describe_environment
 from compression.errors import UserError
 from compression.mixing.report import BudgetCurve, Choice, ChoiceCount, CurvePoint, MixReport, MixRun
 from compression.quantization.formats_report import FormatRun, FormatsReport
-from compression.types import CalibrationSettings, LatencyFigure, PerplexityReport, TextSource
+from compression.types import CalibrationSettings, LatencyFigure, LatencyReport, PerplexityReport, TextSource
+from views import pipeline_cards
 from views.figures import distil as figures
+from views.pipeline_cards import Asked, Reached
 from views.tabs import distil
 from views.texts import words
 from views.widgets import ChartPanel
@@ -166,7 +171,7 @@ def test_every_picture_has_titles_a_sentence_and_a_table(text: Any) -> None:
     views = {
         "losses": figures.losses_view([trace_of(each) for each in RUNS], optimizer_means(DISTILL), text),
         "stages": figures.stages_view([("muon", stage_points(STAGES))], text),
-        "benchmarks": figures.benchmarks_view(dots, text),
+        "benchmarks": figures.benchmarks_view([("", dots)], text),
         "formats": figures.formats_view(FORMATS, text),
         "budget": figures.budget_view(MIX, 99, text),
         "search": figures.search_view(TUNE, text),
@@ -183,6 +188,11 @@ def test_every_picture_has_titles_a_sentence_and_a_table(text: Any) -> None:
     error = views["benchmarks"].figure.data[1].error_x.array
     assert list(error) == [dot.before_half for dot in dots] and error[0] == pytest.approx(1.96 * 0.05)
     assert text.name("task", "arc_easy") in views["benchmarks"].summary
+    two = figures.benchmarks_view([("adamw", dots), ("muon", dots)], text)
+    assert [trace.name for trace in two.figure.data[2:]] == ["AdamW", "Muon"] and "Muon: " in two.summary
+    assert len({trace.marker.symbol for trace in two.figure.data}) == 4, "colour is never alone"
+    live = figures.losses_view([trace_of(each) for each in RUNS[:2]], (), text)
+    assert "AdamW" in live.summary and "Muon" in live.summary and len(live.table.rows) == 40
     markers = views["budget"].figure.data[-1]
     assert list(markers.y) == [45.0, 31.0], "a broken model is in the table, and does not stretch the axis"
     assert len(views["budget"].table.rows) == 3
@@ -205,57 +215,115 @@ def test_what_came_with_the_app_reads() -> None:
     assert found.pipeline is not None and found.pipeline.benchmark is not None and found.tune is not None
 
 
-def test_cards_become_a_recipe() -> None:
-    whole = distil.recipe_of("m", "compot", 0.2, "muon", "factors", 0.5, 4, True)
+def test_cards_become_a_recipe_that_the_command_line_takes(tmp_path: Path) -> None:
+    asked = Asked("compot", 0.2, ("adamw", "muon"), "factors", 0.5, 4, 32, items=10, timed=True)
+    assert [name for name, _ in asked.recipes("m", "")] == ["adamw", "muon"]
+    whole = asked.recipes("m", "items")[1][1]
     assert whole.compress is not None and whole.compress.method == "compot" and whole.latency is not None
     assert whole.distill is not None and (whole.distill.what, whole.distill.minutes) == ("factors", 0.5)
-    dense = distil.recipe_of("m", "compot", 0.0, "adamw", "factors", 0.5, 0, False)
-    assert dense.compress is None and dense.quantize is None and dense.latency is None
-    assert dense.distill is not None and dense.distill.what == "lora", "a dense model has no factors"
-    cheap, dear = (distil.seconds_for(0.2, ["adamw"] * n, 1.0, 4, False)[0] for n in (1, 2))
-    assert cheap is not None and dear is not None and cheap < dear
+    assert whole.quantize is not None and (whole.quantize.bits, whole.quantize.group_size) == (4, 32)
+    assert whole.benchmark is not None and (whole.benchmark.limit, whole.benchmark.data) == (10, "items")
+    file = tmp_path / "recipe.yaml"
+    text = pipeline_cards.recipe_file(asked, "m", EN)
+    file.write_text(text, encoding="utf-8")
+    assert read_recipe(file) == asked.recipes("m", "")[0][1] and "Muon" not in text and "muon" in text.splitlines()[0]
+    bare = Asked("compot", 0.2, (), "lora", 1.0, 0)
+    [(name, recipe)] = bare.recipes("m", "")
+    assert name == "" and recipe.distill is None and recipe.quantize is None and recipe.benchmark is None
+
+
+def test_a_second_optimiser_costs_what_is_not_shared() -> None:
+    one, two = (Asked("compot", 0.2, ("adamw", "muon")[:n], "lora", 1.0, 4) for n in (1, 2))
+    cheap, dear = (pipeline_cards.seconds_for(each, "m", 0) for each in (one, two))
+    assert cheap["compress"] == dear["compress"] and dear["distill"] == 2 * cheap["distill"]
+    assert "benchmark" not in cheap and pipeline_cards.cost_lines(cheap, EN)[3:] == [EN("distil.left_out")] * 2
+    scored = dataclasses.replace(one, items=10)
+    assert pipeline_cards.seconds_for(scored, "m", 7)["benchmark"] == pytest.approx(2 * 0.7 * 7 * 10)
+
+
+def test_what_came_out_stands_on_the_cards_and_what_is_shared_once() -> None:
+    latency = LatencyReport(2, 64, 8, {}, {"dense": time_of(40), "compressed": time_of(30)}, "factors", "cpu")
+    muon = Reached("muon", stage_points(STAGES), task_dots(CHANGE), latency)
+    compress, distill, quantize, benchmark, timed = pipeline_cards.outcome_lines(
+        [muon, dataclasses.replace(muon, optimizer="adamw", dots=())], EN
+    )
+    assert compress == "perplexity 31.00, 205.0 MB (about 30 s)"
+    assert distill.startswith("Muon: perplexity 24.00, 208.0 MB") and "<br>AdamW: perplexity 24.00" in distill
+    assert "100.0 MB" in quantize and "30.0 ms, 40.0 ms before" in timed
+    assert benchmark == "Muon: mean accuracy 53%, 60% before (benchmarks: 2)"
+    assert pipeline_cards.outcome_lines([], RU, example=True) == [""] * 5
+
+
+def test_items_are_offered_where_there_are_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BENCHMARK_DATA", raising=False)
+    assert pipeline_cards.benchmark_count() == 0
+    monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path))
+    assert pipeline_cards.benchmark_count() == 0
+    (tmp_path / "piqa.jsonl").write_text("{}", encoding="utf-8")
+    assert pipeline_cards.benchmark_count() == 1
 
 
 @pytest.fixture
-def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[str, ChartPanel, ChartPanel], None, None]:
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[str, list[ChartPanel]], None, None]:
     monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "cache"))
     (tmp_path / "text.txt").write_text(" ".join(SENTENCES) * 400, encoding="utf-8")
     for name in ("DEFAULT_CALIBRATION", "DEFAULT_EVALUATION"):
         monkeypatch.setattr(texts, name, str(tmp_path / "text.txt"))
     write_tiny_llama(tmp_path / "tiny")
-    yield str(tmp_path / "tiny"), *_panels()
+    (tmp_path / "piqa.jsonl").write_text("\n".join(map(json.dumps, QUESTIONS)), encoding="utf-8")
+    yield str(tmp_path / "tiny"), _panels()
 
 
-def small(model: str, optimizer: str) -> Any:
-    recipe = distil.recipe_of(model, "svd-llm", 0.3, optimizer, "factors", 1.0, 0, False)
-    plain = recipe.model_dump() | {"window": 64, "max_windows": 2}
-    plain["compress"] |= {"calibration_sequences": 8, "sequence_length": 32, "gradient_sequences": 8}
-    plain["distill"] |= {"steps": 4}
-    return type(recipe).model_validate(plain)
+def small(model: str, *optimizers: str) -> list[tuple[str, PipelineRecipe]]:
+    """What the cards ask for, on little text."""
+    found = []
+    asked = Asked("svd-llm", 0.3, optimizers, "factors", 1.0, 0, items=2, timed=True)
+    for name, recipe in asked.recipes(model, str(Path(model).parent)):
+        plain = recipe.model_dump() | {"window": 64, "max_windows": 2}
+        plain["compress"] |= {"calibration_sequences": 8, "sequence_length": 32, "gradient_sequences": 8}
+        plain["distill"] |= {"steps": 4}
+        plain["latency"] |= {"prompt_tokens": 8, "decode_tokens": 2}
+        found.append((name, PipelineRecipe.model_validate(plain)))
+    return found
 
 
-def test_a_run_shows_losses_and_stages_of_both_optimisers(page: tuple[str, ChartPanel, ChartPanel]) -> None:
-    model, losses, stages = page
-    recipes = [(name, small(model, name)) for name in ("adamw", "muon")]
-    shown = list(distil.running(EN, recipes, losses, stages))
-    assert all(len(values) == 2 + len(losses.outputs) + len(stages.outputs) for values in shown)
-    last = shown[-1]
-    assert "Finished and measured" in last[0] and last[1] == EN("distil.yours")
-    drawn = json.loads(last[2])["data"]
-    assert [line["name"] for line in drawn] == ["AdamW", "Muon"]
-    points = json.loads(last[2 + len(losses.outputs)])["data"]
-    assert [len(line["x"]) for line in points] == [3, 3] and points[0]["text"] == ["Dense", "Compress", "Distil"]
+def test_a_run_fills_cards_and_pictures_of_both_optimisers_and_what_is_kept_is_shown_again(
+    page: tuple[str, list[ChartPanel]],
+) -> None:
+    model, panels = page
+    width = 2 + len(STAGE_NAMES) + sum(len(panel.outputs) for panel in panels)
+    for _ in range(2):
+        shown = list(distil.running(EN, small(model, "adamw", "muon"), *panels))
+        assert all(len(values) == width for values in shown)
+        status, caption, *rest = shown[-1]
+        assert "Finished and measured" in status and caption == EN("distil.yours")
+        outcomes, pictures = rest[:5], rest[5:]
+        assert outcomes[0].startswith("perplexity") and "AdamW" in outcomes[1] and "Muon" in outcomes[1]
+        assert outcomes[2] == "" and "mean accuracy" in outcomes[3] and "ms before" in outcomes[4]
+        drawn = json.loads(pictures[0])["data"]
+        assert [line["name"] for line in drawn] == ["AdamW", "Muon"] and all(line["x"][-1] == 4 for line in drawn)
+        points = json.loads(pictures[len(panels[0].outputs)])["data"]
+        assert [len(line["x"]) for line in points] == [3, 3]
+        assert points[0]["text"] == ["Dense", "Compress", "Distil"]
+        assert points[1]["text"][:2] == ["", ""], "what both share has its name once"
 
 
 def test_what_cannot_be_done_is_one_sentence() -> None:
-    for key in ("distil.nothing", "distil.needs_text"):
-        assert EN(key).endswith(".") and RU(key).endswith(".")
+    good = Asked("compot", 0.2, ("adamw",), "lora", 1.0, 4)
+    assert good.problem("smollm2-135m-q4", EN) == ""
+    for text in (EN, RU):
+        assert good.problem("whisper-base", text) == text("distil.needs_text")
+        whole = dataclasses.replace(good, removed=0.0)
+        assert whole.problem("m", text) == text("distil.needs_removal")
+        nothing = dataclasses.replace(whole, optimizers=(), bits=0)
+        assert nothing.problem("m", text) == text("distil.nothing")
+    unknown = dataclasses.replace(good, method="none", optimizers=()).recipes("m", "")
     with pytest.raises(UserError, match="There is no model .m."):
-        list(distil.running(EN, [("", distil.recipe_of("m", "none", 0.2, "", "lora", 1, 0, False))], *_panels()))
+        list(distil.running(EN, unknown, *_panels()))
 
 
-def _panels() -> tuple[ChartPanel, ChartPanel]:
-    return distil._panel("losses", 300, None, EN), distil._panel("stages", 300, None, EN)
+def _panels() -> list[ChartPanel]:
+    return [distil._panel(name, 300, None, EN) for name in ("losses", "stages", "benchmarks")]
 
 
 def test_a_broken_reference_is_said_in_words() -> None:

@@ -83,6 +83,15 @@ class TaskDots:
 
 
 @dataclass(frozen=True)
+class MeanAccuracy:
+    """Accuracy before and after, mean over the benchmarks, shares from 0 to 1."""
+
+    tasks: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
 class BudgetLine:
     """A family of choices: megabytes of the whole model and predicted perplexity, where there is one."""
 
@@ -163,6 +172,13 @@ def task_dots(change: BenchmarkChange) -> tuple[TaskDots, ...]:
             NORMAL_95 * task.difference_stderr,
         )
         for task in change.tasks
+    )
+
+
+def mean_accuracy(dots: Sequence[TaskDots]) -> MeanAccuracy:
+    """Every benchmark counts alike."""
+    return MeanAccuracy(
+        len(dots), statistics.fmean(dot.before for dot in dots), statistics.fmean(dot.after for dot in dots)
     )
 
 

@@ -298,6 +298,11 @@ def read_recipe(file: Path) -> PipelineRecipe:
     return recipe
 
 
+def recipe_text(recipe: PipelineRecipe) -> str:
+    """A recipe as a file holds it: what was asked for, without defaults that nobody named."""
+    return yaml.safe_dump(recipe.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
+
+
 def _wrong(file: Path, lines: Lines, path: tuple[str, ...], problem: str) -> UserError:
     """A sentence that names the line of a field, or of the nearest mapping around it that has one."""
     line = next(lines[path[:count]] for count in range(len(path), -1, -1) if path[:count] in lines)

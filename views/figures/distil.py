@@ -21,6 +21,7 @@ from compression.deployment.report import TuneReport
 from compression.mixing.report import MixReport
 from compression.quantization.formats_report import FormatsReport
 from views.figures.common import finish, rows_height
+from views.figures.trade_off import TICKS
 from views.texts import Words
 from views.theme import BLUE, GREEN, NEUTRAL, PURPLE, VERMILLION
 from views.widgets import Table, View
@@ -30,7 +31,10 @@ STAGES_HEIGHT = 400
 BUDGET_HEIGHT = 440
 SEARCH_HEIGHT = 520
 ROW = 46
+ROOM = 1.35
+"""The axis of sizes goes on for so much longer: names stand to the right of their points."""
 OPTIMIZER_STYLES = {"adamw": (BLUE, "solid", "circle"), "muon": (VERMILLION, "dash", "square")}
+SINGLE_STYLE = (VERMILLION, "solid", "square")
 LINE_STYLES = ((BLUE, "solid"), (VERMILLION, "dash"), (PURPLE, "dot"), (GREEN, "longdash"))
 MB = 1_000_000
 
@@ -59,45 +63,64 @@ def losses_view(traces: Sequence[LossTrace], means: Sequence[OptimizerMean], wor
     figure.update_xaxes(title_text=words("distil.losses_x"), rangemode="tozero")
     figure.update_yaxes(title_text=words("distil.losses_y"))
     figure.update_layout(margin={"t": 12}, legend={"y": 1.04}, showlegend=True)
-    said = " ".join(
+    said = " ".join(_ended(mean, words) for mean in means) or " ".join(_now(trace, words) for trace in traces)
+    table = _means_table(means, words) if means else _traces_table(traces, words)
+    return View(finish(figure, LOSS_HEIGHT, words("distil.losses_title")), said, table)
+
+
+def _ended(mean: OptimizerMean, words: Words) -> str:
+    """What an optimiser ended with, without what was not asked for."""
+    parts = [
         words(
             "distil.losses_mean",
             optimizer=words.name("optimizer", mean.optimizer),
             perplexity=words.number(mean.perplexity, 2),
-            closed="–" if mean.gap_closed is None else words.percent(mean.gap_closed),
-            quantized="–" if mean.quantized is None else words.number(mean.quantized, 2),
             seeds=mean.seeds,
             time=words.duration(mean.seconds),
         )
+    ]
+    if mean.gap_closed is not None:
+        parts.append(words("distil.losses_gap", closed=words.percent(mean.gap_closed)))
+    if mean.quantized is not None:
+        parts.append(words("distil.losses_quantized", quantized=words.number(mean.quantized, 2)))
+    return f"{', '.join(parts)}."
+
+
+def _now(trace: LossTrace, words: Words) -> str:
+    return words(
+        "distil.losses_now",
+        optimizer=words.name("optimizer", trace.optimizer),
+        step=words.number(trace.steps[-1], 0),
+        loss=words.significant(smoothed(trace).losses[-1]),
+    )
+
+
+def _means_table(means: Sequence[OptimizerMean], words: Words) -> Table:
+    keys = ("optimizer", "seeds", "perplexity", "gap", "quantized", "steps", "seconds")
+    rows = tuple(
+        (
+            words.name("optimizer", mean.optimizer),
+            mean.seeds,
+            mean.perplexity,
+            mean.gap_closed,
+            mean.quantized,
+            mean.steps,
+            mean.seconds,
+        )
         for mean in means
     )
-    if not said and traces:
-        last = traces[-1]
-        said = words(
-            "distil.losses_now",
-            optimizer=words.name("optimizer", last.optimizer),
-            step=words.number(last.steps[-1], 0),
-            loss=words.significant(last.losses[-1]),
-        )
-    keys = ("optimizer", "seeds", "perplexity", "gap", "quantized", "steps", "seconds")
-    table = Table(
-        "optimisers",
-        tuple(words(f"distil.column.{key}") for key in keys),
-        tuple(
-            (
-                words.name("optimizer", mean.optimizer),
-                mean.seeds,
-                mean.perplexity,
-                mean.gap_closed,
-                mean.quantized,
-                mean.steps,
-                mean.seconds,
-            )
-            for mean in means
-        ),
-        shares=frozenset({3}),
+    return Table("optimisers", tuple(words(f"distil.column.{key}") for key in keys), rows, shares=frozenset({3}))
+
+
+def _traces_table(traces: Sequence[LossTrace], words: Words) -> Table:
+    """Every step of trainings that are on the way."""
+    keys = ("optimizer", "seed", "step", "loss")
+    rows = tuple(
+        (words.name("optimizer", trace.optimizer), trace.seed, step, loss)
+        for trace in traces
+        for step, loss in zip(trace.steps, trace.losses, strict=True)
     )
-    return View(finish(figure, LOSS_HEIGHT, words("distil.losses_title")), said, table if means else None)
+    return Table("losses", tuple(words(f"distil.column.{key}") for key in keys), rows)
 
 
 def stages_view(runs: Sequence[tuple[str, Sequence[StagePoint]]], words: Words) -> View:
@@ -109,6 +132,7 @@ def stages_view(runs: Sequence[tuple[str, Sequence[StagePoint]]], words: Words) 
     """
     figure = go.Figure()
     rows: list[tuple[str | float | None, ...]] = []
+    drawn: set[StagePoint] = set()
     for optimizer, points in runs:
         colour, dash, symbol = OPTIMIZER_STYLES.get(optimizer, (GREEN, "dot", "diamond"))
         label = words.name("optimizer", optimizer) if optimizer else words("distil.run")
@@ -119,20 +143,23 @@ def stages_view(runs: Sequence[tuple[str, Sequence[StagePoint]]], words: Words) 
                 y=[point.perplexity for point in points],
                 mode="lines+markers+text",
                 name=label,
-                text=names,
-                textposition="top center",
+                text=["" if point in drawn else name for name, point in zip(names, points, strict=True)],
+                textposition="bottom right" if drawn else "top right",
+                customdata=names,
                 line={"color": colour, "dash": dash, "width": 1.5},
                 marker={"color": colour, "symbol": symbol, "size": 11},
                 error_y={"array": [point.stderr or 0 for point in points], "thickness": 1},
-                hovertemplate="%{text}: %{x:.1f} MB, %{y:.2f}",
+                hovertemplate="%{customdata}: %{x:.1f} MB, %{y:.2f}",
                 cliponaxis=False,
             )
         )
+        drawn.update(points)
         rows += [
             (label, name, point.megabytes, point.perplexity, point.stderr, point.seconds)
             for name, point in zip(names, points, strict=True)
         ]
-    figure.update_xaxes(title_text=words("distil.size_x"), rangemode="tozero")
+    largest = max(point.megabytes for _, points in runs for point in points)
+    figure.update_xaxes(title_text=words("distil.size_x"), range=[0, ROOM * largest])
     figure.update_yaxes(title_text=words("distil.perplexity_y"))
     figure.update_layout(margin={"t": 30}, showlegend=len(runs) > 1, legend={"y": 1.06})
     first, last = runs[0][1][0], runs[0][1][-1]
@@ -148,51 +175,57 @@ def stages_view(runs: Sequence[tuple[str, Sequence[StagePoint]]], words: Words) 
     return View(finish(figure, STAGES_HEIGHT, words("distil.stages_title")), said, table)
 
 
-def benchmarks_view(dots: Sequence[TaskDots], words: Words) -> View:
-    """Accuracy before and after, with 95 % intervals, and what guessing would give."""
-    tasks = [words.name("task", dot.task) for dot in dots]
+def benchmarks_view(runs: Sequence[tuple[str, Sequence[TaskDots]]], words: Words) -> View:
+    """Accuracy before and after, with 95 % intervals, and what guessing would give.
+
+    Args:
+        runs: an optimiser's name, or an empty one for a single run, and its benchmarks; the same ones for all.
+        words: the language.
+    """
+    first = runs[0][1]
+    tasks = [words.name("task", dot.task) for dot in first]
     figure = go.Figure()
     figure.add_trace(
         go.Scatter(
-            x=[dot.chance for dot in dots],
+            x=[dot.chance for dot in first],
             y=tasks,
             mode="markers",
             name=words("distil.chance"),
-            marker={"symbol": "line-ns-open", "size": 16, "color": NEUTRAL, "line": {"width": 2}},
+            marker={"symbol": "line-ns-open", "size": 22, "color": NEUTRAL, "line": {"width": 2}},
+            orientation="h",
             hovertemplate="%{y}: %{x:.1%}",
         )
     )
-    for key, values, halves, colour, symbol in (
-        ("before", [d.before for d in dots], [d.before_half for d in dots], BLUE, "circle"),
-        ("after", [d.after for d in dots], [d.after_half for d in dots], VERMILLION, "square-open"),
-    ):
+    named = [
+        (_final(optimizer, words), OPTIMIZER_STYLES.get(optimizer, SINGLE_STYLE), dots) for optimizer, dots in runs
+    ]
+    models = [(words("distil.before"), (NEUTRAL, "diamond"), [(dot.before, dot.before_half) for dot in first])]
+    models += [
+        (name, (colour, f"{symbol}-open"), [(dot.after, dot.after_half) for dot in dots])
+        for name, (colour, _, symbol), dots in named
+    ]
+    for name, (colour, symbol), values in models:
         figure.add_trace(
             go.Scatter(
-                x=values,
+                x=[value for value, _ in values],
                 y=tasks,
                 mode="markers",
-                name=words(f"distil.{key}"),
-                marker={"color": colour, "symbol": symbol, "size": 10, "line": {"width": 2}},
-                error_x={"array": halves, "thickness": 1.5, "color": colour},
+                name=name,
+                marker={"color": colour, "symbol": symbol, "size": 9, "line": {"width": 2}},
+                error_x={"array": [half for _, half in values], "thickness": 1.5, "color": colour},
+                orientation="h",
+                offsetgroup=name,
                 hovertemplate="%{y}: %{x:.1%}",
             )
         )
     figure.update_xaxes(title_text=words("distil.accuracy_x"), tickformat=".0%", range=[0, 1])
     figure.update_yaxes(autorange="reversed", title_text="")
-    figure.update_layout(margin={"t": 12}, legend={"y": 1.04})
-    worst = min(dots, key=lambda dot: dot.difference)
-    sure = [dot for dot in dots if abs(dot.difference) > dot.difference_half]
-    said = words(
-        "distil.benchmarks_summary",
-        task=words.name("task", worst.task),
-        change=_signed(worst.difference, words),
-        half=words.percent(worst.difference_half),
-        sure=len(sure),
-        tasks=len(dots),
-    )
-    keys = ("task", "items", "chance", "before", "half", "after", "half", "difference", "half")
+    figure.update_layout(margin={"t": 12}, legend={"y": 1.04}, scattermode="group", scattergap=0.5)
+    said = " ".join(_most_lost(name if len(named) > 1 else "", dots, words) for name, _, dots in named)
+    keys = ("run", "task", "items", "chance", "before", "half", "after", "half", "difference", "half")
     rows = tuple(
         (
+            name,
             words.name("task", d.task),
             d.items,
             d.chance,
@@ -203,13 +236,32 @@ def benchmarks_view(dots: Sequence[TaskDots], words: Words) -> View:
             d.difference,
             d.difference_half,
         )
+        for name, _, dots in named
         for d in dots
     )
-    table = Table(
-        "benchmarks", tuple(words(f"distil.column.{key}") for key in keys), rows, shares=frozenset(range(2, 9))
-    )
-    height = rows_height(240, len(dots), ROW, 110)
+    headers = tuple(words(f"distil.column.{key}") for key in keys)
+    table = Table("benchmarks", headers, rows, shares=frozenset(range(3, 10)))
+    height = rows_height(240, len(first), ROW, 110)
     return View(finish(figure, height, words("distil.benchmarks_title")), said, table)
+
+
+def _final(optimizer: str, words: Words) -> str:
+    """A run's final model."""
+    return words.name("optimizer", optimizer) if optimizer else words("distil.after")
+
+
+def _most_lost(name: str, dots: Sequence[TaskDots], words: Words) -> str:
+    """The benchmark that changed for the worst, and how many changed for sure."""
+    worst = min(dots, key=lambda dot: dot.difference)
+    said = words(
+        "distil.benchmarks_summary",
+        task=words.name("task", worst.task),
+        change=_signed(worst.difference, words),
+        half=words.percent(worst.difference_half),
+        sure=sum(abs(dot.difference) > dot.difference_half for dot in dots),
+        tasks=len(dots),
+    )
+    return f"{name}: {said}" if name else said
 
 
 def _signed(share: float, words: Words) -> str:
@@ -297,7 +349,7 @@ def budget_view(report: MixReport, megabytes: float, words: Words) -> View:
     )
     figure.add_vline(x=megabytes, line={"color": NEUTRAL, "dash": "dot", "width": 1.5})
     figure.update_xaxes(title_text=words("distil.size_x"))
-    figure.update_yaxes(title_text=words("distil.perplexity_y"), type="log")
+    figure.update_yaxes(title_text=words("distil.perplexity_y"), type="log", tickvals=TICKS, tickformat="~s")
     figure.update_layout(margin={"t": 12}, legend={"y": 1.04})
     best = best_at(report, megabytes)
     said = words("distil.budget_none", size=words.number(megabytes, 0))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,23 +14,17 @@ from typing import Any
 import gradio as gr
 
 from compression.adaptation.types import OPTIMIZERS, Moment
-from compression.deployment.analysis import (
-    LossTrace,
-    OptimizerMean,
-    StagePoint,
-    optimizer_means,
-    stage_points,
-    task_dots,
-    trace_of,
-)
+from compression.deployment.analysis import LossTrace, OptimizerMean, optimizer_means, stage_points, trace_of
+from compression.deployment.costs import STAGES
 from compression.deployment.gallery import Examples, load_examples
 from compression.deployment.recipe import PipelineRecipe
 from compression.deployment.report import StageReport
 from compression.errors import UserError
 from compression.types import Progress
-from views import engine
+from views import engine, pipeline_cards
 from views.context import Context
 from views.figures import distil as figures
+from views.pipeline_cards import Reached, asked_of
 from views.texts import Words
 from views.widgets import ChartPanel, View, progress_html, status_area, status_html
 
@@ -38,11 +34,12 @@ ASSETS = Path(__file__).resolve().parent.parent.parent / "assets" / "distillatio
 """Precomputed runs, true ones."""
 METHODS = ("compot-fisher", "compot", "svd-llm")
 BITS = (0, 8, 4, 3)
+GROUP_SIZES = (32, 64, 128)
 PICTURES_EVERY = 0.8
 """Seconds between two redrawings at least: a page that is busy drawing answers nobody."""
-SECONDS = {"load": 20.0, "compress": 90.0, "measure": 12.0, "quantize": 120.0, "latency": 30.0}
-"""What a stage takes on two cores, about: what ``pipeline`` printed for the default model."""
 MINUTES = (0.1, 20.0)
+ITEMS = (10, 200)
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 @lru_cache(maxsize=2)
@@ -54,91 +51,48 @@ def examples(folder: Path) -> Examples:
     return found
 
 
-def recipe_of(
-    model_id: str, method: str, removed: float, optimizer: str, what: str, minutes: float, bits: int, timed: bool
-) -> PipelineRecipe:
-    """What the cards ask for.
+@dataclass
+class Cards:
+    """The cards as they are laid out, one a stage.
 
-    Args:
-        model_id: the page's model.
-        method: that removes.
-        removed: share of the layers' weights; 0 to leave them whole.
-        optimizer: name, or an empty one for no distillation.
-        what: of `compression.distillation.report.WHAT`.
-        minutes: of training.
-        bits: of GPTQ; 0 for none.
-        timed: whether latency is measured.
+    Attributes:
+        words: the language.
+        first: what each card's outcome says before anything has been run.
+        controls: of all cards, in the order that `asked_of` takes them.
+        costs: a line of each card.
+        outcomes: a line of each card.
     """
-    plain: dict[str, Any] = {"model": model_id, "max_windows": 4}
-    if removed > 0:
-        plain["compress"] = {"method": method, "ratio": removed}
-    if optimizer:
-        plain["distill"] = {"what": what if removed > 0 else "lora", "optimizer": optimizer, "minutes": minutes}
-    if bits:
-        plain["quantize"] = {"bits": bits}
-    if timed:
-        plain["latency"] = {"prompt_tokens": 64, "decode_tokens": 8}
-    return PipelineRecipe.model_validate(plain)
 
+    words: Words
+    first: list[str]
+    controls: list[Any] = field(default_factory=list)
+    costs: list[gr.Markdown] = field(default_factory=list)
+    outcomes: list[gr.Markdown] = field(default_factory=list)
 
-def seconds_for(
-    removed: float, optimizers: Sequence[str], minutes: float, bits: int, timed: bool
-) -> list[float | None]:
-    """Seconds of a run, about, on two cores, where nothing is in the cache."""
-    runs = max(1, len(optimizers))
-    shared = SECONDS["load"] + (SECONDS["compress"] + SECONDS["measure"] if removed > 0 else 0.0)
-    each = 60 * minutes + SECONDS["measure"] if optimizers else 0.0
-    each += SECONDS["quantize"] + SECONDS["measure"] if bits else 0.0
-    each += SECONDS["latency"] if timed else 0.0
-    return [shared + runs * each]
+    @contextmanager
+    def card(self, stage: str) -> Iterator[None]:
+        """A card, with its controls between its heading and its lines."""
+        place = len(self.costs)
+        with gr.Column(elem_classes=["sheet"], min_width=250):
+            heading = f"### {place + 1}. {self.words(f'distil.stage.{stage}')}"
+            gr.Markdown(heading, elem_classes=["figure-title"])
+            yield
+            self.costs.append(gr.Markdown(elem_classes=["cost"], elem_id=f"distil-{stage}-cost"))
+            self.outcomes.append(
+                gr.Markdown(self.first[place], elem_classes=["summary"], elem_id=f"distil-{stage}-outcome")
+            )
 
 
 def build(context: Context) -> None:
     """Fill the tab."""
     words, known = context.words, examples(ASSETS)
+    tasks = pipeline_cards.benchmark_count()
+    made = [pipeline_cards.example_of(known.pipeline)] if known.pipeline else []
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('distil.title')}", elem_classes=["figure-title"])
         gr.Markdown(words("distil.about"), elem_classes=["hint"])
         context.model_line()
-        with gr.Row(elem_classes=["controls"]):
-            with gr.Column(min_width=240):
-                gr.Markdown(f"**1. {words('distil.stage.compress')}**", elem_classes=["hint"])
-                removed = gr.Slider(
-                    0, 0.6, value=0.2, step=0.05, label=words("distil.removed"), elem_id="distil-removed"
-                )
-                method = gr.Dropdown(
-                    [(words.name("method", name), name) for name in METHODS],
-                    value=METHODS[0],
-                    label=words("distil.method"),
-                    elem_id="distil-method",
-                )
-            with gr.Column(min_width=240):
-                gr.Markdown(f"**2. {words('distil.stage.distill')}**", elem_classes=["hint"])
-                optimizers = gr.CheckboxGroup(
-                    [(words.name("optimizer", name), name) for name in OPTIMIZERS],
-                    value=list(OPTIMIZERS),
-                    label=words("distil.optimizers"),
-                    elem_id="distil-optimizers",
-                )
-                what = gr.Radio(
-                    [(words("distil.what.lora"), "lora"), (words("distil.what.factors"), "factors")],
-                    value="lora",
-                    label=words("distil.what"),
-                    elem_id="distil-what",
-                )
-                minutes = gr.Slider(
-                    *MINUTES, value=1.0, step=0.1, label=words("distil.minutes"), elem_id="distil-minutes"
-                )
-            with gr.Column(min_width=240):
-                gr.Markdown(f"**3. {words('distil.stage.quantize')}**", elem_classes=["hint"])
-                bits = gr.Radio(
-                    [(words("distil.no_bits") if not each else str(each), each) for each in BITS],
-                    value=4,
-                    label=words("distil.bits"),
-                    elem_id="distil-bits",
-                )
-                timed = gr.Checkbox(False, label=words("distil.timed"), elem_id="distil-timed")
-                gr.Markdown(words("distil.benchmarks_about"), elem_classes=["hint"])
+        cards = _cards(Cards(words, pipeline_cards.outcome_lines(made, words, example=True)), tasks)
         with gr.Row(elem_classes=["controls"]):
             button = gr.Button(
                 words("distil.start"), variant="primary", size="md", min_width=140, scale=0, elem_id="distil-start"
@@ -147,17 +101,132 @@ def build(context: Context) -> None:
                 words("button.cancel"), interactive=False, size="md", min_width=100, scale=0, elem_id="distil-cancel"
             )
             with gr.Column(min_width=240, elem_classes=["tight"]):
-                context.cost_line([removed, optimizers, minutes, bits, timed], seconds_for)
+                total = gr.Markdown(elem_classes=["cost"], elem_id="distil-cost")
                 status = status_area("distil-status")
+        with gr.Accordion(words("distil.recipe"), open=False, elem_id="distil-recipe"):
+            gr.Markdown(words("distil.recipe_about"), elem_classes=["hint"])
+            recipe = gr.Textbox(
+                label="YAML",
+                lines=6,
+                max_lines=30,
+                interactive=False,
+                buttons=["copy"],
+                elem_id="distil-yaml",
+                elem_classes=["code"],
+            )
+    _follow(context, cards, [*cards.costs, total, recipe], tasks)
     caption = gr.Markdown(_caption(known, words), elem_classes=["hint"], elem_id="distil-caption")
     with gr.Row(equal_height=False):
         losses = _panel("losses", figures.LOSS_HEIGHT, _losses(known, words), words)
-        stages = _panel("stages", figures.STAGES_HEIGHT, _stages(known, words), words)
+        stages = _panel("stages", figures.STAGES_HEIGHT, _stages(made, words), words)
     with gr.Row(equal_height=False):
-        changes = known.pipeline.benchmark if known.pipeline else None
-        dots = task_dots(changes) if changes else ()
-        _panel("benchmarks", 300, figures.benchmarks_view(dots, words) if dots else None, words)
+        benchmarks = _panel("benchmarks", 300, _benchmarks(made, words), words)
         _panel("formats", 300, figures.formats_view(known.formats, words) if known.formats else None, words)
+    _budget(known, words)
+    _panel("search", figures.SEARCH_HEIGHT, figures.search_view(known.tune, words) if known.tune else None, words)
+
+    def work(model_id: str, *values: Any) -> Generator[list[Any], None, None]:
+        asked = asked_of(*values)
+        if problem := asked.problem(model_id, words):
+            raise UserError(problem)
+        yield from running(
+            words, asked.recipes(model_id, pipeline_cards.benchmark_folder()), losses, stages, benchmarks
+        )
+
+    outputs = [caption, *cards.outcomes, *losses.outputs, *stages.outputs, *benchmarks.outputs]
+    context.heavy(button, cancel, status, work, [context.model_id, *cards.controls], outputs)
+
+
+def _cards(cards: Cards, tasks: int) -> Cards:
+    """Lay the cards out.
+
+    Args:
+        cards: none yet.
+        tasks: number of benchmarks that there are items for.
+    """
+    words = cards.words
+    with gr.Row(elem_classes=["controls"]):
+        with cards.card("compress"):
+            method = gr.Dropdown(
+                [(words.name("method", name), name) for name in METHODS],
+                value=METHODS[0],
+                label=words("distil.method"),
+                elem_id="distil-method",
+            )
+            removed = gr.Slider(0, 0.6, value=0.2, step=0.05, label=words("distil.removed"), elem_id="distil-removed")
+        with cards.card("distill"):
+            optimizers = gr.CheckboxGroup(
+                [(words.name("optimizer", name), name) for name in OPTIMIZERS],
+                value=list(OPTIMIZERS),
+                label=words("distil.optimizers"),
+                elem_id="distil-optimizers",
+            )
+            what = gr.Radio(
+                [(words("distil.what.lora"), "lora"), (words("distil.what.factors"), "factors")],
+                value="lora",
+                label=words("distil.what"),
+                elem_id="distil-what",
+            )
+            minutes = gr.Slider(*MINUTES, value=1.0, step=0.1, label=words("distil.minutes"), elem_id="distil-minutes")
+        with cards.card("quantize"):
+            bits = gr.Radio(
+                [(words("distil.no_bits") if not each else str(each), each) for each in BITS],
+                value=4,
+                label=words("distil.bits"),
+                elem_id="distil-bits",
+            )
+            group = gr.Radio(
+                [(str(each), each) for each in GROUP_SIZES],
+                value=128,
+                label=words("distil.group"),
+                elem_id="distil-group",
+            )
+    with gr.Row(elem_classes=["controls"]):
+        with cards.card("benchmark"):
+            benchmarked = gr.Checkbox(
+                False, label=words("distil.benchmarked"), interactive=tasks > 0, elem_id="distil-benchmarked"
+            )
+            items = gr.Slider(
+                *ITEMS, value=20, step=10, label=words("distil.items"), visible=tasks > 0, elem_id="distil-items"
+            )
+            if not tasks:
+                gr.Markdown(words("distil.no_items", variable=pipeline_cards.BENCHMARK_DATA), elem_classes=["hint"])
+        with cards.card("latency"):
+            timed = gr.Checkbox(False, label=words("distil.timed"), elem_id="distil-timed")
+    cards.controls += [method, removed, optimizers, what, minutes, bits, group, benchmarked, items, timed]
+    return cards
+
+
+def _follow(context: Context, cards: Cards, outputs: list[Any], tasks: int) -> None:
+    """Keep costs and recipe up to date with the controls; the first ones come with the page."""
+    words = context.words
+
+    def texts(model_id: str, *values: Any) -> list[str]:
+        asked = asked_of(*values)
+        if problem := asked.problem(model_id, words):
+            return [*("" for _ in STAGES), problem, ""]
+        seconds = pipeline_cards.seconds_for(asked, model_id, tasks)
+        file = pipeline_cards.recipe_file(asked, model_id, words)
+        return [*pipeline_cards.cost_lines(seconds, words), context.cost_text([sum(seconds.values())]), file]
+
+    first = texts(engine.default_model_id(), *(control.value for control in cards.controls))
+    for output, text in zip(outputs, first, strict=True):
+        output.value = text
+    listeners = [control.change for control in cards.controls]
+    gr.on(
+        [context.model_id.change, *listeners],
+        texts,
+        [context.model_id, *cards.controls],
+        outputs,
+        trigger_mode="always_last",
+        concurrency_id="cost",
+        concurrency_limit=1,
+        **QUIET,
+    )
+
+
+def _budget(known: Examples, words: Words) -> None:
+    """The byte-budget curve, and a slider that reads it off."""
     mix = known.mix
     with gr.Column(elem_classes=["sheet"]):
         gr.Markdown(f"## {words('distil.budget_title')}", elem_classes=["figure-title"])
@@ -176,40 +245,15 @@ def build(context: Context) -> None:
         )
         view = figures.budget_view(mix, place, words) if mix else None
         hint = words("distil.budget_hint")
-        of_budget = ChartPanel(
+        panel = ChartPanel(
             words, words("distil.budget_title"), figures.BUDGET_HEIGHT, view, "distil-budget", hint, inside=True
         )
-    _panel("search", figures.SEARCH_HEIGHT, figures.search_view(known.tune, words) if known.tune else None, words)
 
     def read_off(megabytes: float) -> list[Any]:
         assert mix is not None
-        return of_budget.updates(figures.budget_view(mix, float(megabytes), words))
+        return panel.updates(figures.budget_view(mix, float(megabytes), words))
 
-    def work(
-        model_id: str,
-        method: str,
-        removed: float,
-        optimizers: list[str],
-        what: str,
-        minutes: float,
-        bits: int,
-        timed: bool,
-    ) -> Generator[list[Any], None, None]:
-        if engine.is_speech(model_id):
-            raise UserError(words("distil.needs_text"))
-        if not removed and not optimizers and not bits:
-            raise UserError(words("distil.nothing"))
-        recipes = [
-            (name, recipe_of(model_id, method, float(removed), name, what, float(minutes), int(bits), bool(timed)))
-            for name in (optimizers or [""])
-        ]
-        yield from running(words, recipes, losses, stages)
-
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    budget.input(read_off, budget, of_budget.outputs, trigger_mode="always_last", **quiet)
-    made = [caption, *losses.outputs, *stages.outputs]
-    inputs = [context.model_id, method, removed, optimizers, what, minutes, bits, timed]
-    context.heavy(button, cancel, status, work, inputs, made)
+    budget.input(read_off, budget, panel.outputs, trigger_mode="always_last", **QUIET)
 
 
 def _panel(name: str, height: int, view: View | None, words: Words) -> ChartPanel:
@@ -223,11 +267,14 @@ def _losses(known: Examples, words: Words) -> View | None:
     return figures.losses_view([trace_of(run) for run in known.distill.runs], optimizer_means(known.distill), words)
 
 
-def _stages(known: Examples, words: Words) -> View | None:
-    if known.pipeline is None:
-        return None
-    asked = known.pipeline.recipe.get("distill") or {}
-    return figures.stages_view([(asked.get("optimizer", ""), stage_points(known.pipeline.stages))], words)
+def _stages(runs: Sequence[Reached], words: Words) -> View | None:
+    there = [(run.optimizer, run.points) for run in runs if run.points]
+    return figures.stages_view(there, words) if there else None
+
+
+def _benchmarks(runs: Sequence[Reached], words: Words) -> View | None:
+    there = [(run.optimizer, run.dots) for run in runs if run.dots]
+    return figures.benchmarks_view(there, words) if there else None
 
 
 def _caption(known: Examples, words: Words) -> str:
@@ -255,7 +302,11 @@ def _caption(known: Examples, words: Words) -> str:
 
 
 def running(
-    words: Words, recipes: Sequence[tuple[str, PipelineRecipe]], losses: ChartPanel, stages: ChartPanel
+    words: Words,
+    recipes: Sequence[tuple[str, PipelineRecipe]],
+    losses: ChartPanel,
+    stages: ChartPanel,
+    benchmarks: ChartPanel,
 ) -> Generator[list[Any], None, None]:
     """Run pipelines, and show it while they go on.
 
@@ -264,34 +315,39 @@ def running(
         recipes: an optimiser's name, or an empty one, and what to do.
         losses: shows the losses, all optimisers on one axis.
         stages: shows where the model is after each stage.
+        benchmarks: shows them before and after.
 
     Yields:
-        Values of the status, the caption and both panels.
+        Values of the status, the caption, the cards' outcomes and the panels.
 
     Raises:
         UserError: if the engine refuses; what was finished is kept.
     """
-    curves: dict[str, tuple[list[int], list[float]]] = {}
-    reached: dict[str, list[StagePoint]] = {}
+    curves: dict[str, tuple[list[int], list[float]]] = {name: ([], []) for name, _ in recipes}
+    reached = {name: Reached(name) for name, _ in recipes}
     drawn = float("-inf")
-    caption = words("distil.yours")
+    begun = words("distil.yours")
 
     def pictures() -> list[Any]:
         traces = [LossTrace(name, 0, tuple(steps), tuple(values)) for name, (steps, values) in curves.items() if steps]
-        there = [(name, points) for name, points in reached.items() if points]
         nothing: tuple[OptimizerMean, ...] = ()
-        shown = losses.updates(figures.losses_view(traces, nothing, words)) if traces else losses.unchanged()
-        after = stages.updates(figures.stages_view(there, words)) if there else stages.unchanged()
-        return [caption, *shown, *after]
+        runs = list(reached.values())
+        views = (
+            (losses, figures.losses_view(traces, nothing, words) if traces else None),
+            (stages, _stages(runs, words)),
+            (benchmarks, _benchmarks(runs, words)),
+        )
+        shown = [each for panel, view in views for each in (panel.updates(view) if view else panel.unchanged())]
+        return [begun, *pipeline_cards.outcome_lines(runs, words), *shown]
 
     for name, recipe in recipes:
-        curves[name], reached[name] = ([], []), []
 
         def show(progress: Progress, name: str = name) -> list[Any]:
             nonlocal drawn
             moment, said = progress.partial, progress_html(progress, words)
             if isinstance(moment, StageReport):
-                reached[name] += stage_points([moment])
+                before = reached[name]
+                reached[name] = replace(before, points=before.points + stage_points([moment]))
                 return [said, *pictures()]
             if isinstance(moment, Moment):
                 curves[name][0].append(moment.point.step)
@@ -299,16 +355,12 @@ def running(
                 if time.monotonic() - drawn >= PICTURES_EVERY:
                     drawn = time.monotonic()
                     return [said, *pictures()]
-            return [said, gr.skip(), *losses.unchanged(), *stages.unchanged()]
+            nothing = [gr.skip() for _ in STAGES]
+            return [said, gr.skip(), *nothing, *losses.unchanged(), *stages.unchanged(), *benchmarks.unchanged()]
 
         report = yield from engine.relay(engine.workbench().pipeline(recipe), show)
-        reached[name] = list(stage_points(report.stages))
-        if report.latency is not None:
-            caption = _timed(words, report.latency.decode, report.latency.threads)
+        reached[name] = reached[name].finished(report)
+        if not curves[name][0]:  # kept from before, and not trained again
+            kept = [point for stage in report.stages for point in stage.made.losses]
+            curves[name] = [point.step for point in kept], [point.loss for point in kept]
         yield [status_html(words("distil.finished")), *pictures()]
-
-
-def _timed(words: Words, decode: dict[str, Any], threads: int) -> str:
-    before, after = (decode[label].median_ms for label in ("dense", "compressed"))
-    said = words("distil.latency_said", before=words.number(before), after=words.number(after), threads=threads)
-    return f"{words('distil.yours')} {said}"

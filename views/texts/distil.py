@@ -7,13 +7,14 @@ ENGLISH: dict[str, str] = {
     "distil.title": "From a dense model to the one that is deployed",
     "distil.about": (
         "Compress, let the compressed model learn from its dense original, then quantise what came out. Every stage is "
-        "measured and kept: a cancelled run goes on where it was. The whole recipe with all benchmarks is one command, "
-        "`python -m compression pipeline RECIPE.yaml`."
+        "measured and kept: a cancelled run goes on where it was."
     ),
     "distil.stage.dense": "Dense",
     "distil.stage.compress": "Compress",
     "distil.stage.distill": "Distil",
     "distil.stage.quantize": "Quantise",
+    "distil.stage.benchmark": "Benchmark",
+    "distil.stage.latency": "Time",
     "distil.removed": "Share removed (0: nothing)",
     "distil.method": "Method",
     "distil.optimizers": "Optimisers (none: no distillation)",
@@ -24,8 +25,23 @@ ENGLISH: dict[str, str] = {
     "distil.bits": "Bits (GPTQ)",
     "distil.no_bits": "none",
     "distil.timed": "Time a token before and after",
-    "distil.benchmarks_about": (
-        "Benchmarks need their items and minutes each: `python -m compression benchmark`. Below: a true run."
+    "distil.group": "Weights that share a scale",
+    "distil.benchmarked": "Accuracy before and after",
+    "distil.items": "Items of each benchmark",
+    "distil.no_items": (
+        "Their items are not here: start the app with `{variable}=FOLDER`, or ask `python -m compression benchmark`."
+    ),
+    "distil.left_out": "Left out.",
+    "distil.outcome": "perplexity {perplexity}, {size} MB ({time})",
+    "distil.outcome_example": "**Example:**",
+    "distil.benchmark_said": "mean accuracy {after}, {before} before (benchmarks: {tasks})",
+    "distil.recipe": "The recipe as a file",
+    "distil.recipe_about": (
+        "Save it as `recipe.yaml`; `python -m compression pipeline recipe.yaml` does the same, and keeps every stage."
+    ),
+    "distil.recipe_others": "The other run has this optimizer: {others}.",
+    "distil.needs_removal": (
+        "What has lost nothing has nothing to learn from its original: remove a share, or choose no optimiser."
     ),
     "distil.start": "Run",
     "distil.finished": "Finished and measured.",
@@ -35,17 +51,16 @@ ENGLISH: dict[str, str] = {
     "distil.no_example": "No runs came with the app: press “{button}” to make one.",
     "distil.note": "The model was {note}; every figure here was made with it.",
     "distil.yours": "**Your run.**",
-    "distil.latency_said": "A token takes {after} ms, {before} ms before (threads: {threads}).",
+    "distil.latency_said": "a token takes {after} ms, {before} ms before (threads: {threads})",
     "distil.run": "the run",
     "distil.seed": "seed",
     "distil.losses_title": "AdamW and Muon: the loss on one axis",
     "distil.losses_hint": "Appears as soon as a training has begun.",
     "distil.losses_x": "step",
     "distil.losses_y": "loss of a batch, nats a token, mean of five",
-    "distil.losses_mean": (
-        "{optimizer}: perplexity {perplexity} after {time}, {closed} of the gap to the dense model closed; {quantized} "
-        "after GPTQ (seeds: {seeds})."
-    ),
+    "distil.losses_mean": "{optimizer} (seeds: {seeds}): perplexity {perplexity} after {time}",
+    "distil.losses_gap": "{closed} of the gap to the dense model closed",
+    "distil.losses_quantized": "{quantized} after GPTQ on top",
     "distil.losses_now": "{optimizer}, step {step}: loss {loss} nats a token.",
     "distil.stages_title": "Size and perplexity after each stage",
     "distil.stages_hint": "Appears as soon as a stage is measured.",
@@ -59,8 +74,7 @@ ENGLISH: dict[str, str] = {
     "distil.before": "dense",
     "distil.after": "final",
     "distil.benchmarks_summary": (
-        "The largest loss is {change} (± {half}) on {task}; on {sure} of {tasks} benchmarks the change is larger than "
-        "its 95 % interval."
+        "The worst change is {change} (± {half}) on {task}; changes larger than their 95 % interval: {sure} of {tasks}."
     ),
     "distil.formats_title": "Time a token, format by format",
     "distil.formats_hint": "No timings came with the app: `python -m compression formats` makes them.",
@@ -86,7 +100,7 @@ ENGLISH: dict[str, str] = {
     "distil.trial": "trial",
     "distil.best_so_far": "best so far",
     "distil.trial_x": "trial",
-    "distil.importance_x": "importance: share of what settings explain",
+    "distil.importance_x": "importance, share",
     "distil.search_none": "No trial is complete.",
     "distil.search_summary": ("Best of {trials} trials: number {number}, {value}, with {chosen}. Cut short: {pruned}."),
     "distil.state.complete": "complete",
@@ -94,6 +108,9 @@ ENGLISH: dict[str, str] = {
     "distil.state.failed": "failed",
     "distil.column.optimizer": "optimiser",
     "distil.column.seeds": "seeds",
+    "distil.column.seed": "seed",
+    "distil.column.step": "step",
+    "distil.column.loss": "loss, nats a token",
     "distil.column.perplexity": "perplexity",
     "distil.column.gap": "gap closed",
     "distil.column.quantized": "after GPTQ",
@@ -143,13 +160,14 @@ RUSSIAN: dict[str, str] = {
     "distil.title": "От плотной модели к той, что работает",
     "distil.about": (
         "Сжать модель, дать ей поучиться у плотного оригинала, затем квантовать результат. Каждый этап измеряется и "
-        "хранится: отменённый запуск продолжится с того же места. Весь рецепт со всеми бенчмарками — одна команда, "
-        "`python -m compression pipeline RECIPE.yaml`."
+        "хранится: отменённый запуск продолжится с того же места."
     ),
     "distil.stage.dense": "Плотная",
     "distil.stage.compress": "Сжатие",
     "distil.stage.distill": "Дистилляция",
     "distil.stage.quantize": "Квантование",
+    "distil.stage.benchmark": "Бенчмарки",
+    "distil.stage.latency": "Время",
     "distil.removed": "Удаляемая доля (0: ничего)",
     "distil.method": "Метод",
     "distil.optimizers": "Оптимизаторы (пусто: без дистилляции)",
@@ -160,8 +178,23 @@ RUSSIAN: dict[str, str] = {
     "distil.bits": "Биты (GPTQ)",
     "distil.no_bits": "нет",
     "distil.timed": "Измерить время на токен до и после",
-    "distil.benchmarks_about": (
-        "Бенчмаркам нужны задания и по нескольку минут: `python -m compression benchmark`. Ниже — настоящий запуск."
+    "distil.group": "Весов с общим масштабом",
+    "distil.benchmarked": "Точность до и после",
+    "distil.items": "Заданий в каждом бенчмарке",
+    "distil.no_items": (
+        "Заданий здесь нет: запустите приложение с `{variable}=ПАПКА` или команду `python -m compression benchmark`."
+    ),
+    "distil.left_out": "Пропускается.",
+    "distil.outcome": "перплексия {perplexity}, {size} МБ ({time})",
+    "distil.outcome_example": "**Пример:**",
+    "distil.benchmark_said": "средняя точность {after}, до этого — {before} (бенчмарков: {tasks})",
+    "distil.recipe": "Рецепт в виде файла",
+    "distil.recipe_about": (
+        "Сохраните его как `recipe.yaml`: `python -m compression pipeline recipe.yaml` сделает то же и сохранит этапы."
+    ),
+    "distil.recipe_others": "У другого запуска такой optimizer: {others}.",
+    "distil.needs_removal": (
+        "Кто ничего не потерял, тому нечему учиться у оригинала: задайте удаляемую долю или уберите оптимизаторы."
     ),
     "distil.start": "Запустить",
     "distil.finished": "Готово и измерено.",
@@ -171,17 +204,16 @@ RUSSIAN: dict[str, str] = {
     "distil.no_example": "Готовых запусков нет: нажмите «{button}», чтобы сделать свой.",
     "distil.note": "Модель: {note}; все числа здесь получены с ней.",
     "distil.yours": "**Ваш запуск.**",
-    "distil.latency_said": "На токен уходит {after} мс, до этого — {before} мс (потоков: {threads}).",
+    "distil.latency_said": "на токен уходит {after} мс, до этого — {before} мс (потоков: {threads})",
     "distil.run": "запуск",
     "distil.seed": "seed",
     "distil.losses_title": "AdamW и Muon: потери на одной оси",
     "distil.losses_hint": "Появится, как только начнётся обучение.",
     "distil.losses_x": "шаг",
     "distil.losses_y": "потери на пакете, наты на токен, среднее по пяти",
-    "distil.losses_mean": (
-        "{optimizer}: перплексия {perplexity} за {time}, разрыв до плотной модели закрыт на {closed}; после GPTQ — "
-        "{quantized} (запусков: {seeds})."
-    ),
+    "distil.losses_mean": "{optimizer} (запусков: {seeds}): перплексия {perplexity} за {time}",
+    "distil.losses_gap": "разрыв до плотной модели закрыт на {closed}",
+    "distil.losses_quantized": "после GPTQ — {quantized}",
     "distil.losses_now": "{optimizer}, шаг {step}: потери {loss} ната на токен.",
     "distil.stages_title": "Размер и перплексия после каждого этапа",
     "distil.stages_hint": "Появится, как только этап будет измерен.",
@@ -195,8 +227,8 @@ RUSSIAN: dict[str, str] = {
     "distil.before": "плотная",
     "distil.after": "итоговая",
     "distil.benchmarks_summary": (
-        "Сильнее всего меняется {task}: {change} (± {half}); изменение больше своего 95\u202f%-го интервала в "
-        "бенчмарках: {sure} из {tasks}."
+        "Худшее изменение — {change} (± {half}), {task}; изменений больше своего 95\u202f%-го интервала: {sure} из "
+        "{tasks}."
     ),
     "distil.formats_title": "Время на токен по форматам",
     "distil.formats_hint": "Готовых замеров нет: их делает `python -m compression formats`.",
@@ -222,7 +254,7 @@ RUSSIAN: dict[str, str] = {
     "distil.trial": "проба",
     "distil.best_so_far": "лучшее на данный момент",
     "distil.trial_x": "проба",
-    "distil.importance_x": "важность: доля объяснённого настройками",
+    "distil.importance_x": "важность, доля",
     "distil.search_none": "Ни одна проба не закончена.",
     "distil.search_summary": (
         "Лучшая проба — № {number} (всего {trials}): {value}, настройки {chosen}. Прервано: {pruned}."
@@ -232,6 +264,9 @@ RUSSIAN: dict[str, str] = {
     "distil.state.failed": "не удалась",
     "distil.column.optimizer": "оптимизатор",
     "distil.column.seeds": "запусков",
+    "distil.column.seed": "номер seed",
+    "distil.column.step": "шаг",
+    "distil.column.loss": "потери, наты на токен",
     "distil.column.perplexity": "перплексия",
     "distil.column.gap": "закрыто разрыва",
     "distil.column.quantized": "после GPTQ",
