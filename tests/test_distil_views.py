@@ -17,6 +17,7 @@ from compression.adaptation.types import StepPoint
 from compression.deployment.analysis import (
     LossTrace,
     best_at,
+    best_trial,
     budget_lines,
     history,
     optimizer_means,
@@ -155,6 +156,18 @@ def test_smoothing_is_a_running_mean_that_begins_with_what_is_there() -> None:
 
 def test_the_history_knows_the_best_so_far_and_leaves_out_what_was_cut_short() -> None:
     assert [(p.number, p.value, p.best) for p in history(TUNE)] == [(0, 27.0, 27.0), (2, 25.0, 25.0), (3, 26.0, 25.0)]
+
+
+def test_of_several_objectives_the_first_decides_which_unbeaten_trial_is_named() -> None:
+    trials = tuple(
+        dataclasses.replace(trial, values={**trial.values, "bytes": 1000.0 - trial.number}) for trial in TUNE.trials
+    )
+    several = dataclasses.replace(TUNE, objectives=("perplexity", "bytes"), trials=trials[1:], best=(3, 2))
+    best = best_trial(several)
+    assert best is not None and best.number == 2
+    view = figures.search_view(several, EN)
+    assert "number 2, 25.00" in view.summary
+    assert view.table is not None and view.table.rows[1][2:4] == (25.0, 998.0)
 
 
 def test_the_best_mix_at_a_size_is_the_best_that_fits() -> None:
