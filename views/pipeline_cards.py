@@ -130,7 +130,7 @@ def seconds_for(asked: Asked, model_id: str, tasks: int) -> dict[str, float]:
 def cost_lines(seconds: Mapping[str, float], words: Words) -> list[str]:
     """What each card costs."""
     return [
-        words("cost.line", cost=words.duration(seconds[stage])) if stage in seconds else words("distil.left_out")
+        words("distil.takes", time=words.duration(seconds[stage])) if stage in seconds else words("distil.left_out")
         for stage in STAGES
     ]
 

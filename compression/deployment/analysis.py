@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from compression.deployment.report import BenchmarkChange, StageReport, TuneReport
+from compression.deployment.report import BenchmarkChange, StageReport, TrialReport, TuneReport
 from compression.distillation.report import DistillReport, DistillRun
 from compression.mixing.report import MixReport
 
@@ -211,3 +211,9 @@ def history(report: TuneReport) -> tuple[TrialPoint, ...]:
     done = [(trial.number, trial.values[objective]) for trial in report.trials if trial.state == "complete"]
     best = itertools.accumulate((value for _, value in done), min)
     return tuple(TrialPoint(number, value, least) for (number, value), least in zip(done, best, strict=True))
+
+
+def best_trial(report: TuneReport) -> TrialReport | None:
+    """Of the trials that no other beats, the one with the least first objective; None where none is complete."""
+    unbeaten = [trial for trial in report.trials if trial.number in report.best]
+    return min(unbeaten, key=lambda trial: trial.values[report.objectives[0]], default=None)

@@ -190,6 +190,27 @@ def open_adaptation(browser: Browser, adaptation_url: str) -> Iterator[Callable[
         yield make
 
 
+@pytest.fixture(scope="session")
+def distil_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the app in front of a tiny model that is really compressed, taught, quantised and benchmarked."""
+    folder = tmp_path_factory.mktemp("tiny-distil")
+    program = [sys.executable, str(Path(__file__).parent / "tiny_distil.py"), str(folder / "made")]
+    more = {
+        "COMPRESSION_CACHE": str(folder / "cache"),
+        "BENCHMARK_DATA": str(folder / "made" / "data"),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
+    }
+    with _app(program, folder / "app.log", more) as address:
+        yield address
+
+
+@pytest.fixture
+def open_distil(browser: Browser, distil_url: str) -> Iterator[Callable[..., Page]]:
+    """``open_distil(width, theme, locale)``, like `open_page`."""
+    with _pages(browser, distil_url) as make:
+        yield make
+
+
 @contextmanager
 def _pages(browser: Browser, url: str) -> Iterator[Callable[..., Page]]:
     contexts = []

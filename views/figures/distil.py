@@ -13,6 +13,7 @@ from compression.deployment.analysis import (
     StagePoint,
     TaskDots,
     best_at,
+    best_trial,
     budget_lines,
     history,
     smoothed,
@@ -21,11 +22,12 @@ from compression.deployment.report import TuneReport
 from compression.mixing.report import MixReport
 from compression.quantization.formats_report import FormatsReport
 from views.figures.common import finish, rows_height
-from views.figures.trade_off import TICKS
 from views.texts import Words
 from views.theme import BLUE, GREEN, NEUTRAL, PURPLE, VERMILLION
 from views.widgets import Table, View
 
+TICKS = (2, 5, 10, 15, 20, 30, 50, 70, 100, 150, 200, 300, 500, 1000, 2000, 5000, 10_000, 100_000)
+"""Of the logarithmic axis of perplexity: fine where models are of use."""
 LOSS_HEIGHT = 400
 STAGES_HEIGHT = 400
 BUDGET_HEIGHT = 440
@@ -274,18 +276,20 @@ def formats_view(report: FormatsReport, words: Words) -> View:
     said = [words("distil.faster" if each.faster else "distil.not_faster") for each in report.formats]
     said[0] = words("distil.reference")
     sizes = [each.stored_bits / 8 / MB for each in report.formats]
+    labels = [
+        words("distil.format_label", name=name, size=words.number(size, 0), verdict=word)
+        for name, size, word in zip(names, sizes, said, strict=True)
+    ]
     figure = go.Figure(
         go.Bar(
             x=[each.decode.median_ms for each in report.formats],
-            y=names,
+            y=labels,
             orientation="h",
             marker={
                 "color": [GREEN if each.faster else NEUTRAL for each in report.formats],
                 "pattern": {"shape": ["" if each.faster else "/" for each in report.formats]},
             },
             error_x={"array": [each.decode.iqr_ms / 2 for each in report.formats], "thickness": 1.5},
-            text=[f"{words.number(size, 0)} MB, {word}" for size, word in zip(sizes, said, strict=True)],
-            textposition="auto",
             hovertemplate="%{y}: %{x:.1f} ms<extra></extra>",
         )
     )
@@ -429,7 +433,7 @@ def search_view(report: TuneReport, words: Words) -> View:
     figure.update_xaxes(title_text=words("distil.importance_x"), tickformat=".0%", range=[0, 1], row=2, col=1)
     figure.update_yaxes(automargin=True, autorange="reversed", row=2, col=1)
     figure.update_layout(margin={"t": 12}, legend={"y": 1.04})
-    best = report.trials[report.best[0]] if report.best else None
+    best = best_trial(report)
     said = words("distil.search_none")
     if best is not None:
         chosen = ", ".join(f"{name} = {_short(value, words)}" for name, value in best.parameters.items())
@@ -446,12 +450,13 @@ def search_view(report: TuneReport, words: Words) -> View:
         (
             trial.number,
             words.name("distil.state", trial.state),
-            trial.values.get(objective),
+            *(trial.values.get(each) for each in report.objectives),
             *(_short(trial.parameters.get(name, ""), words) for name in names),
         )
         for trial in report.trials
     )
-    headers = (words("distil.column.trial"), words("distil.column.state"), words.name("objective", objective), *names)
+    measured = (words.name("objective", each) for each in report.objectives)
+    headers = (words("distil.column.trial"), words("distil.column.state"), *measured, *names)
     return View(finish(figure, SEARCH_HEIGHT, words("distil.search_title")), said, Table("search", headers, rows))
 
 

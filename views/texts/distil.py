@@ -31,6 +31,7 @@ ENGLISH: dict[str, str] = {
     "distil.no_items": (
         "Their items are not here: start the app with `{variable}=FOLDER`, or ask `python -m compression benchmark`."
     ),
+    "distil.takes": "Takes {time}.",
     "distil.left_out": "Left out.",
     "distil.outcome": "perplexity {perplexity}, {size} MB ({time})",
     "distil.outcome_example": "**Example:**",
@@ -81,7 +82,8 @@ ENGLISH: dict[str, str] = {
     "distil.decode_x": "milliseconds a decoded token",
     "distil.reference": "reference",
     "distil.faster": "faster",
-    "distil.not_faster": "smaller or as large, not faster",
+    "distil.not_faster": "not faster",
+    "distil.format_label": "{name}<br>{size} MB, {verdict}",
     "distil.formats_summary": (
         "{name}: {quick} ms a token, {dense} ms in float32; perplexity {perplexity}, {before} in float32. Threads: "
         "{threads}; {processor}."
@@ -142,7 +144,7 @@ ENGLISH: dict[str, str] = {
     "mix.joint": "best for each layer",
     "format.packed-4": "packed 4 bits",
     "objective.perplexity": "perplexity",
-    "objective.bytes": "megabytes",
+    "objective.bytes": "bytes",
     "objective.latency": "ms a token",
     "task.arc_easy": "ARC-easy",
     "task.commonsense_qa": "CommonsenseQA",
@@ -184,6 +186,7 @@ RUSSIAN: dict[str, str] = {
     "distil.no_items": (
         "Заданий здесь нет: запустите приложение с `{variable}=ПАПКА` или команду `python -m compression benchmark`."
     ),
+    "distil.takes": "Займёт {time}.",
     "distil.left_out": "Пропускается.",
     "distil.outcome": "перплексия {perplexity}, {size} МБ ({time})",
     "distil.outcome_example": "**Пример:**",
@@ -235,7 +238,8 @@ RUSSIAN: dict[str, str] = {
     "distil.decode_x": "миллисекунды на токен",
     "distil.reference": "точка отсчёта",
     "distil.faster": "быстрее",
-    "distil.not_faster": "не больше, но не быстрее",
+    "distil.not_faster": "не быстрее",
+    "distil.format_label": "{name}<br>{size} МБ, {verdict}",
     "distil.formats_summary": (
         "{name}: {quick} мс на токен, float32 — {dense} мс; перплексия {perplexity}, в float32 — {before}. Потоков: "
         "{threads}; {processor}."
@@ -298,7 +302,7 @@ RUSSIAN: dict[str, str] = {
     "mix.joint": "лучшее для каждого слоя",
     "format.packed-4": "4 бита в упаковке",
     "objective.perplexity": "перплексия",
-    "objective.bytes": "мегабайты",
+    "objective.bytes": "байты",
     "objective.latency": "мс на токен",
     "task.arc_easy": "ARC-easy",
     "task.commonsense_qa": "CommonsenseQA",
