@@ -65,9 +65,9 @@ FORMATS = FormatsReport(
     "m",
     "",
     (
-        FormatRun("float32", 8 * 270_000_000, 21.0, measured(21, 270), time_of(200), time_of(40), False),
-        FormatRun("int8", 8 * 135_000_000, 21.3, measured(21.3, 135), time_of(60), time_of(14), True),
-        FormatRun("packed-4", 8 * 100_000_000, 22.0, measured(22, 100), time_of(210), time_of(41), False),
+        FormatRun("float32", 8 * 270_000_000, 540_000_000, 21.0, measured(21, 270), time_of(200), time_of(40), False),
+        FormatRun("int8", 8 * 135_000_000, 298_000_000, 21.3, measured(21.3, 135), time_of(60), time_of(14), True),
+        FormatRun("packed-4", 8 * 100_000_000, 590_000_000, 22.0, measured(22, 100), time_of(210), time_of(41), False),
     ),
     2,
     128,

@@ -135,6 +135,9 @@ def test_a_compressed_student_recovers_by_either_optimiser_at_the_same_bits(
     monkeypatch.setattr(runner, "train", lambda *_: pytest.fail("it was trained again"))
     monkeypatch.setattr(runner, "_measure", lambda *_: pytest.fail("it was measured again"))
     assert distill(model, student, *options).runs == report.runs
+    (model.parent / "text.txt").write_text(" ".join(SENTENCES) * 61, encoding="utf-8")
+    with pytest.raises(pytest.fail.Exception, match="again"):  # another text under the same name
+        distill(model, student, *options)
 
 
 def test_adapters_recover_too_cost_bits_and_are_written_and_quantised_with_the_layers(model: Path) -> None:

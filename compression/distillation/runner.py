@@ -80,7 +80,8 @@ def distill_all(bench: Workbench, settings: Sequence[DistillSettings], out: Path
     quantized = (yield from _quantized_before(pair, settings[0])) if settings[0].bits else None
     runs: list[DistillRun] = []
     for index, one in enumerate(settings):
-        key = store.content_key("distill", code_version(), one, pair.teacher.identity, pair.student.identity)
+        read = pair.learned.source.fingerprint, pair.scored.source.fingerprint
+        key = store.content_key("distill", code_version(), one, pair.teacher.identity, pair.student.identity, read)
         cell = store.root() / "distillations" / key
         run = store.cached_json(cell / RUN_FILE, DistillRun)
         if run is None:
