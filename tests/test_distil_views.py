@@ -107,6 +107,7 @@ def test_every_picture_has_titles_a_sentence_and_a_table(text: Any) -> None:
     assert list(markers.y) == [45.0, 31.0], "a broken model is in the table, and does not stretch the axis"
     assert len(views["budget"].table.rows) == 3
     assert list(views["formats"].figure.data[0].x) == [40, 14, 41]
+    assert text("distil.not_faster") in views["formats"].summary, "the smallest is not the fastest"
 
 
 def test_a_folder_is_read_as_far_as_it_reads(tmp_path: Path) -> None:

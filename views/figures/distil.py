@@ -220,7 +220,7 @@ def benchmarks_view(runs: Sequence[tuple[str, Sequence[TaskDots]]], words: Words
                 hovertemplate="%{y}: %{x:.1%}",
             )
         )
-    figure.update_xaxes(title_text=words("distil.accuracy_x"), tickformat=".0%", range=[0, 1])
+    figure.update_xaxes(title_text=words("distil.accuracy_x"), tickformat=".0%", range=[0, 1.04])
     figure.update_yaxes(autorange="reversed", title_text="")
     figure.update_layout(margin={"t": 12}, legend={"y": 1.04}, scattermode="group", scattergap=0.5)
     said = " ".join(_most_lost(name if len(named) > 1 else "", dots, words) for name, _, dots in named)
@@ -308,14 +308,18 @@ def formats_view(report: FormatsReport, words: Words) -> View:
         threads=report.threads,
         processor=report.environment.processor,
     )
-    keys = ("format", "megabytes", "decode", "prefill", "perplexity", "verdict")
+    least = min(range(len(sizes)), key=sizes.__getitem__)
+    smallest = words(
+        "distil.formats_smallest", name=names[least], size=words.number(sizes[least], 0), verdict=said[least]
+    )
+    keys = ("format", "megabytes", "resident", "decode", "prefill", "perplexity", "verdict")
     rows = tuple(
-        (name, size, each.decode.median_ms, each.prefill.median_ms, each.perplexity, word)
+        (name, size, each.resident_bytes / MB, each.decode.median_ms, each.prefill.median_ms, each.perplexity, word)
         for name, size, each, word in zip(names, sizes, report.formats, said, strict=True)
     )
     table = Table("formats", tuple(words(f"distil.column.{key}") for key in keys), rows)
     height = rows_height(220, len(names), ROW, 100)
-    return View(finish(figure, height, words("distil.formats_title")), summary, table)
+    return View(finish(figure, height, words("distil.formats_title")), f"{summary} {smallest}", table)
 
 
 def way_name(name: str, words: Words) -> str:
