@@ -56,7 +56,8 @@ def losses_view(traces: Sequence[LossTrace], means: Sequence[OptimizerMean], wor
                 name=words.name("optimizer", trace.optimizer),
                 legendgroup=trace.optimizer,
                 showlegend=trace.optimizer not in named,
-                line={"color": colour, "dash": dash, "width": 2.5 if trace.seed == 0 else 1.2},
+                line={"color": colour, "dash": dash, "width": 2.5 if trace.optimizer not in named else 1.2},
+                opacity=1.0 if trace.optimizer not in named else 0.45,
                 marker={"color": colour, "symbol": symbol, "size": 9},
                 hovertemplate=f"{words('distil.seed')} {trace.seed}, %{{x}}: %{{y:.3f}}<extra></extra>",
             )

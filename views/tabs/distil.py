@@ -39,6 +39,8 @@ PICTURES_EVERY = 0.8
 """Seconds between two redrawings at least: a page that is busy drawing answers nobody."""
 MINUTES = (0.1, 20.0)
 ITEMS = (10, 200)
+EMPTY = 160
+"""Pixels of a picture that there is nothing for yet."""
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
@@ -258,7 +260,8 @@ def _budget(known: Examples, words: Words) -> None:
 
 def _panel(name: str, height: int, view: View | None, words: Words) -> ChartPanel:
     hint = words(f"distil.{name}_hint")
-    return ChartPanel(words, words(f"distil.{name}_title"), height, view, f"distil-{name}", hint)
+    shown = height if view else min(height, EMPTY)
+    return ChartPanel(words, words(f"distil.{name}_title"), shown, view, f"distil-{name}", hint)
 
 
 def _losses(known: Examples, words: Words) -> View | None:
