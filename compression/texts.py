@@ -7,9 +7,10 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from compression import hub, packages, store
 from compression.errors import UserError
@@ -126,16 +127,25 @@ def load_text(name_or_path: str) -> Generator[Progress, None, Text]:
     return _text(path.name, _spelled_out(path.name, content) if path.suffix == ".jsonl" else content)
 
 
+def json_lines(name: str, content: str) -> Iterator[tuple[int, Any]]:
+    """The number, from 1, and the value of every line of JSON Lines that is not blank.
+
+    Raises:
+        UserError: naming the line that is no JSON.
+    """
+    for number, line in enumerate(content.splitlines(), 1):
+        if line.strip():
+            try:
+                value = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise UserError(f"{name}, line {number}, is no JSON ({error.msg}).") from error
+            yield number, value
+
+
 def _spelled_out(name: str, content: str) -> str:
     """Instruction pairs, JSON Lines as ``synthesise`` writes them, as one text: each instruction, then its answer."""
     parts = []
-    for number, line in enumerate(content.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            pair = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{name}, line {number}, is no JSON ({error.msg}).") from error
+    for number, pair in json_lines(name, content):
         said = [pair.get(key) if isinstance(pair, dict) else None for key in ("instruction", "output")]
         if not all(isinstance(each, str) and each.strip() for each in said):
             raise UserError(f"{name}, line {number}: instruction and output were expected, both text.")

@@ -22,6 +22,7 @@ from compression.commands.shared import (
     check_output,
     named,
     output,
+    perplexity_text,
     run,
     show_notes,
     show_table,
@@ -82,13 +83,13 @@ def show(report: MixReport) -> None:
         highlight=False,
     )
     rows: list[tuple[str, ...]] = [("", "bits a weight", "all tensors, MB", "perplexity", "predicted loss", "layers")]
-    rows.append(("dense", "16.000", f"{measured.stored_bits / 8e6:.1f}", _perplexity(measured), "", ""))
+    rows.append(("dense", "16.000", f"{measured.stored_bits / 8e6:.1f}", perplexity_text(measured), "", ""))
     for each in report.runs:
         predicted = "" if each.predicted_loss is None else f"{each.predicted_loss:.3f}"
         parts = [f"{part.layers} × {describe(part.choice)}" for part in each.parts[:SHOWN_PARTS]]
         parts += ["…"] if len(each.parts) > SHOWN_PARTS else []
         sizes = f"{each.bits_per_weight:.3f}", f"{each.stored_bits / 8e6:.1f}"
-        rows.append((each.name, *sizes, _perplexity(each.measured), predicted, ", ".join(parts)))
+        rows.append((each.name, *sizes, perplexity_text(each.measured), predicted, ", ".join(parts)))
     show_table(rows)
     table: list[tuple[str, ...]] = [("bits a weight at most", *(curve.name for curve in report.curves))]
     table += [(f"{budget:g}", *(_at(curve, budget) for curve in report.curves)) for budget in SHOWN_BUDGETS]
@@ -104,14 +105,6 @@ def describe(choice: Choice) -> str:
     removed = f"{choice.removed_fraction:.0%} removed" if choice.removed_fraction else ""
     bits = f"{choice.bits} bits" + (f" g{choice.group_size}" if choice.group_size else "")
     return f"{removed} at {bits}" if removed else bits
-
-
-def _perplexity(measured: object) -> str:
-    from compression.types import PerplexityReport
-
-    assert isinstance(measured, PerplexityReport)
-    spread = measured.perplexity_stderr
-    return f"{measured.perplexity:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
 
 
 def _at(curve: BudgetCurve, budget: float) -> str:

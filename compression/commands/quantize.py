@@ -23,6 +23,7 @@ from compression.commands.shared import (
     check_output,
     named,
     output,
+    perplexity_text,
     run,
     show_notes,
     show_table,
@@ -92,13 +93,12 @@ def rows(report: QuantizeReport) -> dict[str, QuantizedRun]:
 
 
 def _row(name: str, measured: QuantizedRun) -> tuple[str, ...]:
-    spread = measured.measured.perplexity_stderr
     error = measured.mean_output_error
     return (
         name,
         f"{measured.bits_per_weight:.3f}",
         f"{measured.stored_bits / 8e6:.1f}",
-        f"{measured.perplexity:.2f}" + ("" if spread is None else f" ± {spread:.2f}"),
+        perplexity_text(measured.measured),
         "" if error is None else f"{error:.1%}",
         f"{measured.seconds:.0f}" if measured.seconds else "",
     )

@@ -129,6 +129,12 @@ def run(steps: Generator[types.Progress, None, T]) -> T:
             raise typer.Exit(INTERRUPTED) from None
 
 
+def perplexity_text(measured: types.PerplexityReport) -> str:
+    """A perplexity with its standard error, where it has one."""
+    spread = measured.perplexity_stderr
+    return f"{measured.perplexity:.2f}" + ("" if spread is None else f" ± {spread:.2f}")
+
+
 def write(result: Any, file: Path | None) -> None:
     """Write a result as JSON where a file was named."""
     if file is not None:

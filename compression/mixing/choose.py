@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from compression.mixing.report import Choice, MixTable
 
@@ -46,7 +47,7 @@ def best_mix(table: MixTable, budget: float, allowed: Callable[[Choice], bool] =
     steps = [
         ((before[1] - after[1]) / (after[0] - before[0]), name, place)
         for name, hull in hulls.items()
-        for place, (before, after) in enumerate(zip(hull, hull[1:], strict=False), 1)
+        for place, (before, after) in enumerate(pairwise(hull), 1)
     ]
     places = dict.fromkeys(hulls, 0)
     for _, name, place in sorted(steps, key=lambda step: (-step[0], step[1])):

@@ -7,6 +7,7 @@ import statistics as stats
 from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from compression import pipeline, store, texts
@@ -92,12 +93,12 @@ class _Task:
     window: int
     max_windows: int | None
 
-    @property
+    @cached_property
     def weights(self) -> int:
         """Of the layers."""
         return sum(site.num_weights for site in self.dense.sites)
 
-    @property
+    @cached_property
     def rest_bits(self) -> int:
         """Of everything else."""
         return pipeline.dense_stored_bits(self.dense.loaded) - VALUE_BITS * self.weights

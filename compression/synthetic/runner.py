@@ -27,7 +27,8 @@ from compression.types import Progress
 if TYPE_CHECKING:
     from compression.workbench import Workbench
 
-SEEDS, ASK, JUDGE = (Path(__file__).with_name(f"{name}.txt") for name in ("seeds", "ask", "judge"))
+SEEDS = Path(__file__).with_name("seeds.txt")
+ASK, JUDGE = (SEEDS.with_name(f"{name}.txt").read_text(encoding="utf-8") for name in ("ask", "judge"))
 EXAMPLES = 3
 TRIES_A_PAIR = 10
 WORDS = (3, 60)
@@ -116,7 +117,7 @@ def _try(writer: Writer, settings: SyntheticSettings, seeds: list[str], made: Se
     number = settings.seed * 1_000_003 + len(made)
     there = seeds + [each.pair.instruction for each in made if each.outcome == "kept"]
     examples = random.Random(number).sample(there, min(EXAMPLES, len(there)))
-    asked = ASK.read_text(encoding="utf-8").format(examples="\n".join(f"- {example}" for example in examples))
+    asked = ASK.format(examples="\n".join(f"- {example}" for example in examples))
     said = writer.write(asked, INSTRUCTION_TOKENS, settings.temperature, number)
     instruction = clean(said)
     count = len(instruction.split())
@@ -129,9 +130,7 @@ def _try(writer: Writer, settings: SyntheticSettings, seeds: list[str], made: Se
         return Decision("no-answer", Pair(instruction, "", None))
     if not settings.min_grade:
         return Decision("kept", Pair(instruction, output, None))
-    judged = writer.write(
-        JUDGE.read_text(encoding="utf-8").format(instruction=instruction, output=output), GRADE_TOKENS, 0.0, number
-    )
+    judged = writer.write(JUDGE.format(instruction=instruction, output=output), GRADE_TOKENS, 0.0, number)
     found = re.search(rf"[{GRADES[0]}-{GRADES[1]}]", judged)
     if found is None:
         return Decision("ungraded", Pair(instruction, output, None))

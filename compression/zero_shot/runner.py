@@ -71,7 +71,7 @@ def benchmark(
     return BenchmarkReport(
         model_id=model_id,
         model_note=loaded.note,
-        stored_bits=pipeline.stored_bits_of(pipeline.tensors_to_save(loaded.model, loaded.storage_dtype)),
+        stored_bits=pipeline.dense_stored_bits(loaded),
         tasks=scores,
         mean_accuracy=statistics.fmean(each.accuracy for each in scores.values()),
         limit=limit,

@@ -8,14 +8,13 @@ repository with a configuration for every subject, as on the Hub.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compression import store
+from compression import store, texts
 from compression.errors import UserError
 
 HUB_TASKS = {
@@ -122,17 +121,11 @@ def read_items(task: str, file: Path) -> list[dict[str, Any]]:
     if file.stat().st_size > MAX_FILE_BYTES:
         raise UserError(f"{file.name} is larger than {MAX_FILE_BYTES // 2**20} MiB: give fewer items.")
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        content = file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise UserError(f"{file.name} is no UTF-8 text: one JSON object a line was expected.") from error
     items = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            item = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{file.name}, line {number}, is no JSON ({error.msg}).") from error
+    for number, item in texts.json_lines(file.name, content):
         problem = _problem(task, item)
         if problem:
             raise UserError(f"{file.name}, line {number}: {problem}")
