@@ -152,7 +152,8 @@ def _dictionary(
     for piece, right in zip(places.split(rows), wanted.split(rows), strict=True):
         own = hidden[piece[:, :, None], piece[:, None, :]]
         damping = REFIT_DAMPING * own.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-        fitted = torch.linalg.solve(own + damping * torch.eye(nonzeros, dtype=own.dtype), right[:, :, None])[:, :, 0]
+        lower = torch.linalg.cholesky(own + damping * torch.eye(nonzeros, dtype=own.dtype))
+        fitted = torch.cholesky_solve(right[:, :, None], lower)[:, :, 0]
         pieces.append(gptq_rows(fitted, own, settings))
     codes, scales, zeros = (torch.cat([getattr(p, name) for p in pieces]) for name in ("codes", "scales", "zeros"))
     return rounded, Quantized(codes, scales, zeros, settings.bits, pieces[0].group)

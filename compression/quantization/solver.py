@@ -70,31 +70,46 @@ def gptq(weight: Tensor, gram: Tensor, settings: QuantizationSettings) -> Quanti
 def gptq_rows(weight: Tensor, grams: Tensor, settings: QuantizationSettings) -> Quantized:
     """The same where every row sees inputs of its own, as the nonzeros of a sparse matrix do.
 
+    No inverse is needed where no weight is shared between rows: with ``H = L̃ᵀL̃`` and L̃ lower triangular, weight i is
+    best at ``w_i + Σ_{j<i} L̃_ij d_j ÷ L̃_ii`` once the errors ``d_j = w_j − ŵ_j`` before it are known. One Cholesky
+    factorisation of each Gram matrix, its order turned round, instead of two and an inverse.
+
     Args:
         weight: (rows, in).
         grams: (rows, in, in), one for each row.
         settings: how; `act_order` is not looked at.
+
+    Source: GPTQ is Babai's nearest plane, read from the other end (2507.18553).
     """
-    rows, count = weight.shape
+    count = weight.shape[1]
     group = settings.group(count)
-    work = weight.float().clone()
+    asked = weight.float()
     damped = grams.double().clone()
     diagonal = damped.diagonal(dim1=1, dim2=2)
     mean = diagonal.mean(1, keepdim=True)
     diagonal += torch.where(diagonal > 0, settings.damping * mean, mean.clamp_min(1e-300))
-    inverse = torch.cholesky_inverse(torch.linalg.cholesky(damped))
-    factors = torch.linalg.cholesky(inverse).mT.float()
+    lower = torch.linalg.cholesky(damped.flip(1, 2)).flip(1, 2).mT.float()
     grids: list[Grid] = []
-    codes = torch.empty_like(work)
+    codes, errors = torch.empty_like(asked), torch.empty_like(asked)
     for column in range(count):
         if column % group == 0:
-            grids.append(fit_grid(work[:, column : column + group], settings.bits, settings.symmetric))
-        code = grids[-1].codes(work[:, column])
+            grids.append(fit_grid(_made_up(asked, errors, lower, column, group), settings.bits, settings.symmetric))
+        known = torch.linalg.vecdot(lower[:, column, :column], errors[:, :column])
+        code = grids[-1].codes(asked[:, column] + known / lower[:, column, column])
         codes[:, column] = code
-        error = (work[:, column] - grids[-1].values(code)) / factors[:, column, column]
-        work[:, column + 1 :] -= error[:, None] * factors[:, column, column + 1 :]
+        errors[:, column] = asked[:, column] - grids[-1].values(code)
     scales, zeros = (torch.stack([getattr(grid, name) for grid in grids], 1) for name in ("scales", "zeros"))
     return Quantized(codes.to(torch.uint8), scales.to(SCALE_DTYPE), zeros.to(torch.uint8), settings.bits, group)
+
+
+def _made_up(asked: Tensor, errors: Tensor, lower: Tensor, start: int, group: int) -> Tensor:
+    """What the weights of the next group would best be, given the errors of all before `start`: (rows, group)."""
+    if start == 0:
+        return asked[:, :group]
+    end = start + group
+    owed = lower[:, start:end, :start] @ errors[:, :start, None]
+    own = lower[:, start:end, start:end]
+    return asked[:, start:end] + torch.linalg.solve_triangular(own, owed, upper=False)[:, :, 0]
 
 
 def _edges(in_features: int, group: int) -> list[int]:
