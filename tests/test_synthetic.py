@@ -16,10 +16,11 @@ from typer.testing import CliRunner
 from compression import store, texts
 from compression.__main__ import app
 from compression.distillation.report import DistillReport
+from compression.distillation.runner import _tokens_to_learn
 from compression.errors import UserError
 from compression.synthetic import runner, writers
 from compression.synthetic.report import SyntheticReport, SyntheticSettings
-from compression.synthetic.runner import SEEDS, alike, clean
+from compression.synthetic.runner import SEEDS, alike, clean, read_grade
 from compression.synthetic.writers import LocalWriter, ServerWriter
 from compression.workbench import Workbench
 
@@ -68,7 +69,7 @@ class Server:
         self.thread.start()
 
     def answer(self, body: dict[str, Any]) -> bytes:
-        prompt = body["messages"][0]["content"]
+        prompt = body["messages"][-1]["content"]
         if prompt.startswith("Here are some tasks"):
             topic = TOPICS[body["seed"] % len(TOPICS)]
             said = f"1. {topic.title()} matter: tell how {topic} were {topic[::-1]} once"
@@ -146,25 +147,32 @@ def test_a_strange_server_is_one_sentence(server: Server, reply: tuple[int, byte
 def test_nobody_at_the_address_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "cache"))
     with pytest.raises(UserError, match=r"does not answer \(ConnectError\)"):
-        ServerWriter("http://127.0.0.1:9/v1", "m").write("a", 8, 1.0, 0)
+        ServerWriter("http://127.0.0.1:9/v1", "m").write(["a"], 8, 1.0, 0)
 
 
 def test_busy_servers_are_asked_again(server: Server) -> None:
     server.misbehave = lambda number: (503, b"") if number == 1 else None
-    assert ServerWriter(server.address, "m").write("Say so", 8, 1.0, 0) == "An answer to Say so"
+    assert ServerWriter(server.address, "m").write(["Say so"], 8, 1.0, 0) == "An answer to Say so"
 
 
-def test_an_unreadable_grade_and_a_repetition_are_not_kept(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_grade_and_a_repetition_are_not_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = server.answer
 
     def odd(body: dict[str, Any]) -> bytes:
-        if "Answer with one digit" in body["messages"][0]["content"]:
+        if "Answer with one digit" in body["messages"][-1]["content"]:
             return json.dumps({"choices": [{"message": {"content": "Splendid!"}}]}).encode()
         return whole(body | {"seed": 0})
 
     monkeypatch.setattr(server, "answer", odd)
     report = finish(Workbench().synthesise(settings(server, max_tries=3)))
     assert report.outcomes == {"ungraded": 3} and not report.pairs
+    out, found = tmp_path / "pairs.jsonl", tmp_path / "report.json"
+    call = ["synthesise", "--server", server.address, "--served-model", "m", "--pairs", "3", "--max-tries", "3"]
+    ended = CliRunner().invoke(app, [*call, "--out", str(out), "--json", str(found)])
+    assert isinstance(ended.exception, UserError) and "No pair was kept (ungraded 3): name a" in str(ended.exception)
+    assert not out.exists() and store.read_json(found, SyntheticReport).outcomes == {"ungraded": 3}
     report = finish(Workbench().synthesise(settings(server, max_tries=3, min_grade=0)))
     assert report.outcomes == {"kept": 1, "alike": 2} and report.pairs[0].grade is None
 
@@ -172,14 +180,33 @@ def test_an_unreadable_grade_and_a_repetition_are_not_kept(server: Server, monke
 def test_what_a_model_says_is_cleaned_and_likeness_is_of_words() -> None:
     assert clean('\n 2) Task: "Name a bird."\nMore') == "Name a bird."
     assert clean("   \n") == ""
-    assert alike("Name a bird", "name a bird") == 1 and alike("Name a bird", "Draw the sea") == 0
+    assert alike("Name a bird", "name a bird.") == 1 and alike("Name a bird", "Draw the sea") == 0
+    assert alike("Назови птицу", "назови птицу") == 1
+    assert alike("one two three four", "four one two") == pytest.approx(2 * 2 / (4 + 3)), "longest common subsequence"
+
+
+@pytest.mark.parametrize(
+    ("judged", "grade"),
+    [
+        ("5", 5),
+        ("Grade: 4.", 4),
+        ("3/5", 3),
+        ("4 out of 5", 4),
+        ("2 or 3", None),
+        ("4.5", None),
+        ("15", None),
+        ("?", None),
+    ],
+)
+def test_a_grade_is_read_or_not_but_never_guessed(judged: str, grade: int | None) -> None:
+    assert read_grade(judged) == grade
 
 
 def test_a_model_in_this_process_writes_the_same_for_the_same_seed() -> None:
     writer = LocalWriter(tiny_llama(), tiny_tokenizer())
-    first, again, other = (writer.write("The quick brown fox", 12, 1.0, seed) for seed in (1, 1, 2))
+    first, again, other = (writer.write(["The quick brown fox"], 12, 1.0, seed) for seed in (1, 1, 2))
     assert first == again != other
-    assert writer.write("The quick brown fox", 12, 0.0, 1) == writer.write("The quick brown fox", 12, 0.0, 2)
+    assert writer.write(["The quick brown fox"], 12, 0.0, 1) == writer.write(["The quick brown fox"], 12, 0.0, 2)
 
 
 def test_pairs_are_a_text_to_distil_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +225,14 @@ def test_pairs_are_a_text_to_distil_on(tmp_path: Path, monkeypatch: pytest.Monke
     call += ["--train-what", "lora", "--steps", "2", "--window", "64", "--json", str(out)]
     CliRunner().invoke(app, call, catch_exceptions=False)
     assert store.read_json(out, DistillReport).train_source == "pairs.jsonl"
+    tokenizer = tiny_tokenizer()
+    assert _tokens_to_learn(tokenizer, text).tolist() == tokenizer(text.content)["input_ids"]
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}"
+    asked = "".join(f"user: {row['instruction']} assistant: {row['output']} " for row in rows)
+    learned = tokenizer.decode(_tokens_to_learn(tokenizer, text))
+    assert learned.replace(" ", "") == tokenizer.decode(tokenizer(asked)["input_ids"]).replace(" ", "")
+    pairs.write_text('{"instruction": "a", "input": "x\u2028y", "output": "b"}\n', encoding="utf-8")
+    assert finish(texts.load_text(str(pairs))).pairs == (("a\n\nx\u2028y", "b"),)
     pairs.write_text('{"instruction": "a", "output": "b"}\n{"instruction": "a"}', encoding="utf-8")
     with pytest.raises(UserError, match="pairs.jsonl, line 2: instruction and output were expected"):
         finish(texts.load_text(str(pairs)))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from compression.commands.shared import SCHEMAS, JsonOption, app, check_output, errors, output, run, write
+from compression.errors import UserError
 from compression.synthetic.report import SyntheticReport, SyntheticSettings
 
 SCHEMAS |= {"synthesise": SyntheticReport}
@@ -50,8 +51,11 @@ def synthesise(
         seed,
     )
     report = run(get_workbench().synthesise(settings))
-    write_pairs(report, out)
     told = ", ".join(f"{name} {count}" for name, count in report.outcomes.items())
+    if not report.pairs:
+        write(report, json_file)
+        raise UserError(f"No pair was kept ({told}): name a stronger model, lower --min-grade, or raise --max-tries.")
+    write_pairs(report, out)
     output.print(f"{len(report.pairs)} pairs in {out}; tries: {told}", highlight=False)
     errors.print(f"wrote {out}", highlight=False)
     write(report, json_file)

@@ -143,16 +143,21 @@ class QuantizeSection(Section):
         )
 
 
+def _joined(tasks: object) -> object:
+    named = isinstance(tasks, list) and tasks and all(isinstance(each, str) for each in tasks)
+    return ",".join(tasks) if named and isinstance(tasks, list) else tasks
+
+
 class BenchmarkSection(Section):
     """What ``benchmark`` is asked, of the dense and of the final model.
 
     Attributes:
-        tasks: task ids, comma-separated, or ``all``.
+        tasks: task ids, as a list or comma-separated, or ``all``.
         data: folder of items; empty for the Hub.
         limit: items a task at most; None for all.
     """
 
-    tasks: str = "all"
+    tasks: Annotated[str, pydantic.BeforeValidator(_joined)] = "all"
     data: str = ""
     limit: int | None = Field(default=None, ge=1, le=10**6)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from compression import export, pipeline, store, texts
 from compression.adaptation.base import Setup
@@ -115,11 +115,22 @@ def _pair(bench: Workbench, settings: DistillSettings) -> Generator[Progress, No
     tokenizer = teacher.loaded.tokenizer
     context = min(each.context or settings.window for each in (teacher, student))
     length = min(LM_LENGTH, context)
-    tokens = tokenize(tokenizer, learned.content)
-    sequences = cut_sequences(tokens, length)
+    sequences = cut_sequences(_tokens_to_learn(tokenizer, learned), length)
     return _Pair(
         teacher, student, sequences, tokenize(tokenizer, scored.content), learned, scored, min(settings.window, context)
     )
+
+
+def _tokens_to_learn(tokenizer: PreTrainedTokenizerBase, learned: texts.Text) -> Tensor:
+    """(tokens,) int64; instruction pairs as conversations, where the tokenizer has a template for them."""
+    if not learned.pairs or not tokenizer.chat_template:
+        return tokenize(tokenizer, learned.content)
+    tokens: list[int] = []
+    for asked, said in learned.pairs:
+        turns = [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+        made: Any = tokenizer.apply_chat_template(turns, tokenize=True, return_dict=False)
+        tokens += made
+    return torch.tensor(tokens, dtype=torch.int64)
 
 
 def _measure(

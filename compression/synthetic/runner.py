@@ -1,19 +1,18 @@
 """Self-instruct with a judge: instructions after examples, answers, grades; every try is kept as soon as it is decided.
 
-Source: Self-Instruct (2212.10560), sections 2.2 and 2.3. The paper drops what overlaps by ROUGE-L above 0.7; here it is
-`difflib`'s ratio over words, the share of words in common runs. The judge is ours.
+Source: Self-Instruct (2212.10560), sections 2.2 and 2.3, with the package ``rouge_score``. The judge is ours.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 import random
 import re
 from collections import Counter
 from collections.abc import Generator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 
@@ -29,6 +28,12 @@ if TYPE_CHECKING:
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 ASK, JUDGE = (SEEDS.with_name(f"{name}.txt").read_text(encoding="utf-8") for name in ("ask", "judge"))
+GRADED = (
+    ("Name the capital of France.", "Paris.", 5),
+    ("Add 2, 3 and 4.", "Seven.", 1),
+    ("Name two birds and two fish.", "Birds: sparrow, owl. Fish: trout.", 3),
+)
+"""What a judge sees first: without them a small model talks about an answer instead of grading it."""
 EXAMPLES = 3
 TRIES_A_PAIR = 10
 WORDS = (3, 60)
@@ -118,23 +123,22 @@ def _try(writer: Writer, settings: SyntheticSettings, seeds: list[str], made: Se
     there = seeds + [each.pair.instruction for each in made if each.outcome == "kept"]
     examples = random.Random(number).sample(there, min(EXAMPLES, len(there)))
     asked = ASK.format(examples="\n".join(f"- {example}" for example in examples))
-    said = writer.write(asked, INSTRUCTION_TOKENS, settings.temperature, number)
+    said = writer.write([asked], INSTRUCTION_TOKENS, settings.temperature, number)
     instruction = clean(said)
     count = len(instruction.split())
     if not WORDS[0] <= count <= WORDS[1]:
         return Decision("too-short" if count < WORDS[0] else "too-long", Pair(instruction, "", None))
     if any(alike(instruction, other) > settings.similarity for other in there):
         return Decision("alike", Pair(instruction, "", None))
-    output = writer.write(instruction, settings.max_new_tokens, settings.temperature, number)
+    output = writer.write([instruction], settings.max_new_tokens, settings.temperature, number)
     if not output:
         return Decision("no-answer", Pair(instruction, "", None))
     if not settings.min_grade:
         return Decision("kept", Pair(instruction, output, None))
-    judged = writer.write(JUDGE.format(instruction=instruction, output=output), GRADE_TOKENS, 0.0, number)
-    found = re.search(rf"[{GRADES[0]}-{GRADES[1]}]", judged)
-    if found is None:
+    shown = [turn for task, answer, given in GRADED for turn in (_judge(task, answer), str(given))]
+    grade = read_grade(writer.write([*shown, _judge(instruction, output)], GRADE_TOKENS, 0.0, number))
+    if grade is None:
         return Decision("ungraded", Pair(instruction, output, None))
-    grade = int(found[0])
     return Decision("kept" if grade >= settings.min_grade else "low-grade", Pair(instruction, output, grade))
 
 
@@ -147,6 +151,32 @@ def clean(said: str) -> str:
     return ""
 
 
+def _judge(instruction: str, output: str) -> str:
+    return JUDGE.format(instruction=instruction, output=output)
+
+
+def read_grade(judged: str) -> int | None:
+    """The grade that a judge gave, None where it gave none or several: a grade is never guessed."""
+    found = set(re.findall(r"(?<![\d.,])\d+(?![\d.,]*\d)", re.sub(r"(?:/|out of) *5\b", "", judged)))
+    grade = int(found.pop()) if len(found) == 1 else 0
+    return grade if GRADES[0] <= grade <= GRADES[1] else None
+
+
+class _Words:
+    """Words of any script; what ``rouge_score`` has of its own knows Latin letters alone."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return re.findall(r"\w+", text.lower())
+
+
+@cache
+def _rouge() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
+
+    return RougeScorer(["rougeL"], tokenizer=_Words())
+
+
 def alike(one: str, other: str) -> float:
-    """Share of words in common runs, from 0 to 1."""
-    return difflib.SequenceMatcher(None, one.lower().split(), other.lower().split(), autojunk=False).ratio()
+    """ROUGE-L of two sentences, its F-measure: words of the longest common subsequence, from 0 to 1."""
+    found: float = _rouge().score(one, other)["rougeL"].fmeasure
+    return found

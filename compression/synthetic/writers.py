@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import httpx
@@ -20,9 +21,13 @@ MAX_REPLY_BYTES = 2**22
 class Writer(Protocol):
     """Answers a request in words."""
 
-    def write(self, prompt: str, max_new_tokens: int, temperature: float, seed: int) -> str:
-        """The answer, without white space around it; greedy at a temperature of 0."""
+    def write(self, turns: Sequence[str], max_new_tokens: int, temperature: float, seed: int) -> str:
+        """The answer to a conversation that the user begins and ends, stripped; greedy at a temperature of 0."""
         ...
+
+
+def _messages(turns: Sequence[str]) -> list[dict[str, str]]:
+    return [{"role": ("user", "assistant")[index % 2], "content": turn} for index, turn in enumerate(turns)]
 
 
 class LocalWriter:
@@ -32,14 +37,13 @@ class LocalWriter:
         """Take both; neither is changed."""
         self._model, self._tokenizer = model, tokenizer
 
-    def write(self, prompt: str, max_new_tokens: int, temperature: float, seed: int) -> str:
+    def write(self, turns: Sequence[str], max_new_tokens: int, temperature: float, seed: int) -> str:
         """Sample an answer, the same for the same seed."""
         tokenizer = self._tokenizer
         if tokenizer.chat_template:
-            messages = [{"role": "user", "content": prompt}]
-            text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            text = tokenizer.apply_chat_template(_messages(turns), tokenize=False, add_generation_prompt=True)
         else:
-            text = prompt + "\n"
+            text = "\n".join(turns) + "\n"
         tokens = tokenizer(text, return_tensors="pt", add_special_tokens=False)
         room = getattr(self._model.config, "max_position_embeddings", None) or 2**16
         ids = tokens["input_ids"][:, -max(1, room - max_new_tokens) :]
@@ -66,7 +70,7 @@ class ServerWriter:
         """Remember where to ask; nothing is sent yet."""
         self._address, self._model = address.rstrip("/"), model
 
-    def write(self, prompt: str, max_new_tokens: int, temperature: float, seed: int) -> str:
+    def write(self, turns: Sequence[str], max_new_tokens: int, temperature: float, seed: int) -> str:
         """Ask; a server that is busy or breaks off is asked again, a few times.
 
         Raises:
@@ -74,7 +78,7 @@ class ServerWriter:
         """
         asked = {
             "model": self._model,
-            "messages": [{"role": "user", "content": prompt}],
+            "messages": _messages(turns),
             "max_tokens": max_new_tokens,
             "temperature": temperature,
             "seed": seed,
