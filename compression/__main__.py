@@ -17,25 +17,8 @@ import pydantic
 import typer
 from rich.table import Table
 
-from compression import ablation, analysis, forecast, models, texts, types
+from compression import ablation, analysis, commands, forecast, models, texts, types
 from compression.benchmarks import cospadi, inference_report, memory_report, solver
-from compression.commands import (
-    adapt,
-    benchmark,
-    changes,
-    distill,
-    export,
-    formats,
-    gptq,
-    masks,
-    mix,
-    quantize,
-    recipes,
-    removal,
-    scratch,
-    smallest,
-    synthesise,
-)
 from compression.commands.shared import (
     SCHEMAS,
     AudioOption,
@@ -113,24 +96,6 @@ SCHEMAS |= {
     "bench solver": solver.SolverBenchmark,
     "bench cospadi": cospadi.CoSpaDiBenchmark,
 }
-COMMANDS = (
-    adapt,
-    benchmark,
-    changes,
-    distill,
-    export,
-    formats,
-    gptq,
-    masks,
-    mix,
-    quantize,
-    recipes,
-    removal,
-    scratch,
-    smallest,
-    synthesise,
-)
-"""Modules whose commands are known because they are imported."""
 GALLERY_PARTS = ("all", "headline", "comparators")
 
 
@@ -1237,6 +1202,9 @@ def describe_model(info: analysis.ModelInfo) -> None:
         f"compressible layers with {info.site_weights / 1e6:.1f} M weights.",
         highlight=False,
     )
+
+
+commands.load_all()
 
 
 def main() -> None:

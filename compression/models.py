@@ -145,6 +145,18 @@ class LoadedModel:
         """Whether it writes down speech; else it is a language model."""
         return self.feature_extractor is not None
 
+    def check_language(self) -> None:
+        """Refuse a speech model where text is read or written.
+
+        Raises:
+            UserError: if it is one.
+        """
+        if self.is_speech:
+            raise UserError(
+                f"{self.id} writes down speech, and has no perplexity of a text and no completions: name a language "
+                "model, or measure its word error rate on recordings."
+            )
+
 
 _TINY_EN = CTranslate2Source(
     (

@@ -1320,11 +1320,7 @@ def check_language_model(opened: CompressedModel | DenseModel) -> LoadedModel:
         UserError: if it is one.
     """
     source = opened.source if isinstance(opened, CompressedModel) else opened.loaded
-    if source.is_speech:
-        raise UserError(
-            f"{source.id} writes down speech, and has no perplexity of a text and no completions: measure its word "
-            "error rate on recordings."
-        )
+    source.check_language()
     return source
 
 

@@ -102,8 +102,7 @@ def _pair(bench: Workbench, settings: DistillSettings) -> Generator[Progress, No
     teacher = yield from bench.dense_model(settings.teacher)
     student = yield from bench.any_model(settings.student)
     for each in (teacher, student):
-        if each.loaded.is_speech:
-            raise UserError(f"{each.loaded.id} writes down speech: name a language model.")
+        each.loaded.check_language()
     words = [each.loaded.tokenizer.get_vocab() for each in (teacher, student)]
     if words[0] != words[1]:
         raise UserError(

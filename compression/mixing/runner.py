@@ -142,10 +142,7 @@ def mix(
             f"A mix removes by a dictionary, such as compot-fisher makes, but {recipe.method} was asked for."
         )
     dense = yield from bench.dense_model(recipe.model_id)
-    if dense.loaded.is_speech:
-        raise UserError(
-            f"{dense.loaded.id} writes down speech, and has no perplexity of a text: name a language model."
-        )
+    dense.loaded.check_language()
     plain = replace(recipe, method=DENSE, policy="uniform")
     sequences, calibration = yield from bench.calibration_sequences(dense, plain)
     assert isinstance(calibration, CalibrationSettings)

@@ -10,7 +10,6 @@ from torch import nn
 
 from compression import pipeline, texts
 from compression.environment import describe_environment
-from compression.errors import UserError
 from compression.evaluation.latency import check_context, check_numbers, measure_latency
 from compression.evaluation.perplexity import measure_perplexity, tokenize
 from compression.modules import CompressedLinear, bytes_held
@@ -64,8 +63,7 @@ def compare_formats(
     check_numbers(prompt_tokens, decode_tokens, repeats)
     subject = yield from bench.any_model(recipe.model_id)
     loaded = subject.loaded
-    if loaded.is_speech:
-        raise UserError(f"{loaded.id} writes down speech, and has no perplexity of a text: name a language model.")
+    loaded.check_language()
     check_context(loaded.model, prompt_tokens, decode_tokens)
     length = min(recipe.sequence_length, subject.context or recipe.sequence_length)
     sequences, _ = yield from bench.calibration_sequences(subject, replace(recipe, sequence_length=length))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from compression import export, pipeline, store, texts
 from compression.environment import code_version, describe_environment
-from compression.errors import UserError
 from compression.evaluation.perplexity import measure_perplexity, tokenize
 from compression.quantization.factors import bits_of
 from compression.quantization.grid import QuantizationSettings
@@ -151,10 +150,7 @@ def quantize_to(
 def _inputs(bench: Workbench, recipe: Recipe) -> Generator[Progress, None, tuple[DenseModel, Tensor, AnyCalibration]]:
     recipe.check()
     dense = yield from bench.any_model(recipe.model_id)
-    if dense.loaded.is_speech:
-        raise UserError(
-            f"{dense.loaded.id} writes down speech, and has no perplexity of a text: name a language model."
-        )
+    dense.loaded.check_language()
     return dense, *(yield from bench.calibration_sequences(dense, recipe))
 
 

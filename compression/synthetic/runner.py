@@ -18,7 +18,6 @@ import pydantic
 
 from compression import store
 from compression.environment import code_version, describe_environment
-from compression.errors import UserError
 from compression.synthetic.report import GRADES, Decision, Pair, SyntheticReport, SyntheticSettings
 from compression.synthetic.writers import LocalWriter, ServerWriter, Writer
 from compression.types import Progress
@@ -28,11 +27,7 @@ if TYPE_CHECKING:
 
 SEEDS = Path(__file__).with_name("seeds.txt")
 ASK, JUDGE = (SEEDS.with_name(f"{name}.txt").read_text(encoding="utf-8") for name in ("ask", "judge"))
-GRADED = (
-    ("Name the capital of France.", "Paris.", 5),
-    ("Add 2, 3 and 4.", "Seven.", 1),
-    ("Name two birds and two fish.", "Birds: sparrow, owl. Fish: trout.", 3),
-)
+GRADED: list[tuple[str, str, int]] = json.loads(SEEDS.with_name("graded.json").read_text(encoding="utf-8"))
 """What a judge sees first: without them a small model talks about an answer instead of grading it."""
 EXAMPLES = 3
 TRIES_A_PAIR = 10
@@ -60,8 +55,7 @@ def synthesise(bench: Workbench, settings: SyntheticSettings) -> Generator[Progr
         identity = settings.server
     else:
         model = yield from bench.any_model(settings.writer)
-        if model.loaded.is_speech:
-            raise UserError(f"{model.loaded.id} writes down speech: name a language model.")
+        model.loaded.check_language()
         writer, identity = LocalWriter(model.loaded.model, model.loaded.tokenizer), model.identity
     key = store.content_key("synthetic", code_version(), identity, _start(settings))
     file = store.root() / "synthetic" / f"{key}.jsonl"
@@ -157,7 +151,7 @@ def _judge(instruction: str, output: str) -> str:
 
 def read_grade(judged: str) -> int | None:
     """The grade that a judge gave, None where it gave none or several: a grade is never guessed."""
-    found = set(re.findall(r"(?<![\d.,])\d+(?![\d.,]*\d)", re.sub(r"(?:/|out of) *5\b", "", judged)))
+    found = set(re.findall(r"(?<![\d.,])\d+(?![\d.,]*\d)", judged.partition("/")[0].partition("out")[0]))
     grade = int(found.pop()) if len(found) == 1 else 0
     return grade if GRADES[0] <= grade <= GRADES[1] else None
 

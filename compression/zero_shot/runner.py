@@ -53,8 +53,7 @@ def benchmark(
         raise UserError(f"The benchmark takes from 1 to {MAX_LIMIT} items, but {limit} were asked for.")
     sources = choose_tasks(tasks, Path(data).expanduser() if data else None)
     model = yield from bench.any_model(model_id)
-    if model.loaded.is_speech:
-        raise UserError(f"{model.loaded.id} writes down speech: name a language model.")
+    model.loaded.check_language()
     scores = {}
     for source in sources:
         key = store.content_key("benchmark", code_version(), model.identity, source.task, source.fingerprint, limit)

@@ -582,10 +582,10 @@ ENGINE: Mapping[str, str] = {
         "Политика {policy} делает замеры на тексте, а {model} распознаёт речь: выберите политику «равномерная», «общий "
         "пул» или «по Фишеру»."
     ),
-    "{model!s} writes down speech, and has no perplexity of a text and no completions: measure its word error rate on "
-    "recordings.": (
-        "{model} распознаёт речь, перплексии текста и продолжений у этой модели нет: измерьте её долю ошибочных слов "
-        "на записях."
+    "{model!s} writes down speech, and has no perplexity of a text and no completions: name a language model, or measure "
+    "its word error rate on recordings.": (
+        "{model} распознаёт речь, перплексии текста и продолжений у этой модели нет: назовите языковую модель или "
+        "измерьте долю ошибочных слов на записях."
     ),
     # speech: workbench
     "{model!s} is a language model, which cannot hear: choose a speech model such as whisper-tiny.en.": (
@@ -1423,7 +1423,6 @@ ENGINE: Mapping[str, str] = {
     "A student trains {known!s}, but {what!r} was asked for.": "Ученик обучает {known}, а запрошено {what}.",
     "{teacher!s} and {student!s} have different tokenizers: a student learns from a teacher that reads the same "
     "tokens.": ("У моделей {teacher} и {student} разные токенизаторы: ученик учится у того, кто читает те же токены."),
-    "{model!s} writes down speech: name a language model.": "{model} распознаёт речь: назовите языковую модель.",
     "This student has no low-rank or dictionary layers: train adapters instead.": (
         "У этого ученика нет низкоранговых и словарных слоёв: обучайте адаптеры."
     ),
@@ -1519,6 +1518,7 @@ ENGINE: Mapping[str, str] = {
     "This build of torch has no 8-bit kernels for this processor: choose another format.": (
         "В этой сборке PyTorch нет 8-битных операций для вашего процессора: выберите другой формат."
     ),
+    "too deep or too large": "слишком глубоко вложено или слишком велико",
     # Synthetic data
     "Name either a model that writes or a server: one of the two.": (
         "Назовите либо модель, которая пишет, либо сервер: что-то одно."
@@ -1579,9 +1579,6 @@ ENGINE: Mapping[str, str] = {
     ),
     "The damping must be above 0 and at most 1, but {value} was given.": (
         "Регуляризация должна быть больше 0 и не больше 1, а дано {value}."
-    ),
-    "{model!s} writes down speech, and has no perplexity of a text: name a language model.": (
-        "{model} распознаёт речь, перплексии текста у этой модели нет: назовите языковую модель."
     ),
     "The Gram matrix of a layer's inputs cannot be inverted: calibrate on a longer text.": (
         "Матрицу Грама входов слоя нельзя обратить: возьмите для калибровки текст подлиннее."
