@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 import compression
 from compression.environment import commit, processor_name
 from views import engine
+from views.api import add_endpoints
 from views.context import Context
 from views.downloads import GZipText
 from views.language import DEFAULT, LanguageRedirect, path_of
@@ -49,6 +50,7 @@ def build() -> gr.Blocks:
         title=words(DEFAULT)("page.title"), analytics_enabled=False, fill_width=False, delete_cache=UPLOADS_KEPT
     ) as page:
         _fill(page, DEFAULT)
+        add_endpoints()
     for language, name in LANGUAGES.items():
         if language != DEFAULT:
             with page.route(name, language, show_in_navbar=False):
@@ -101,6 +103,7 @@ def launch_options() -> dict[str, Any]:
         "css": CSS,
         "head": PRELOAD,
         "ssr_mode": False,
+        "mcp_server": True,
         "show_error": False,
         # About two hours of mp3, so that the engine can say itself what is too long; Gradio refuses what is larger.
         "max_file_size": "200mb",

@@ -10,12 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import made_up
 import pytest
+from real_app import running_app
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -70,7 +66,7 @@ def url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     if running := os.environ.get("APP_URL"):
         yield running.rstrip("/")
         return
-    with _app([sys.executable, "app.py"], tmp_path_factory.mktemp("app") / "app.log") as address:
+    with running_app([sys.executable, "app.py"], tmp_path_factory.mktemp("app") / "app.log") as address:
         yield address
 
 
@@ -89,45 +85,8 @@ def made_up_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> I
     """Address of the app on a gallery whose forecasts are made up, in a folder of its own."""
     folder = tmp_path_factory.mktemp("made-up")
     gallery = made_up.write(ROOT / "assets" / "smollm2-135m-q4", folder / "gallery")
-    with _app([sys.executable, "-c", _ON_ANOTHER_GALLERY, str(gallery)], folder / "app.log") as address:
+    with running_app([sys.executable, "-c", _ON_ANOTHER_GALLERY, str(gallery)], folder / "app.log") as address:
         yield address
-
-
-@contextmanager
-def _app(command: list[str], log: Path, more: dict[str, str] | None = None) -> Iterator[str]:
-    """The app in a process of its own, on a free port and, unless `more` settings say so, without a way to the Hub."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    settings = {
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(ROOT),
-        **(more or {}),
-    }
-    with log.open("wb") as output:
-        app = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings}, stdout=output, stderr=output)
-        try:
-            _wait_for(address, app, log)
-            yield address
-        finally:
-            app.terminate()
-            app.wait(20)
-
-
-def _wait_for(address: str, app: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if app.poll() is not None:
-            pytest.fail(f"the app ended with {app.returncode}:\n{log.read_text(errors='replace')}")
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    pytest.fail(f"the app did not answer within 60 s:\n{log.read_text(errors='replace')}")
 
 
 @pytest.fixture
@@ -148,7 +107,7 @@ def open_made_up_page(browser: Browser, made_up_url: str) -> Iterator[Callable[.
 def speech_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the app in front of a made-up workbench whose models write down speech."""
     log = tmp_path_factory.mktemp("made-up-speech") / "app.log"
-    with _app([sys.executable, str(Path(__file__).parent / "made_up_speech.py")], log) as address:
+    with running_app([sys.executable, str(Path(__file__).parent / "made_up_speech.py")], log) as address:
         yield address
 
 
@@ -156,7 +115,7 @@ def speech_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> It
 def changes_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the app in front of a made-up workbench that finds a fixed pattern of changes in any text."""
     log = tmp_path_factory.mktemp("made-up-changes") / "app.log"
-    with _app([sys.executable, str(Path(__file__).parent / "made_up_changes.py")], log) as address:
+    with running_app([sys.executable, str(Path(__file__).parent / "made_up_changes.py")], log) as address:
         yield address
 
 
@@ -179,7 +138,7 @@ def adaptation_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -
     """Address of the app in front of made-up training, on precomputed runs that are made up as well."""
     folder = tmp_path_factory.mktemp("made-up-adaptation")
     program = [sys.executable, str(Path(__file__).parent / "made_up_adaptation.py"), str(folder / "assets")]
-    with _app(program, folder / "app.log", {"COMPRESSION_CACHE": str(folder / "cache")}) as address:
+    with running_app(program, folder / "app.log", {"COMPRESSION_CACHE": str(folder / "cache")}) as address:
         yield address
 
 
@@ -200,7 +159,7 @@ def distil_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> It
         "BENCHMARK_DATA": str(folder / "made" / "data"),
         "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}",
     }
-    with _app(program, folder / "app.log", more) as address:
+    with running_app(program, folder / "app.log", more) as address:
         yield address
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from accessibility import serious_findings
-from conftest import _app, _pages
+from conftest import _pages
 from hub_stand_in import StandIn, serve
+from real_app import running_app
 from tiny import write_tiny_llama
 
 from compression import export
@@ -50,7 +51,7 @@ def address(browser: Browser, stand_in: StandIn, place: Path) -> Iterator[str]:
         "HF_HUB_DISABLE_XET": "1",
         "HF_TOKEN": TOKEN,
     }
-    with _app([sys.executable, "app.py"], place / "app.log", settings) as url:
+    with running_app([sys.executable, "app.py"], place / "app.log", settings) as url:
         yield url
 
 

@@ -582,8 +582,8 @@ ENGINE: Mapping[str, str] = {
         "Политика {policy} делает замеры на тексте, а {model} распознаёт речь: выберите политику «равномерная», «общий "
         "пул» или «по Фишеру»."
     ),
-    "{model!s} writes down speech, and has no perplexity of a text and no completions: name a language model, or measure "
-    "its word error rate on recordings.": (
+    "{model!s} writes down speech, and has no perplexity of a text and no completions: name a language model, or "
+    "measure its word error rate on recordings.": (
         "{model} распознаёт речь, перплексии текста и продолжений у этой модели нет: назовите языковую модель или "
         "измерьте долю ошибочных слов на записях."
     ),

@@ -1,0 +1,330 @@
+"""Five questions about a model, for a notebook or a script; the app's endpoints have the same names and answers.
+
+What came with the app for a model is answered at once, without loading it or importing torch; all else is worked out
+here, and kept in the cache.
+
+>>> from compression import api
+>>> dense = api.evaluate("smollm2-135m-q4", "dense", "own", 0)
+>>> f"{dense.perplexity:.1f} on {dense.text.name}, {dense.stored_bits / 8e6:.0f} MB"
+'21.6 on sotu-evaluation, 269 MB'
+>>> smaller = api.predict("smollm2-135m-q4", "compot-fisher", "own", 0.2)
+>>> smaller.predictions[0].low < smaller.predictions[0].perplexity < smaller.predictions[0].high
+True
+>>> api.predict("smollm2-135m-q4", "compot-fisher", "own", 2)
+Traceback (most recent call last):
+compression.errors.UserError: removed: a number from 0 to 0.95 was expected, but 2 was given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic_core
+
+from compression import forecast, models
+from compression.analysis import AnalysisInfo, AnyComparison, AnyReport
+from compression.errors import UserError
+from compression.forecast import ForecastReport
+from compression.gallery import Gallery, all_policies, load_gallery, registered_methods
+from compression.recipe import DENSE, OWN, Recipe
+from compression.speech.recordings import DEFAULT_TEST
+from compression.texts import DEFAULT_EVALUATION
+from compression.types import MAX_REMOVED_FRACTION, Allocation, MethodInfo, Progress
+
+ASSETS = Path(__file__).resolve().parent.parent / "assets"
+"""Results that came with the app; an engine that was installed alone has none."""
+CURVE_METHOD = "compot-fisher"
+"""Whose error curves the stored allocations of the policy ``fisher`` were made with."""
+WINDOW, MAX_WINDOWS = 1024, 4
+"""How the built-in text is scored: tokens a window, windows."""
+MAX_METHODS = 16
+MAX_CHARACTERS = 300
+"""Of a name."""
+T = TypeVar("T")
+Run = Callable[[Generator[Progress, None, Any]], Any]
+"""What drives the engine's work to its end and returns its result."""
+
+
+def finish(steps: Generator[Progress, None, T]) -> T:
+    """Drive work to its end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+
+def analyze(model: str, run: Run = finish) -> AnalysisInfo:
+    """Spectra of every site, plain and whitened, and the allocation of every policy at every slider position.
+
+    Args:
+        model: catalogue id, Hub id ``owner/name[@revision]``, or directory.
+        run: what drives the work.
+
+    Raises:
+        UserError: naming the argument that is wrong.
+    """
+    known = _known(model)
+    if known is not None:
+        return known.analysis
+    _load(model, run)
+    answer: AnalysisInfo = run(_workbench().analyze(model))
+    return answer
+
+
+def allocate(model: str, method: str, policy: str, removed: float, run: Run = finish) -> Allocation:
+    """What each site loses.
+
+    Args:
+        model: catalogue id, Hub id, or directory.
+        method: whose error curves the policy ``fisher`` uses.
+        policy: allocation policy; ``own`` for the one the method was published with.
+        removed: share of the compressible weights to remove, from 0 to 0.95.
+        run: what drives the work.
+
+    Raises:
+        UserError: naming the argument that is wrong.
+    """
+    known, recipe = _asked(model, method, policy, removed)
+    if known is not None and recipe.removed_fraction in known.analysis.slider:
+        stored = recipe.policy in known.analysis.allocations
+        if stored and (recipe.policy != "fisher" or recipe.method == CURVE_METHOD):
+            return known.analysis.allocation_at(recipe.policy, recipe.removed_fraction)
+    _load(model, run)
+    allocation: Allocation = run(_workbench().allocation(recipe))[1]
+    return allocation
+
+
+def predict(model: str, method: str, policy: str, removed: float, run: Run = finish) -> ForecastReport:
+    """Foretell the perplexity of a compressed model, with its 95 % band.
+
+    Args:
+        model: catalogue id, Hub id, or directory.
+        method: compression method.
+        policy: allocation policy; ``own`` for the one the method was published with.
+        removed: share of the compressible weights to remove, from 0 to 0.6.
+        run: what drives the work.
+
+    Returns:
+        Its `predictions` hold one row, unless `problem` says why there is no forecast.
+
+    Raises:
+        UserError: naming the argument that is wrong.
+    """
+    known, recipe = _asked(model, method, policy, removed)
+    _named("removed", lambda: forecast.check_fractions((recipe.removed_fraction,)))
+    stored = next((f for f in _forecasts(known) if (f.method, f.policy) == (recipe.method, recipe.policy)), None)
+    for asked in (policy, recipe.policy):  # a table is kept under the policy's name as it was asked for
+        key = None if stored else forecast.table_key(replace(recipe, policy=asked))
+        stored = forecast.stored_report(key) if key else stored
+    if stored is None:
+        _load(model, run)
+        stored = run(_workbench().forecast(recipe))
+    return stored.at((recipe.removed_fraction,))
+
+
+def compare(model: str, methods: Sequence[str], policy: str, removed: float, run: Run = finish) -> AnyComparison:
+    """Measure methods beside the dense model: perplexity on the built-in text, or word error rate on recordings.
+
+    Args:
+        model: catalogue id, Hub id, or directory.
+        methods: compression methods, 1 to 16.
+        policy: allocation policy of all of them; ``own`` for each method's own.
+        removed: share of the compressible weights to remove, from 0 to 0.95.
+        run: what drives the work.
+
+    Raises:
+        UserError: naming the argument that is wrong.
+    """
+    if not isinstance(methods, (list, tuple)) or not 1 <= len(methods) <= MAX_METHODS:
+        raise UserError(f"methods: a list of 1 to {MAX_METHODS} names was expected, but {_shown(methods)} was given.")
+    asked = [_asked(model, method, policy, removed, field="methods") for method in methods]
+    known, recipes = asked[0][0], tuple(recipe for _, recipe in asked)
+    if known is not None:
+        runs = [_measured(known, recipe) for recipe in recipes]
+        if all(each is not None for each in runs):
+            there: Any = tuple(runs)
+            return replace(known.headline, runs=there)
+    bench = _workbench()
+    _load(model, run)
+    if run(bench.is_speech(model)):
+        answer: AnyComparison = run(bench.compare_speech(recipes, DEFAULT_TEST))
+    else:
+        answer = run(bench.compare(recipes, DEFAULT_EVALUATION, _window(model, run), MAX_WINDOWS))
+    return answer
+
+
+def evaluate(model: str, method: str, policy: str, removed: float, run: Run = finish) -> AnyReport:
+    """Measure one model: perplexity on the built-in text, or word error rate on recordings.
+
+    Args:
+        model: catalogue id, Hub id, or directory.
+        method: compression method; ``dense`` for the original.
+        policy: allocation policy; ``own`` for the one the method was published with.
+        removed: share of the compressible weights to remove, from 0 to 0.95; 0 for the original.
+        run: what drives the work.
+
+    Raises:
+        UserError: naming the argument that is wrong.
+    """
+    known, recipe = _asked(model, method, policy, removed, dense=True)
+    if recipe.is_dense:
+        if recipe.removed_fraction:
+            raise UserError(f"removed: the dense model loses nothing, so 0 was expected, but {removed:g} was given.")
+        if known is not None:
+            return known.headline.dense
+        recipe = Recipe(model)
+    bench = _workbench()
+    _load(model, run)
+    answer: AnyReport
+    if run(bench.is_speech(model)):
+        answer = run(bench.evaluate_speech(recipe, DEFAULT_TEST))
+    else:
+        answer = run(bench.evaluate(recipe, DEFAULT_EVALUATION, _window(model, run), MAX_WINDOWS))
+    return answer
+
+
+def known_answer(question: str, *arguments: Any) -> bool:
+    """Whether a question is answered without loading a model; arguments are those of the function so called.
+
+    Raises:
+        UserError: as the function does.
+    """
+
+    def refuse(steps: Generator[Progress, None, Any]) -> Any:
+        steps.close()
+        raise _NeedsModelError
+
+    try:
+        QUESTIONS[question](*arguments, run=refuse)
+    except _NeedsModelError:
+        return False
+    return True
+
+
+QUESTIONS: dict[str, Callable[..., Any]] = {
+    each.__name__: each for each in (analyze, allocate, predict, compare, evaluate)
+}
+"""The five by name."""
+
+
+class _NeedsModelError(Exception):
+    """A model would have to be loaded."""
+
+
+def gallery_of(model: str) -> Gallery | None:
+    """What came with the app for a model; None if nothing did.
+
+    The name is compared with the folders there are and never becomes a part of a path.
+    """
+    folders = ASSETS.iterdir() if ASSETS.is_dir() else ()
+    folder = next((each for each in folders if each.name == model and (each / "analysis.json").is_file()), None)
+    return None if folder is None else _read(folder)
+
+
+@lru_cache(maxsize=8)
+def _read(folder: Path) -> Gallery | None:
+    try:
+        return load_gallery(folder)
+    except UserError:  # other code wrote it: then it is worked out
+        return None
+
+
+def _forecasts(known: Gallery | None) -> tuple[ForecastReport, ...]:
+    return () if known is None else known.forecasts
+
+
+def _measured(known: Gallery, recipe: Recipe) -> Any:
+    """A run of a gallery that was made as a recipe says, None if there is none."""
+    wanted = (recipe.method, recipe.policy, recipe.removed_fraction, recipe.seed)
+    runs: Sequence[Any] = known.comparison.runs
+    return next((r for r in runs if (r.method, r.policy, r.removed_fraction_target, r.seed) == wanted), None)
+
+
+def _asked(
+    model: str, method: str, policy: str, removed: float, field: str = "method", dense: bool = False
+) -> tuple[Gallery | None, Recipe]:
+    """What came with the app, and a recipe whose policy is spelled out; every argument is checked."""
+    known = _known(model)
+    methods: dict[str, MethodInfo] = {each.name: each for each in (known.methods if known else registered_methods())}
+    names = ((DENSE,) if dense else ()) + tuple(methods)
+    if _name(field, method) not in names:
+        raise UserError(f"{field}: one of {', '.join(names)} was expected, but {_shown(method)} was given.")
+    policies = (OWN, *all_policies())
+    if _name("policy", policy) not in policies:
+        raise UserError(f"policy: one of {', '.join(policies)} was expected, but {_shown(policy)} was given.")
+    number = isinstance(removed, (int, float)) and not isinstance(removed, bool) and math.isfinite(removed)
+    if not number or not 0 <= removed <= MAX_REMOVED_FRACTION:
+        raise UserError(
+            f"removed: a number from 0 to {MAX_REMOVED_FRACTION} was expected, but {_shown(removed)} was given."
+        )
+    if method != DENSE:
+        policy = _resolved(methods[method], policy)
+    return known, Recipe(model, method, policy, float(removed))
+
+
+def _resolved(method: MethodInfo, policy: str) -> str:
+    """As `Recipe.resolved` has it, without torch."""
+    if method.fixed_fraction is not None:
+        return "uniform"
+    return method.own_policy if method.joint or policy == OWN else policy
+
+
+def _name(field: str, value: object) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_CHARACTERS:
+        raise UserError(
+            f"{field}: a name of 1 to {MAX_CHARACTERS} characters was expected, but {_shown(value)} was given."
+        )
+    return value
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+def _named(field: str, check: Callable[[], T]) -> T:
+    """What a check returns; its refusal names the field."""
+    try:
+        return check()
+    except UserError as error:
+        raise UserError(f"{field}: {error}") from error
+
+
+def _known(model: str) -> Gallery | None:
+    """What came with the app for a model; refuses what is none."""
+    known = gallery_of(_name("model", model))
+    if known is None:
+        _named("model", lambda: models.resolve(model))
+    return known
+
+
+def _load(model: str, run: Run) -> None:
+    """Load a model, or refuse it under its field's name."""
+    _named("model", lambda: run(_workbench().model_info(model)))
+
+
+def _window(model: str, run: Run) -> int:
+    """Tokens a window: fewer where the model reads fewer at a time."""
+    context: int | None = run(_workbench().opened(model)).context
+    return min(WINDOW, context or WINDOW)
+
+
+def _workbench() -> Any:
+    from compression.workbench import get_workbench
+
+    return get_workbench()
+
+
+def plain(answer: object) -> Any:
+    """An answer as JSON values, as ``--json`` of the command line writes them."""
+    return pydantic_core.to_jsonable_python(answer, inf_nan_mode="strings")
+
+
+__all__ = ["allocate", "analyze", "compare", "evaluate", "predict"]

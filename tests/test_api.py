@@ -1,0 +1,201 @@
+"""The five questions: as Python, over HTTP, and as tools of an MCP server; what came with the app needs no model."""
+
+from __future__ import annotations
+
+import asyncio
+import doctest
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from real_app import ROOT, running_app
+from tiny import SENTENCES, write_tiny_llama
+from typer.testing import CliRunner
+
+from compression import api, store, texts
+from compression.__main__ import app
+from compression.errors import UserError
+from compression.forecast import ForecastReport
+from compression.gallery import load_gallery
+from compression.types import Allocation, PerplexityReport
+from views import api as endpoints
+
+MODEL = "smollm2-135m-q4"
+ASKED = (MODEL, "compot-fisher", "own", 0.2)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The real app, with an empty cache: a model that is loaded would have to be fetched first."""
+    folder = tmp_path_factory.mktemp("api")
+    more = {"COMPRESSION_CACHE": str(folder / "cache")}
+    with running_app([sys.executable, "app.py"], folder / "app.log", more) as address:
+        yield address
+    assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8", errors="replace")
+
+
+@pytest.fixture
+def tiny(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A tiny model in a folder, and a text of ours in place of the built-in ones."""
+    write_tiny_llama(tmp_path / "tiny")
+    file = tmp_path / "tiny" / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(config | {"max_position_embeddings": 600}), encoding="utf-8")
+    text = " ".join(SENTENCES * 400)
+
+    def loader() -> Any:
+        return text
+        yield
+
+    for name in (texts.DEFAULT_CALIBRATION, texts.DEFAULT_EVALUATION):
+        monkeypatch.setitem(texts._LOADERS, name, loader)
+    return str(tmp_path / "tiny")
+
+
+def test_the_examples_in_the_documentation_are_true() -> None:
+    tried = doctest.testmod(api)
+    assert tried.attempted >= 5 and not tried.failed
+
+
+def test_what_came_with_the_app_needs_no_torch() -> None:
+    program = (
+        "import sys; from compression import api; "
+        f"api.analyze({MODEL!r}); api.allocate(*{ASKED!r}); api.predict(*{ASKED!r}); "
+        f"api.compare({MODEL!r}, ['compot', 'svd-llm'], 'own', 0.2); api.evaluate({MODEL!r}, 'dense', 'own', 0); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
+
+
+def test_answers_are_those_of_the_gallery() -> None:
+    known = load_gallery(ROOT / "assets" / MODEL)
+    table = next(f for f in known.forecasts if (f.method, f.policy) == ("compot-fisher", "fisher"))
+    assert api.predict(*ASKED) == table.at((0.2,))
+    assert api.allocate(*ASKED) == known.analysis.allocation_at("fisher", 0.2)
+    assert api.analyze(MODEL) == known.analysis
+    runs = api.compare(MODEL, ["svd-llm", "compot"], "uniform", 0.2).runs
+    assert [(run.method, run.policy, run.removed_fraction_target) for run in runs] == [
+        ("svd-llm", "uniform", 0.2),
+        ("compot", "uniform", 0.2),
+    ]
+    assert all(run in known.comparison.runs for run in runs)
+    assert api.known_answer("compare", MODEL, ["compot"], "uniform", 0.2)
+    assert not api.known_answer("compare", MODEL, ["compot"], "uniform", 0.23)
+    assert not api.known_answer("evaluate", *ASKED)
+
+
+def test_another_model_is_worked_out_as_the_command_line_does(tiny: str, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    assert not api.known_answer("allocate", tiny, "svd-llm", "pooled", 0.3)
+    CliRunner().invoke(
+        app, ["allocate", tiny, "--policy", "pooled", "--removed", "0.3", "--json", str(out)], catch_exceptions=False
+    )
+    assert api.allocate(tiny, "svd-llm", "pooled", 0.3) == store.read_json(out, Allocation)
+    call = ["evaluate", tiny, "--window", "600", "--max-windows", str(api.MAX_WINDOWS), "--json", str(out)]
+    CliRunner().invoke(app, call, catch_exceptions=False)
+    dense = api.evaluate(tiny, "dense", "own", 0)
+    assert dense.quality == store.read_json(out, PerplexityReport).perplexity
+    comparison = api.compare(tiny, ["svd", "svd-llm"], "uniform", 0.5)
+    assert [run.method for run in comparison.runs] == ["svd", "svd-llm"]
+    assert comparison.dense.quality == dense.quality
+    assert api.evaluate(tiny, "svd", "uniform", 0.5).quality == pytest.approx(comparison.runs[0].quality, rel=1e-6)
+    assert len(api.analyze(tiny).spectra) == len(api.analyze(tiny).model.sites)
+    assert isinstance(api.predict(tiny, "svd", "uniform", 0.2), ForecastReport)
+
+
+BAD: list[tuple[str, tuple[Any, ...], str]] = [
+    ("predict", (MODEL, "compost", "own", 0.2), "method: one of asvd, .*but 'compost' was given"),
+    ("predict", (MODEL, "dense", "own", 0.2), "method: one of asvd"),
+    ("predict", (MODEL, "compot", "mine", 0.2), "policy: one of own, uniform, .*but 'mine' was given"),
+    ("predict", (MODEL, "compot", "own", "x"), "removed: a number from 0 to 0.95 was expected, but 'x' was given"),
+    ("predict", (MODEL, "compot", "own", True), "removed: a number"),
+    ("predict", (MODEL, "compot", "own", float("nan")), "removed: a number"),
+    ("predict", (MODEL, "compot", "own", 0.9), "removed: A forecast reaches from 0 to 0.6"),
+    ("predict", ("nowhere", "compot", "own", 0.2), "model: There is no model 'nowhere'"),
+    ("predict", ("/nowhere", "compot", "own", 0.2), "model: There is no model '/nowhere'"),
+    ("allocate", (3, "compot", "own", 0.2), "model: a name of 1 to 300 characters was expected, but 3 was given"),
+    ("allocate", (MODEL, ["compot"], "own", 0.2), "method: a name of"),
+    ("analyze", ("x" * 400,), "model: a name of 1 to 300 characters"),
+    ("compare", (MODEL, "compot", "own", 0.2), "methods: a list of 1 to 16 names was expected, but 'compot' was"),
+    ("compare", (MODEL, [], "own", 0.2), "methods: a list of"),
+    ("compare", (MODEL, ["compot", 7], "own", 0.2), "methods: a name of"),
+    ("evaluate", (MODEL, "dense", "own", 0.2), "removed: the dense model loses nothing"),
+    ("evaluate", (MODEL, "compot", None, 0.2), "policy: a name of"),
+]
+
+
+@pytest.mark.parametrize(("question", "arguments", "sentence"), BAD)
+def test_bad_input_names_the_field(question: str, arguments: tuple[Any, ...], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        api.QUESTIONS[question](*arguments)
+
+
+def test_a_folder_that_is_no_model_is_refused_under_its_field(cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"model: .*config\.json"):
+        api.evaluate(str(tmp_path), "dense", "own", 0)
+
+
+def test_few_requests_wait_for_the_engine(tiny: str) -> None:
+    for _ in range(endpoints.WAITING):
+        assert endpoints._places.acquire(blocking=False)
+    try:
+        with pytest.raises(UserError, match="are waiting already: ask again in a few minutes"):
+            endpoints.allocate(tiny, "svd", "uniform", 0.2)
+        assert endpoints.predict(*ASKED)["predictions"], "what is known needs no place"
+    finally:
+        for _ in range(endpoints.WAITING):
+            endpoints._places.release()
+    assert endpoints.allocate(tiny, "svd", "uniform", 0.2)["target"] == 0.2
+    with pytest.raises(UserError):
+        endpoints.evaluate(str(Path(tiny).parent), "dense", "own", 0)
+    assert endpoints._places._value == endpoints.WAITING, "a refusal gives its place back"
+
+
+def test_programs_ask_over_http(url: str) -> None:
+    client = Client(url, verbose=False)
+    assert list(client.view_api(return_format="dict")["named_endpoints"]) == [
+        "/analyze",
+        "/allocate",
+        "/predict",
+        "/compare",
+        "/evaluate",
+    ]
+    assert client.predict(*ASKED, api_name="/predict") == api.plain(api.predict(*ASKED))
+    named = {"model": MODEL, "methods": ["compot"], "policy": "uniform", "removed": 0.2}
+    answer = client.predict(**named, api_name="/compare")
+    assert answer == api.plain(api.compare(**named))
+    assert client.predict(MODEL, api_name="/analyze")["model"]["model_id"] == MODEL
+    for question, arguments, sentence in BAD:
+        if arguments[-1] == arguments[-1]:  # JSON has no NaN
+            with pytest.raises(AppError, match=sentence):
+                client.predict(*arguments, api_name=f"/{question}")
+
+
+def test_agents_ask_by_mcp(url: str) -> None:
+    async def ask() -> None:
+        async with (
+            streamable_http_client(f"{url}/gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            assert set(tools) == set(api.QUESTIONS)
+            given = tools["predict"].inputSchema
+            assert list(given["properties"]) == ["model", "method", "policy", "removed"]
+            assert all(each["description"] for each in given["properties"].values())
+            asked: dict[str, Any] = dict(zip(given["properties"], ASKED, strict=True))
+            said = await session.call_tool("predict", asked)
+            assert not said.isError
+            assert json.loads(said.content[0].text) == api.plain(api.predict(*ASKED))  # type: ignore[union-attr]
+            bad = await session.call_tool("predict", asked | {"removed": 2})
+            assert bad.isError and bad.content[0].text.startswith("removed: a number from 0")  # type: ignore[union-attr]
+
+    asyncio.run(ask())
