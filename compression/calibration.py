@@ -21,6 +21,7 @@ from transformers.modeling_utils import PreTrainedModel
 
 from compression.errors import UserError
 from compression.linalg import INITIAL_DAMPING, Whitening, shrinkage_damping
+from compression.mapped import aside
 from compression.streams import BlockStream, SeenEnough, Sequences, open_stream
 from compression.types import CalibrationSettings, LinearSite, Progress
 
@@ -356,8 +357,9 @@ def collect_gradients(
     yield from stream.start()
     depth = len(stream.blocks)
     before: list[list[Tensor]] = []
+    put_aside = aside(model, depth * [hidden.numel() for hidden in stream.hidden])
     for index in range(depth):
-        before.append(list(stream.hidden))
+        before.append([put_aside(hidden) for hidden in stream.hidden])
         stream.run(index)
         yield Progress("gradients", index + 1, 2 * depth, f"gradients: forward, block {index + 1}")
     stream.turn_back()

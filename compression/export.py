@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from compression import hub, model_card, models, store, texts
 from compression.environment import describe_environment
@@ -26,10 +26,11 @@ from compression.errors import UserError
 from compression.fingerprint import Fingerprint, fingerprint, probe_logits
 from compression.layer_types import empty_layer
 from compression.model_card import Card
-from compression.pipeline import CompressedModel, finish, tensors_to_save
+from compression.pipeline import CompressedModel, finish, saved_tensors
 from compression.recipe import Recipe
 from compression.sites import empty_model, empty_size, site_bias, site_weight
 from compression.speech.recordings import RECORDINGS
+from compression.tensors import write_safetensors
 from compression.types import (
     SPEECH_MODEL_TYPES,
     CompressionReport,
@@ -152,8 +153,8 @@ def save(
     report = dataclasses.replace(compressed.report, plan=plan)
     environment = describe_environment()
     with store.atomic_directory(directory) as temporary:
-        tensors = tensors_to_save(compressed.model, source.storage_dtype)
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary / WEIGHTS_FILE)
+        floats = getattr(torch, source.storage_dtype)
+        write_safetensors(temporary / WEIGHTS_FILE, saved_tensors(compressed.model), floats)
         compressed.model.config.save_pretrained(temporary)
         if source.feature_extractor:
             source.feature_extractor.save_pretrained(temporary)

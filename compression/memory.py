@@ -13,6 +13,8 @@ from compression.types import LinearSite
 
 FLOAT = 4
 DOUBLE = 8
+HEAD_TOKENS = 128
+"""Tokens whose logits are in memory at a time when gradients are taken."""
 STORED = 2
 RUNTIME = 600 * 2**20
 """Python, torch, transformers and their libraries, in bytes (measured: 0.55 to 0.6 GiB)."""
@@ -93,7 +95,7 @@ def memory_need(
     # Kept: what stands before every block and what arrives from above. A block runs again with its graph; the head
     # holds logits, their float copy, log-probabilities and gradient.
     graph = 2 * activations + output_grams + FLOAT * max((max(b, default=0) for b in outputs), default=0) ** 2
-    head = 4 * logits * batch_tokens
+    head = 4 * logits * HEAD_TOKENS
     gradients = fixed + hidden * gradient_tokens * (shape.depth + 2) + max(graph, head)
     compress = fixed + workers * max(_factorisation(site) for site in shape.sites)
     stored = STORED * sum(site.num_weights for site in shape.sites) * (1 - removed_fraction)

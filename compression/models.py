@@ -17,7 +17,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -580,8 +580,12 @@ def convert_gguf(gguf: Path, target: Path) -> None:
         tokenizer.save_pretrained(target)
 
 
-def load(model_id: str) -> Generator[Progress, None, LoadedModel]:
+def load(model_id: str, streamed: bool = False) -> Generator[Progress, None, LoadedModel]:
     """Fetch a model if necessary and load it.
+
+    Args:
+        model_id: what `resolve` takes.
+        streamed: whether the weights stay in a file, see `compression.mapped`.
 
     Yields:
         Progress of the download, the conversion and the loading.
@@ -595,15 +599,16 @@ def load(model_id: str) -> Generator[Progress, None, LoadedModel]:
     spec = resolve(model_id)
     path, notes = yield from fetch_noting(spec)
     yield Progress("load", 0, 1, f"Loading {spec.id}")
-    loaded = _load_directory(spec, path, notes)
+    loaded = _load_directory(spec, path, notes, streamed)
     yield Progress("load", 1, 1, f"Loaded {spec.id}")
     return loaded
 
 
-def _load_directory(spec: ModelSpec, path: Path, notes: tuple[str, ...]) -> LoadedModel:
+def _load_directory(spec: ModelSpec, path: Path, notes: tuple[str, ...], streamed: bool) -> LoadedModel:
     check_config(spec.id, path)
-    is_bfloat16 = _is_mostly_bfloat16(checkpoint_tensors(spec.id, path))
-    model = _load_model(spec.id, path)
+    tensors = checkpoint_tensors(spec.id, path)
+    is_bfloat16 = _is_mostly_bfloat16(tensors)
+    model = _stream_model(spec.id, path, tensors) if streamed else _load_model(spec.id, path)
     tokenizer = load_tokenizer(spec.id, path, model)
     storage_dtype, more = round_to_16_bits(model, prefer_bfloat16=is_bfloat16)
     return LoadedModel(
@@ -691,6 +696,23 @@ def _load_model(model_id: str, path: Path) -> PreTrainedModel:
 
     config = load_config(model_id, path)
     model, missing = load_weights(model_id, path, auto_class(config), config)
+    if missing:
+        raise UserError(lacks_tensors(model_id, missing))
+    return model
+
+
+def _stream_model(model_id: str, path: Path, tensors: Collection[str]) -> PreTrainedModel:
+    """The same model, its weights in a mapped file."""
+    from safetensors import SafetensorError
+
+    from compression.streamed import load_streamed
+
+    config = load_config(model_id, path)
+    try:
+        with quiet():
+            model, missing = load_streamed(path, config, tensors)
+    except (SafetensorError, *_LOADING_ERRORS) as error:
+        raise UserError(_cannot_be_loaded(model_id, error)) from error
     if missing:
         raise UserError(lacks_tensors(model_id, missing))
     return model
@@ -809,6 +831,8 @@ def round_to_16_bits(model: torch.nn.Module, *, prefer_bfloat16: bool = False) -
     """
     import torch
 
+    from compression.mapped import release
+
     parameters = [parameter for parameter in model.parameters() if parameter.is_floating_point()]
     largest = largest_weight(model)
     overflows = largest >= 65520  # rounds to infinity in float16
@@ -816,6 +840,7 @@ def round_to_16_bits(model: torch.nn.Module, *, prefer_bfloat16: bool = False) -
     with torch.no_grad():
         for parameter in parameters:
             parameter.copy_(parameter.to(dtype))
+            release(parameter)
     if overflows and not prefer_bfloat16:
         return "bfloat16", (f"A weight of {largest:.3g} does not fit float16: the values are rounded to bfloat16.",)
     return str(dtype).removeprefix("torch."), ()
@@ -827,11 +852,14 @@ def largest_weight(model: torch.nn.Module) -> float:
     Raises:
         UserError: if one of them holds NaN or infinity.
     """
+    from compression.mapped import release
+
     largest = 0.0
     for name, parameter in model.named_parameters():
         if not parameter.is_floating_point() or not parameter.numel():
             continue
         low, high = map(float, parameter.detach().aminmax())
+        release(parameter)
         if not (low > -math.inf and high < math.inf):
             raise UserError(f"The weights of {name} hold NaN or infinity: the checkpoint is damaged.")
         largest = max(largest, -low, high)
@@ -850,6 +878,8 @@ def tensors_hash(tensors: Mapping[str, torch.Tensor], storage_dtype: str) -> str
     """
     import torch
 
+    from compression.mapped import release
+
     digest = hashlib.sha256()
     seen: set[tuple[Any, ...]] = set()
     for name, value in sorted(tensors.items()):
@@ -859,5 +889,6 @@ def tensors_hash(tensors: Mapping[str, torch.Tensor], storage_dtype: str) -> str
         seen.add(place)
         stored = value.to(getattr(torch, storage_dtype)) if value.is_floating_point() else value
         digest.update(json.dumps([name, str(stored.dtype), list(stored.shape)]).encode())
-        digest.update(stored.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        digest.update(stored.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        release(value)
     return digest.hexdigest()

@@ -136,6 +136,10 @@ class CompressedLinear(nn.Module, ABC):
         """The form that is faster."""
         return choose_execution(self.out_features, self.in_features, self.inner_size)
 
+    def forget_expanded(self) -> None:
+        """Drop what the forward pass keeps in its own precision; the next one makes it again."""
+        self._expanded = None
+
     def executed_flops(self) -> int:
         """FLOPs a token of the products that really run, padding and filled-in zeros included."""
         if self.execution == "merged":

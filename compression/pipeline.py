@@ -215,7 +215,7 @@ def compress(
     if method.joint:  # what it decided takes the place of what stood for it
         decided = {name: max(report.removed_fraction, 0.0) for name, report in reports.items()}
         plan = replace(plan, allocation=replace(plan.allocation, removed_fractions=decided))
-    report = summarise(model, source.storage_dtype, plan, tuple(reports[site.name] for site in sites), calibration)
+    report = summarise(model, plan, tuple(reports[site.name] for site in sites), calibration)
     seconds = time.perf_counter() - started
     factorising = learning + sum(r.seconds for r in reports.values())
     stages = {"calibration": report.calibration_seconds, "factorisation": factorising}
@@ -441,7 +441,7 @@ def restated(
         stored = made.layer.stored_bits() if made else accounting.dense_bits(*shape)
         removed = accounting.removed_fraction(stored, accounting.dense_bits(*shape))
         reports.append(_site_report(site, max(removed, 0.0), made, stored, None, 0.0))
-    report = summarise(model, source.storage_dtype, before, tuple(reports), None)
+    report = summarise(model, before, tuple(reports), None)
     notes = (*source.notes, *report.notes, note)
     return CompressedModel(source, model, replace(report, notes=notes, model_note=source.note))
 
@@ -452,38 +452,37 @@ def untouched(source: LoadedModel, sites: tuple[LinearSite, ...], method: str) -
     return CompressionPlan(source.id, source.weights_hash, method, {}, allocation, None)
 
 
-def tensors_to_save(model: nn.Module, storage_dtype: str) -> dict[str, Tensor]:
-    """The tensors that make up a model on disk: compressed buffers as they are, all else in 16 bits, ties once."""
-    dtype = getattr(torch, storage_dtype)
+def saved_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors that make up a model on disk, as they are in memory, ties once; float32 is written in 16 bits."""
     seen: set[int] = set()
     tensors = {}
     for name, tensor in model.state_dict().items():
         if tensor.numel() and tensor.data_ptr() in seen:
             continue
         seen.add(tensor.data_ptr())
-        tensors[name] = tensor.to(dtype) if tensor.dtype == torch.float32 else tensor
+        tensors[name] = tensor
     return tensors
 
 
-def stored_bits_of(tensors: dict[str, Tensor]) -> int:
-    """Bits of a set of tensors."""
-    return sum(8 * tensor.numel() * tensor.element_size() for tensor in tensors.values())
+def stored_bits(model: nn.Module, value_bits: int = accounting.VALUE_BITS) -> int:
+    """Bits that a model takes on disk: compressed buffers as they are, `value_bits` for every value in float32."""
+    tensors = saved_tensors(model).values()
+    return sum(t.numel() * (value_bits if t.dtype == torch.float32 else 8 * t.element_size()) for t in tensors)
 
 
 def dense_stored_bits(source: LoadedModel) -> int:
     """Bits of the dense model on disk, 16 a value."""
-    return stored_bits_of(tensors_to_save(source.model, source.storage_dtype))
+    return stored_bits(source.model)
 
 
 def summarise(
     model: nn.Module,
-    storage_dtype: str,
     plan: CompressionPlan,
     sites: tuple[SiteReport, ...],
     calibration: Calibration | None,
 ) -> CompressionReport:
     """Totals over the sites and over the whole model, from the tensors that are saved."""
-    stored = stored_bits_of(tensors_to_save(model, storage_dtype))
+    stored = stored_bits(model)
     site_stored = sum(site.stored_bits for site in sites)
     site_original = sum(accounting.dense_bits(*site.shape) for site in sites)
     original = stored - site_stored + site_original

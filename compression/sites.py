@@ -21,6 +21,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from compression.errors import UserError
+from compression.mapped import in_memory
 from compression.memory import ModelShape
 from compression.types import SPEECH_MODEL_TYPES, LinearSite
 
@@ -118,8 +119,8 @@ def read_weight(layer: nn.Module) -> Tensor:
 
 
 def site_weight(model: nn.Module, site: LinearSite) -> Tensor:
-    """The weight (out, in) of a site that is still dense."""
-    return read_weight(model.get_submodule(site.name))
+    """The weight (out, in) of a site that is still dense; a copy, if the model's weights lie in a file."""
+    return in_memory(read_weight(model.get_submodule(site.name)))
 
 
 def site_bias(model: nn.Module, site: LinearSite) -> Tensor | None:

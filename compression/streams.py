@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers.modeling_utils import PreTrainedModel
 
+from compression.memory import HEAD_TOKENS
 from compression.sites import (
     BlockCall,
     SpeechCalls,
@@ -38,6 +39,8 @@ from compression.sites import (
 from compression.types import LinearSite, Progress
 
 BATCH_SEQUENCES = 2
+HEAD_POSITIONS = HEAD_TOKENS // BATCH_SEQUENCES
+"""Of a sequence, for which logits are made at a time."""
 """Sequences a forward pass; larger batches are not faster on two cores."""
 
 
@@ -186,9 +189,7 @@ class BlockStream:
         self._arriving = []
         for batch, hidden in enumerate(self.hidden):
             with torch.enable_grad():
-                last = hidden.detach().requires_grad_()
-                (gradient,) = torch.autograd.grad(self._loss(batch, last), last)
-            self._arriving.append(gradient)
+                self._arriving.append(self._loss_gradient(batch, hidden))
 
     def run_back(self, index: int, before: list[Tensor]) -> None:
         """Take the gradients back through one block, which runs again with a graph.
@@ -217,6 +218,12 @@ class BlockStream:
     def _embed(self, batch: int) -> Tensor:
         """What enters the first block."""
         raise NotImplementedError
+
+    def _loss_gradient(self, batch: int, hidden: Tensor) -> Tensor:
+        """The gradient of the summed loss, in nats, with respect to what leaves the last block."""
+        last = hidden.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(self._loss(batch, last), last)
+        return gradient
 
     def _loss(self, batch: int, last: Tensor) -> Tensor:
         """The summed loss in nats from what leaves the last block."""
@@ -268,11 +275,21 @@ class TextStream(BlockStream):
     def _leave(self, batch: int, index: int, block: nn.Module, hidden: Tensor) -> Tensor:
         return run_block(block, hidden, self.calls[batch][index])
 
-    def _loss(self, batch: int, last: Tensor) -> Tensor:
+    def _loss_gradient(self, batch: int, hidden: Tensor) -> Tensor:
+        # A position's loss depends on that position alone: logits are never there for many at a time.
         tokens = self._batches[batch]
-        logits = run_head(self.model, tokens, last)[:, :-1].float()
-        labels = tokens[:, 1:].to(logits.device)
-        return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
+        pieces = []
+        for read, labels, part in zip(
+            tokens[:, :-1].split(HEAD_POSITIONS, 1),
+            tokens[:, 1:].split(HEAD_POSITIONS, 1),
+            hidden[:, :-1].split(HEAD_POSITIONS, 1),
+            strict=True,
+        ):
+            last = part.detach().requires_grad_()
+            logits = run_head(self.model, read, last).float()
+            loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten().to(logits.device), reduction="sum")
+            pieces.append(torch.autograd.grad(loss, last)[0])
+        return torch.cat([*pieces, torch.zeros_like(hidden[:, -1:])], 1)
 
 
 class SpeechStream(BlockStream):

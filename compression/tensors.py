@@ -1,18 +1,66 @@
-"""Many tensors under names, on disk, one file each: read when asked for, never all in memory."""
+"""Many tensors under names, on disk: read and written one by one, never all in memory."""
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Iterator, MutableMapping
+import struct
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from compression.errors import UserError
+from compression.mapped import release
 
 SUFFIX = ".safetensors"
+
+
+_DTYPES = {
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.int16: "I16",
+    torch.uint8: "U8",
+    torch.int8: "I8",
+    torch.bool: "BOOL",
+}
+_ORDER = ("I64", "F64", "I32", "F32", "BF16", "F16", "I16", "I8", "U8", "BOOL")
+"""As the library sorts them: what is aligned to more bytes first."""
+
+
+def write_safetensors(file: Path, tensors: Mapping[str, Tensor], floats: torch.dtype) -> None:
+    """Write tensors to a safetensors file, one after the other; the bytes are those that the library would write.
+
+    The library wants all of them in memory, converted and a second time as bytes.
+
+    Args:
+        file: where to.
+        tensors: by name; those in a mapped file are released when they are written.
+        floats: what float32 values are rounded to.
+    """
+    dtypes = {name: floats if t.dtype == torch.float32 else t.dtype for name, t in tensors.items()}
+    order = sorted(tensors, key=lambda name: (_ORDER.index(_DTYPES[dtypes[name]]), name))
+    header: dict[str, object] = {}
+    end = 0
+    for name in order:
+        start, end = end, end + tensors[name].numel() * dtypes[name].itemsize
+        shape, places = list(tensors[name].shape), [start, end]
+        header[name] = {"dtype": _DTYPES[dtypes[name]], "shape": shape, "data_offsets": places}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    with file.open("wb") as out:
+        out.write(struct.pack("<Q", len(text)) + text)
+        for name in order:
+            value = tensors[name].detach().to(dtypes[name]).cpu().contiguous()
+            out.write(value.flatten().view(torch.uint8).numpy().data)
+            release(tensors[name])
 
 
 class TensorFolder(MutableMapping[str, Tensor]):

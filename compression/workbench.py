@@ -172,8 +172,13 @@ def exclusive(method: Callable[P, Steps[T]]) -> Callable[P, Steps[T]]:
 class Workbench:
     """Loads, calibrates, compresses and measures, with bounded caches in memory and on disk."""
 
-    def __init__(self) -> None:
-        """Start with empty caches; nothing is loaded."""
+    def __init__(self, streamed: bool = False) -> None:
+        """Start with empty caches; nothing is loaded.
+
+        Args:
+            streamed: whether weights stay in a file, and every block takes what it needs: slower, and small.
+        """
+        self._streamed = streamed
         self._busy = threading.Lock()
         self._dense: Recent[DenseModel] = Recent(2)
         self._compressed: Recent[CompressedModel] = Recent(2)
@@ -355,7 +360,7 @@ class Workbench:
             return known
         if export.is_compressed_directory(model_id):
             raise UserError(f"{model_id} is compressed already: name the dense model it was made from.")
-        loaded = yield from models.load(model_id)
+        loaded = yield from models.load(model_id, self._streamed)
         return self._dense.put(key, DenseModel(loaded, find_sites(loaded.model), _identity(loaded)))
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def assert_close(actual: Tensor, expected: Tensor, *, rtol: float = 1e-9, atol: float = 1e-11) -> None:
@@ -74,3 +74,12 @@ def one_step(weight: Tensor, cholesky: Tensor, num_atoms: int, nonzeros: int, sh
     wanted = torch.cat([target.T, torch.zeros(num_atoms, len(target))])
     dictionary = torch.linalg.lstsq(stacked, wanted).solution.T
     return (torch.linalg.inv(cholesky.T) @ dictionary @ coefficients).T
+
+
+def as_saved(model: nn.Module, dtype: str) -> dict[str, Tensor]:
+    """The tensors of a model as they are written: float32 in 16 bits, ties once."""
+    kept: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        if not any(tensor is other or tensor.data_ptr() == other.data_ptr() for other in kept.values()):
+            kept[name] = tensor
+    return {name: t.to(getattr(torch, dtype)) if t.dtype == torch.float32 else t for name, t in kept.items()}

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from reference import as_saved
 from safetensors.torch import load_file
 from speech_samples import WORDS, made_up, plant_spelling_table, tone, write_folder
 from tiny import SENTENCES, finish, write_tiny_llama
 from tiny_whisper import write_tiny_whisper
 
-from compression import export, forecast, models, pipeline
+from compression import export, forecast, models
 from compression.errors import UserError
 from compression.evaluation.transcription import CONVENTION
 from compression.export import WEIGHTS_FILE
@@ -210,7 +211,7 @@ def test_every_method_compresses_a_speech_model(name: str, recipe: Recipe, folde
     bench = SpeechWorkbench()
     report = finish(bench.compress_to(recipe, folder / "out"))
     dense = finish(models.load(recipe.model_id))
-    original = pipeline.tensors_to_save(dense.model, dense.storage_dtype)
+    original = as_saved(dense.model, dense.storage_dtype)
     saved = load_file(folder / "out" / WEIGHTS_FILE)
     sites = {site.name: site for site in report.sites}
     assert len(sites) == 32 and {site.representation for site in sites.values()} <= {"low-rank", "dictionary", "2:4"}

@@ -9,17 +9,17 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from compression import store
+from compression import pipeline, store
 from compression.adaptation.structure import ModelStructure, structure_of
 from compression.adaptation.types import AdaptRun
 from compression.errors import UserError
 from compression.models import LoadedModel, weights_hash
 from compression.modules import ShrunkLinear
-from compression.pipeline import stored_bits_of, tensors_to_save
+from compression.tensors import write_safetensors
 
 RUN_FILE = "adaptation.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -71,7 +71,7 @@ EXPORTED_DTYPE = "float16"
 
 def stored_bits(model: nn.Module) -> int:
     """Bits of the saved tensors."""
-    return stored_bits_of(tensors_to_save(model, STORAGE_DTYPE))
+    return pipeline.stored_bits(model, 8 * getattr(torch, STORAGE_DTYPE).itemsize)
 
 
 def save(model: PreTrainedModel, tokenizer: Any, run: AdaptRun, directory: Path) -> None:
@@ -81,8 +81,7 @@ def save(model: PreTrainedModel, tokenizer: Any, run: AdaptRun, directory: Path)
         UserError: if the directory is not empty or the disk is full.
     """
     with store.atomic_directory(directory) as temporary:
-        tensors = tensors_to_save(model, STORAGE_DTYPE)
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary / WEIGHTS_FILE)
+        write_safetensors(temporary / WEIGHTS_FILE, pipeline.saved_tensors(model), getattr(torch, STORAGE_DTYPE))
         model.config.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
         forms = forms_of(model, structure_of(model))

@@ -135,7 +135,7 @@ def _tokens_to_learn(tokenizer: PreTrainedTokenizerBase, learned: texts.Text) ->
 def _measure(
     pair: _Pair, model: PreTrainedModel, settings: DistillSettings
 ) -> Generator[Progress, None, PerplexityReport]:
-    stored = pipeline.stored_bits_of(pipeline.tensors_to_save(model, pair.teacher.loaded.storage_dtype))
+    stored = pipeline.stored_bits(model)
     return (
         yield from measure_perplexity(model, pair.tokens, pair.scored.source, stored, pair.window, settings.max_windows)
     )

@@ -80,7 +80,7 @@ def compare_formats(
     timed = yield from measure_latency(models, prompt_tokens, decode_tokens, repeats)
     formats = []
     for name, model in models.items():
-        bits = pipeline.stored_bits_of(pipeline.tensors_to_save(model, loaded.storage_dtype))
+        bits = pipeline.stored_bits(model)
         report = yield from measure_perplexity(model, tokens, scored.source, bits, window, max_windows)
         decode = timed.decode[name]
         faster = decode.faster_than(timed.decode["float32"])

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 from architectures import loaded as tiny_architecture
+from reference import as_saved
 from safetensors.torch import load_file
 from tiny import SENTENCES, finish, write_tiny_llama
 
-from compression import export, pipeline
+from compression import export
 from compression.errors import UserError
 from compression.methods import METHODS, JointMethod, create_method
 from compression.modules import CompressedLinear
@@ -66,7 +67,7 @@ def test_the_fraction_is_met_on_disk_and_what_is_read_back_computes_the_same(nam
     report = finish(bench.compress_to(recipe, tmp_path / "out"))
     dense = finish(bench.dense_model(recipe.model_id)).loaded
     saved = load_file(tmp_path / "out" / export.WEIGHTS_FILE)
-    original = pipeline.tensors_to_save(dense.model, dense.storage_dtype)
+    original = as_saved(dense.model, dense.storage_dtype)
     sites = {site.name: site for site in report.sites}
     assert set(sites) == {site.name for site in find_sites(dense.model)}
     # The layers had no biases: every tensor of a site, new biases and flags included, counts.
