@@ -43,6 +43,7 @@ from compression.commands.shared import (
     SeedOption,
     SequencesOption,
     SettingOption,
+    StreamOption,
     TextOption,
     WindowOption,
     WindowsOption,
@@ -237,6 +238,7 @@ def compress(
     preset: PresetOption = PRESETS[0],
     language: LanguageOption = "en",
     count_padding: PaddingOption = False,
+    stream: StreamOption = False,
     json_file: JsonOption = None,
 ) -> None:
     """Compress a model and write it to a directory."""
@@ -264,7 +266,7 @@ def compress(
         count_padding,
     )
     check_output(json_file)
-    report = run(get_workbench().compress_to(recipe, out))
+    report = run(get_workbench(stream).compress_to(recipe, out))
     output.print(
         f"{out}, from {named(report.plan.model_id, report.model_note)}: "
         f"{report.removed_fraction:.2%} of the compressible weights and "
@@ -1101,6 +1103,8 @@ def bench_memory(
     sequence_length: LengthOption = 512,
     gradient_sequences: GradientsOption = 32,
     pin: PinOption = None,
+    policy: PolicyOption = "own",
+    stream: StreamOption = False,
     json_file: JsonOption = None,
 ) -> None:
     """Set measured peak memory beside the memory model; statistics are made anew, with a seed of their own."""
@@ -1110,7 +1114,7 @@ def bench_memory(
     recipe = Recipe(
         model,
         method,
-        "own",
+        policy,
         removed,
         calibration,
         calibration_sequences,
@@ -1120,13 +1124,18 @@ def bench_memory(
         pins=pins_given(pin),
     )
     check_output(json_file)
-    result = run(benchmark_memory(get_workbench(), recipe, text))
+    result = run(benchmark_memory(get_workbench(stream), recipe, text))
     table = Table("up to and with", "measured peak, GiB", "memory model, GiB", "s")
     for phase in result.phases:
         sizes = (phase.measured_bytes / 2**30, phase.predicted_bytes / 2**30)
         table.add_row(phase.name, *(f"{size:.2f}" for size in sizes), f"{phase.seconds:.0f}")
     output.print(table)
     output.print(f"{named(result.model_id, result.model_note)}; {result.environment.threads} threads.", highlight=False)
+    output.print(
+        f"Largest peak without the {result.imports_bytes / 2**30:.2f} GiB of the imports: {result.copies:.2f} of one "
+        f"float32 copy of the weights ({result.copy_bytes / 2**30:.2f} GiB).",
+        highlight=False,
+    )
     for other in result.extrapolations:
         output.print(
             f"{other.name}: {other.predicted_bytes / 2**30:.1f} GiB by the memory model, "

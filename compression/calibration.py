@@ -357,9 +357,8 @@ def collect_gradients(
     yield from stream.start()
     depth = len(stream.blocks)
     before: list[list[Tensor]] = []
-    put_aside = aside(model, depth * [hidden.numel() for hidden in stream.hidden])
     for index in range(depth):
-        before.append([put_aside(hidden) for hidden in stream.hidden])
+        before.append(aside(model, stream.hidden))
         stream.run(index)
         yield Progress("gradients", index + 1, 2 * depth, f"gradients: forward, block {index + 1}")
     stream.turn_back()

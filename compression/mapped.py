@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterable
 from weakref import WeakSet
 
 import torch
@@ -23,13 +23,13 @@ ALIGNMENT = 4096
 
 
 class MappedFile:
-    """Room for float32 tensors in a file without a name, which is gone with the process, however that ends."""
+    """Room for tensors in a file without a name, which is gone with the process, however that ends."""
 
-    def __init__(self, sizes: list[int]) -> None:
+    def __init__(self, sizes: Iterable[int]) -> None:
         """Reserve the room on the disk: a full one shall say so now, and not break a write to a page later.
 
         Args:
-            sizes: numbers of values of the tensors.
+            sizes: bytes of the tensors, in the order in which they are taken.
 
         Raises:
             UserError: if the disk is full.
@@ -48,12 +48,23 @@ class MappedFile:
         self._addresses = range(start, start + length)
         _FILES.add(self)
 
-    def take(self, shape: tuple[int, ...]) -> Tensor:
+    def __deepcopy__(self, memo: object) -> MappedFile:
+        """Itself: copies of a model share what lies in it, or copy it into memory."""
+        return self
+
+    def take(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
         """Room for the next tensor, zero at first."""
         count = torch.Size(shape).numel()
-        tensor = torch.frombuffer(self._pages, dtype=torch.float32, count=max(count, 1), offset=self._end)
-        self._end += _padded(count)
+        tensor = torch.frombuffer(self._pages, dtype=dtype, count=max(count, 1), offset=self._end)
+        self._end += _padded(count * dtype.itemsize)
         return tensor[:count].view(shape)
+
+    def put(self, tensor: Tensor) -> Tensor:
+        """A tensor's values in the file; they come back when they are read."""
+        values = self.take(tuple(tensor.shape), tensor.dtype)
+        values.copy_(tensor)
+        self.release()
+        return values
 
     def holds(self, tensor: Tensor) -> bool:
         """Whether a tensor lies in it."""
@@ -68,8 +79,12 @@ class MappedFile:
 _FILES: WeakSet[MappedFile] = WeakSet()
 
 
-def _padded(values: int) -> int:
-    return -(-max(values, 1) * 4 // ALIGNMENT) * ALIGNMENT
+def _padded(size: int) -> int:
+    return -(-max(size, 1) // ALIGNMENT) * ALIGNMENT
+
+
+def _is_mapped(tensor: Tensor) -> bool:
+    return any(file.holds(tensor) for file in tuple(_FILES))
 
 
 def release(tensor: Tensor) -> None:
@@ -81,32 +96,28 @@ def release(tensor: Tensor) -> None:
 
 def in_memory(tensor: Tensor) -> Tensor:
     """A tensor that lies in a file as a copy in memory, its pages released; any other as it is."""
-    if not any(file.holds(tensor) for file in tuple(_FILES)):
+    if not _is_mapped(tensor):
         return tensor
     copied = tensor.clone()
     release(tensor)
     return copied
 
 
-def aside(model: nn.Module, sizes: list[int]) -> Callable[[Tensor], Tensor]:
-    """Where to keep what a model makes on its way: in memory, or in a file, if that is where its weights are.
+def aside(model: nn.Module, tensors: list[Tensor]) -> list[Tensor]:
+    """What a model has made on its way, to be read later: in a file, if that is where its weights are."""
+    if not _is_mapped(next(model.parameters())):
+        return list(tensors)
+    file = MappedFile(tensor.nbytes for tensor in tensors)
+    return [file.put(tensor) for tensor in tensors]
 
-    Args:
-        model: the model.
-        sizes: numbers of values of the tensors that will come, in any order.
 
-    Returns:
-        What gives back a tensor's values, to be read later.
-    """
-    weight = next(model.parameters())
-    if not any(file.holds(weight) for file in tuple(_FILES)):
-        return lambda tensor: tensor
-    file = MappedFile(sizes)
-
-    def put(tensor: Tensor) -> Tensor:
-        values = file.take(tuple(tensor.shape))
-        values.copy_(tensor)
-        file.release()
-        return values
-
-    return put
+def keep_aside(model: nn.Module, layer: nn.Module) -> None:
+    """Move a layer's buffers into a file, if that is where the weights of the model are that it belongs to."""
+    if not _is_mapped(next(model.parameters())):
+        return
+    buffers = dict(layer.named_buffers())
+    file = MappedFile(buffer.nbytes for buffer in buffers.values())
+    object.__setattr__(layer, "mapped_file", file)  # whoever wants its pages released must find it
+    for name, buffer in buffers.items():
+        owner, _, last = name.rpartition(".")
+        setattr(layer.get_submodule(owner), last, file.put(buffer))

@@ -37,6 +37,11 @@ class ModelShape:
     sites: tuple[LinearSite, ...]
 
     @property
+    def site_weights(self) -> int:
+        """Number of weights in the compressible layers."""
+        return sum(site.num_weights for site in self.sites)
+
+    @property
     def depth(self) -> int:
         """Number of blocks."""
         return len({site.block for site in self.sites})
@@ -66,6 +71,7 @@ def memory_need(
     workers: int = 2,
     removed_fraction: float = 0.2,
     full_output_limit: int = 4096,
+    streamed: bool = False,
 ) -> MemoryNeed:
     """Peak memory of every phase.
 
@@ -78,10 +84,14 @@ def memory_need(
         workers: sites that are factorised side by side.
         removed_fraction: of the compressed model.
         full_output_limit: out_features up to which output-gradient Grams are kept whole.
+        streamed: whether weights, and whatever else grows with the depth, stay in files (`compression.streamed`).
     """
-    fixed = RUNTIME + FLOAT * shape.num_parameters
     blocks = sorted({site.block for site in shape.sites})
     members = [[site for site in shape.sites if site.block == block] for block in blocks]
+    weights = max(sum(site.num_weights for site in block) for block in members) if streamed else shape.num_parameters
+    if streamed:  # the embedding, or the head of the same size, and one block
+        weights += shape.vocabulary * shape.width
+    fixed = RUNTIME + FLOAT * weights
     groups = [{site.input_group: site.in_features for site in block}.values() for block in members]
     grams = FLOAT * max(sum(size * size for size in block) for block in groups)
     outputs = [[site.out_features for site in block if site.out_features <= full_output_limit] for block in members]
@@ -96,10 +106,12 @@ def memory_need(
     # holds logits, their float copy, log-probabilities and gradient.
     graph = 2 * activations + output_grams + FLOAT * max((max(b, default=0) for b in outputs), default=0) ** 2
     head = 4 * logits * HEAD_TOKENS
-    gradients = fixed + hidden * gradient_tokens * (shape.depth + 2) + max(graph, head)
+    standing = 3 if streamed else shape.depth + 2
+    gradients = fixed + hidden * gradient_tokens * standing + max(graph, head)
     compress = fixed + workers * max(_factorisation(site) for site in shape.sites)
-    stored = STORED * sum(site.num_weights for site in shape.sites) * (1 - removed_fraction)
-    expanded = FLOAT * sum(site.num_weights for site in shape.sites)
+    held = max(sum(site.num_weights for site in block) for block in members) if streamed else shape.site_weights
+    stored = STORED * held * (1 - removed_fraction)
+    expanded = FLOAT * held
     evaluate = fixed + stored + expanded + FLOAT * window * shape.width * 8 + 3 * logits * window
     return MemoryNeed(calibrate, gradients, round(compress + stored), round(evaluate))
 

@@ -17,6 +17,7 @@ from compression.allocation import CURVE_FRACTIONS, LossCurves, Spectra
 from compression.calibration import Calibration, Gradients, InputSums, SiteStatistics, observed_inputs
 from compression.errors import UserError
 from compression.linalg import relative_output_error, singular_values
+from compression.mapped import keep_aside
 from compression.methods import METHODS, CompressionMethod, JointMethod, SiteResult, create_method
 from compression.modules import CompressedLinear
 from compression.parallel import parallel_map
@@ -207,6 +208,7 @@ def compress(
     with closing(steps):
         for layer, site_report in steps:
             if layer is not None:
+                keep_aside(source.model, layer)
                 layers[site_report.name] = layer
             reports[site_report.name] = site_report
             message = f"{plan.method}: {site_report.name}"

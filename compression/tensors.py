@@ -19,18 +19,20 @@ from compression.mapped import release
 SUFFIX = ".safetensors"
 
 
-_DTYPES = {
-    torch.float64: "F64",
-    torch.int64: "I64",
-    torch.float32: "F32",
-    torch.int32: "I32",
-    torch.bfloat16: "BF16",
-    torch.float16: "F16",
-    torch.int16: "I16",
-    torch.uint8: "U8",
-    torch.int8: "I8",
-    torch.bool: "BOOL",
+DTYPES = {
+    "F64": torch.float64,
+    "I64": torch.int64,
+    "F32": torch.float32,
+    "I32": torch.int32,
+    "BF16": torch.bfloat16,
+    "F16": torch.float16,
+    "I16": torch.int16,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "BOOL": torch.bool,
 }
+"""Of a safetensors file, by the name they have there."""
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 _ORDER = ("I64", "F64", "I32", "F32", "BF16", "F16", "I16", "I8", "U8", "BOOL")
 """As the library sorts them: what is aligned to more bytes first."""
 
@@ -46,13 +48,13 @@ def write_safetensors(file: Path, tensors: Mapping[str, Tensor], floats: torch.d
         floats: what float32 values are rounded to.
     """
     dtypes = {name: floats if t.dtype == torch.float32 else t.dtype for name, t in tensors.items()}
-    order = sorted(tensors, key=lambda name: (_ORDER.index(_DTYPES[dtypes[name]]), name))
+    order = sorted(tensors, key=lambda name: (_ORDER.index(_NAMES[dtypes[name]]), name))
     header: dict[str, object] = {}
     end = 0
     for name in order:
         start, end = end, end + tensors[name].numel() * dtypes[name].itemsize
         shape, places = list(tensors[name].shape), [start, end]
-        header[name] = {"dtype": _DTYPES[dtypes[name]], "shape": shape, "data_offsets": places}
+        header[name] = {"dtype": _NAMES[dtypes[name]], "shape": shape, "data_offsets": places}
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
     with file.open("wb") as out:

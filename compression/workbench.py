@@ -178,7 +178,7 @@ class Workbench:
         Args:
             streamed: whether weights stay in a file, and every block takes what it needs: slower, and small.
         """
-        self._streamed = streamed
+        self.streamed = streamed
         self._busy = threading.Lock()
         self._dense: Recent[DenseModel] = Recent(2)
         self._compressed: Recent[CompressedModel] = Recent(2)
@@ -360,7 +360,7 @@ class Workbench:
             return known
         if export.is_compressed_directory(model_id):
             raise UserError(f"{model_id} is compressed already: name the dense model it was made from.")
-        loaded = yield from models.load(model_id, self._streamed)
+        loaded = yield from models.load(model_id, self.streamed)
         return self._dense.put(key, DenseModel(loaded, find_sites(loaded.model), _identity(loaded)))
 
     @staticmethod
@@ -1372,11 +1372,11 @@ def _rounded(values: torch.Tensor) -> tuple[float, ...]:
 
 
 @cache
-def get_workbench() -> SpeechWorkbench:
-    """The workbench of this process."""
+def get_workbench(streamed: bool = False) -> SpeechWorkbench:
+    """The workbench of this process, or the one whose models' weights stay in files."""
     from compression.speech.workbench import SpeechWorkbench
 
-    return SpeechWorkbench()
+    return SpeechWorkbench(streamed)
 
 
 __all__ = ["DENSE", "DenseModel", "Recipe", "SiteReport", "Workbench", "finish", "get_workbench"]

@@ -47,7 +47,7 @@ def test_the_benchmark_measures_every_phase(tmp_path, cache):
     text.write_text(" ".join(SENTENCES) * 40, encoding="utf-8")
     recipe = Recipe(str(tmp_path / "tiny"), "compot-fisher", "fisher", 0.2, str(text), 8, 32, gradient_sequences=8)
     result = finish(benchmark_memory(Workbench(), recipe, str(text)))
-    assert [phase.name for phase in result.phases] == ["calibrate", "gradients", "compress", "evaluate"]
+    assert [phase.name for phase in result.phases] == ["calibrate", "gradients", "compress", "save", "evaluate"]
     measured = [phase.measured_bytes for phase in result.phases]
     assert measured == sorted(measured) and measured[0] > 100 * 2**20, "a process with torch is larger than 100 MiB"
     assert all(phase.predicted_bytes > 0 for phase in result.phases)

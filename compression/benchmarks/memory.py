@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any
 
+import psutil
 import torch
 
+from compression import store
 from compression.benchmarks.memory_report import Extrapolation, MemoryBenchmark, Phase
 from compression.calibration import GRADIENT_LENGTH, MAX_FULL_OUTPUT
 from compression.environment import describe_environment
-from compression.memory import MemoryNeed, ModelShape, memory_need
+from compression.memory import FLOAT, MemoryNeed, ModelShape, memory_need
 from compression.recipe import Recipe
 from compression.sites import shape_of
 from compression.streams import BATCH_SEQUENCES
@@ -51,29 +53,39 @@ def benchmark_memory(workbench: Workbench, recipe: Recipe, text: str) -> Generat
 
     Args:
         workbench: what does the work.
-        recipe: what to compress, by a method that uses gradients.
+        recipe: what to compress; gradients are taken only where its method uses them.
         text: what to measure on.
     """
+    imports = psutil.Process().memory_info().rss
     info = yield from workbench.model_info(recipe.model_id)
-    predicted = _need((yield from workbench.shape(recipe.model_id)), recipe)
+    shape = yield from workbench.shape(recipe.model_id)
+    predicted = _need(shape, recipe, workbench.streamed)
+    folder = store.root() / "mapped" / f"memory-{recipe.seed}"
     steps: list[tuple[str, Callable[[], Generator[Progress, None, Any]]]] = [
         ("calibrate", lambda: workbench.statistics(recipe, gradients=False)),
         ("gradients", lambda: workbench.statistics(recipe, gradients=True)),
         ("compress", lambda: workbench.compress(recipe)),
+        ("save", lambda: workbench.compress_to(recipe, folder)),
         ("evaluate", lambda: workbench.evaluate(recipe, text, recipe.sequence_length, 1)),
     ]
+    if not recipe.build_method().uses_gradients and recipe.resolved().policy != "fisher":
+        steps = [step for step in steps if step[0] != "gradients"]
     phases: list[Phase] = []
     largest = 0
     for name, start in steps:
         began = time.perf_counter()
         yield from start()
-        largest = max(largest, getattr(predicted, name))
+        largest = max(largest, getattr(predicted, "compress" if name == "save" else name))
         phases.append(Phase(name, peak_bytes(), largest, time.perf_counter() - began))
+    store.remove(folder)
     other = llama_1b()
-    need = _need(other, recipe).peak
+    need = _need(other, recipe, workbench.streamed).peak
     return MemoryBenchmark(
         model_id=info.model_id,
         model_note=info.note,
+        streamed=workbench.streamed,
+        imports_bytes=imports,
+        copy_bytes=FLOAT * shape.num_parameters,
         phases=tuple(phases),
         limit_bytes=LIMIT,
         extrapolations=(Extrapolation("Llama of 1.2 B parameters", other.num_parameters, need, need <= LIMIT),),
@@ -81,7 +93,7 @@ def benchmark_memory(workbench: Workbench, recipe: Recipe, text: str) -> Generat
     )
 
 
-def _need(shape: ModelShape, recipe: Recipe) -> MemoryNeed:
+def _need(shape: ModelShape, recipe: Recipe, streamed: bool) -> MemoryNeed:
     return memory_need(
         shape,
         recipe.num_sequences * recipe.sequence_length,
@@ -91,4 +103,5 @@ def _need(shape: ModelShape, recipe: Recipe) -> MemoryNeed:
         workers=torch.get_num_threads(),
         removed_fraction=recipe.removed_fraction,
         full_output_limit=MAX_FULL_OUTPUT,
+        streamed=streamed,
     )

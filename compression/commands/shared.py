@@ -75,6 +75,9 @@ MethodOption = Annotated[str, typer.Option("--method", help="Compression method.
 IterationsOption = Annotated[int | None, typer.Option("--iterations", help="Alternations of an iterative method.")]
 RatioOption = Annotated[float | None, typer.Option("--atoms-per-nonzero", help="k/s of a dictionary method.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="0 spreads the sequences evenly; others move them.")]
+StreamOption = Annotated[
+    bool, typer.Option("--stream", help="Keep the weights in a file: one block in memory; somewhat slower.")
+]
 GradientsOption = Annotated[
     int, typer.Option("--gradient-sequences", help="Sequences for the output gradients, where they are needed.")
 ]
