@@ -123,7 +123,9 @@ def test_what_came_with_the_app_reads() -> None:
     found = load_examples(distil.ASSETS)
     assert not found.problems
     assert found.mix is not None and found.distill is not None and found.formats is not None
-    assert found.pipeline is not None and {run.settings.optimizer for run in found.distill.runs} == {"adamw", "muon"}
+    assert found.pipeline is not None and found.pipeline.benchmark is not None and found.pipeline.latency is not None
+    assert found.tune is not None and sum(trial.state == "complete" for trial in found.tune.trials) >= 5
+    assert {run.settings.optimizer for run in found.distill.runs} == {"adamw", "muon"}
 
 
 def test_cards_become_a_recipe_that_the_command_line_takes(tmp_path: Path) -> None:
