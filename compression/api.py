@@ -46,11 +46,10 @@ MAX_METHODS = 16
 MAX_CHARACTERS = 300
 """Of a name."""
 T = TypeVar("T")
-Run = Callable[[Generator[Progress, None, Any]], Any]
-"""What drives the engine's work to its end and returns its result."""
+Steps = Generator[Progress, None, T]
 
 
-def finish(steps: Generator[Progress, None, T]) -> T:
+def finish(steps: Steps[T]) -> T:
     """Drive work to its end."""
     while True:
         try:
@@ -60,25 +59,19 @@ def finish(steps: Generator[Progress, None, T]) -> T:
             return result
 
 
-def analyze(model: str, run: Run = finish) -> AnalysisInfo:
+def analyze(model: str) -> AnalysisInfo:
     """Spectra of every site, plain and whitened, and the allocation of every policy at every slider position.
 
     Args:
         model: catalogue id, Hub id ``owner/name[@revision]``, or directory.
-        run: what drives the work.
 
     Raises:
         UserError: naming the argument that is wrong.
     """
-    known = _known(model)
-    if known is not None:
-        return known.analysis
-    _load(model, run)
-    answer: AnalysisInfo = run(_workbench().analyze(model))
-    return answer
+    return finish(_analyze(model))
 
 
-def allocate(model: str, method: str, policy: str, removed: float, run: Run = finish) -> Allocation:
+def allocate(model: str, method: str, policy: str, removed: float) -> Allocation:
     """What each site loses.
 
     Args:
@@ -86,22 +79,14 @@ def allocate(model: str, method: str, policy: str, removed: float, run: Run = fi
         method: whose error curves the policy ``fisher`` uses.
         policy: allocation policy; ``own`` for the one the method was published with.
         removed: share of the compressible weights to remove, from 0 to 0.95.
-        run: what drives the work.
 
     Raises:
         UserError: naming the argument that is wrong.
     """
-    known, recipe = _asked(model, method, policy, removed)
-    if known is not None and recipe.removed_fraction in known.analysis.slider:
-        stored = recipe.policy in known.analysis.allocations
-        if stored and (recipe.policy != "fisher" or recipe.method == CURVE_METHOD):
-            return known.analysis.allocation_at(recipe.policy, recipe.removed_fraction)
-    _load(model, run)
-    allocation: Allocation = run(_workbench().allocation(recipe))[1]
-    return allocation
+    return finish(_allocate(model, method, policy, removed))
 
 
-def predict(model: str, method: str, policy: str, removed: float, run: Run = finish) -> ForecastReport:
+def predict(model: str, method: str, policy: str, removed: float) -> ForecastReport:
     """Foretell the perplexity of a compressed model, with its 95 % band.
 
     Args:
@@ -109,7 +94,6 @@ def predict(model: str, method: str, policy: str, removed: float, run: Run = fin
         method: compression method.
         policy: allocation policy; ``own`` for the one the method was published with.
         removed: share of the compressible weights to remove, from 0 to 0.6.
-        run: what drives the work.
 
     Returns:
         Its `predictions` hold one row, unless `problem` says why there is no forecast.
@@ -117,19 +101,10 @@ def predict(model: str, method: str, policy: str, removed: float, run: Run = fin
     Raises:
         UserError: naming the argument that is wrong.
     """
-    known, recipe = _asked(model, method, policy, removed)
-    _named("removed", lambda: forecast.check_fractions((recipe.removed_fraction,)))
-    stored = next((f for f in _forecasts(known) if (f.method, f.policy) == (recipe.method, recipe.policy)), None)
-    for asked in (policy, recipe.policy):  # a table is kept under the policy's name as it was asked for
-        key = None if stored else forecast.table_key(replace(recipe, policy=asked))
-        stored = forecast.stored_report(key) if key else stored
-    if stored is None:
-        _load(model, run)
-        stored = run(_workbench().forecast(recipe))
-    return stored.at((recipe.removed_fraction,))
+    return finish(_predict(model, method, policy, removed))
 
 
-def compare(model: str, methods: Sequence[str], policy: str, removed: float, run: Run = finish) -> AnyComparison:
+def compare(model: str, methods: Sequence[str], policy: str, removed: float) -> AnyComparison:
     """Measure methods beside the dense model: perplexity on the built-in text, or word error rate on recordings.
 
     Args:
@@ -137,11 +112,62 @@ def compare(model: str, methods: Sequence[str], policy: str, removed: float, run
         methods: compression methods, 1 to 16.
         policy: allocation policy of all of them; ``own`` for each method's own.
         removed: share of the compressible weights to remove, from 0 to 0.95.
-        run: what drives the work.
 
     Raises:
         UserError: naming the argument that is wrong.
     """
+    return finish(_compare(model, methods, policy, removed))
+
+
+def evaluate(model: str, method: str, policy: str, removed: float) -> AnyReport:
+    """Measure one model: perplexity on the built-in text, or word error rate on recordings.
+
+    Args:
+        model: catalogue id, Hub id, or directory.
+        method: compression method; ``dense`` for the original.
+        policy: allocation policy; ``own`` for the one the method was published with.
+        removed: share of the compressible weights to remove, from 0 to 0.95; 0 for the original.
+
+    Raises:
+        UserError: naming the argument that is wrong.
+    """
+    return finish(_evaluate(model, method, policy, removed))
+
+
+def _analyze(model: str) -> Steps[AnalysisInfo]:
+    known = _known(model)
+    if known is not None:
+        return known.analysis
+    yield from _load(model)
+    answer: AnalysisInfo = yield from _workbench().analyze(model)
+    return answer
+
+
+def _allocate(model: str, method: str, policy: str, removed: float) -> Steps[Allocation]:
+    known, recipe = _asked(model, method, policy, removed)
+    if known is not None and recipe.removed_fraction in known.analysis.slider:
+        stored = recipe.policy in known.analysis.allocations
+        if stored and (recipe.policy != "fisher" or recipe.method == CURVE_METHOD):
+            return known.analysis.allocation_at(recipe.policy, recipe.removed_fraction)
+    yield from _load(model)
+    allocation: Allocation = (yield from _workbench().allocation(recipe))[1]
+    return allocation
+
+
+def _predict(model: str, method: str, policy: str, removed: float) -> Steps[ForecastReport]:
+    known, recipe = _asked(model, method, policy, removed)
+    _named("removed", lambda: forecast.check_fractions((recipe.removed_fraction,)))
+    stored = next((f for f in _forecasts(known) if (f.method, f.policy) == (recipe.method, recipe.policy)), None)
+    for asked in (policy, recipe.policy):  # a table is kept under the policy's name as it was asked for
+        key = None if stored else forecast.table_key(replace(recipe, policy=asked))
+        stored = forecast.stored_report(key) if key else stored
+    if stored is None:
+        yield from _load(model)
+        stored = yield from _workbench().forecast(recipe)
+    return stored.at((recipe.removed_fraction,))
+
+
+def _compare(model: str, methods: Sequence[str], policy: str, removed: float) -> Steps[AnyComparison]:
     if not isinstance(methods, (list, tuple)) or not 1 <= len(methods) <= MAX_METHODS:
         raise UserError(f"methods: a list of 1 to {MAX_METHODS} names was expected, but {_shown(methods)} was given.")
     asked = [_asked(model, method, policy, removed, field="methods") for method in methods]
@@ -151,28 +177,18 @@ def compare(model: str, methods: Sequence[str], policy: str, removed: float, run
         if all(each is not None for each in runs):
             there: Any = tuple(runs)
             return replace(known.headline, runs=there)
+    yield from _load(model)
     bench = _workbench()
-    _load(model, run)
-    if run(bench.is_speech(model)):
-        answer: AnyComparison = run(bench.compare_speech(recipes, DEFAULT_TEST))
+    answer: AnyComparison
+    if (yield from bench.is_speech(model)):
+        answer = yield from bench.compare_speech(recipes, DEFAULT_TEST)
     else:
-        answer = run(bench.compare(recipes, DEFAULT_EVALUATION, _window(model, run), MAX_WINDOWS))
+        window = yield from _window(model)
+        answer = yield from bench.compare(recipes, DEFAULT_EVALUATION, window, MAX_WINDOWS)
     return answer
 
 
-def evaluate(model: str, method: str, policy: str, removed: float, run: Run = finish) -> AnyReport:
-    """Measure one model: perplexity on the built-in text, or word error rate on recordings.
-
-    Args:
-        model: catalogue id, Hub id, or directory.
-        method: compression method; ``dense`` for the original.
-        policy: allocation policy; ``own`` for the one the method was published with.
-        removed: share of the compressible weights to remove, from 0 to 0.95; 0 for the original.
-        run: what drives the work.
-
-    Raises:
-        UserError: naming the argument that is wrong.
-    """
+def _evaluate(model: str, method: str, policy: str, removed: float) -> Steps[AnyReport]:
     known, recipe = _asked(model, method, policy, removed, dense=True)
     if recipe.is_dense:
         if recipe.removed_fraction:
@@ -180,42 +196,26 @@ def evaluate(model: str, method: str, policy: str, removed: float, run: Run = fi
         if known is not None:
             return known.headline.dense
         recipe = Recipe(model)
+    yield from _load(model)
     bench = _workbench()
-    _load(model, run)
     answer: AnyReport
-    if run(bench.is_speech(model)):
-        answer = run(bench.evaluate_speech(recipe, DEFAULT_TEST))
+    if (yield from bench.is_speech(model)):
+        answer = yield from bench.evaluate_speech(recipe, DEFAULT_TEST)
     else:
-        answer = run(bench.evaluate(recipe, DEFAULT_EVALUATION, _window(model, run), MAX_WINDOWS))
+        window = yield from _window(model)
+        answer = yield from bench.evaluate(recipe, DEFAULT_EVALUATION, window, MAX_WINDOWS)
     return answer
 
 
-def known_answer(question: str, *arguments: Any) -> bool:
-    """Whether a question is answered without loading a model; arguments are those of the function so called.
-
-    Raises:
-        UserError: as the function does.
-    """
-
-    def refuse(steps: Generator[Progress, None, Any]) -> Any:
-        steps.close()
-        raise _NeedsModelError
-
-    try:
-        QUESTIONS[question](*arguments, run=refuse)
-    except _NeedsModelError:
-        return False
-    return True
-
-
-QUESTIONS: dict[str, Callable[..., Any]] = {
-    each.__name__: each for each in (analyze, allocate, predict, compare, evaluate)
+STEPS: dict[str, Callable[..., Steps[Any]]] = {
+    "analyze": _analyze,
+    "allocate": _allocate,
+    "predict": _predict,
+    "compare": _compare,
+    "evaluate": _evaluate,
 }
-"""The five by name."""
-
-
-class _NeedsModelError(Exception):
-    """A model would have to be loaded."""
+"""The five as generators of progress that return the answer: of what is known without a step, else the first step comes
+before any work."""
 
 
 def gallery_of(model: str) -> Gallery | None:
@@ -305,14 +305,18 @@ def _known(model: str) -> Gallery | None:
     return known
 
 
-def _load(model: str, run: Run) -> None:
+def _load(model: str) -> Steps[None]:
     """Load a model, or refuse it under its field's name."""
-    _named("model", lambda: run(_workbench().model_info(model)))
+    yield Progress("load", 0, 1, f"Loading {model}")
+    try:
+        yield from _workbench().model_info(model)
+    except UserError as error:
+        raise UserError(f"model: {error}") from error
 
 
-def _window(model: str, run: Run) -> int:
+def _window(model: str) -> Steps[int]:
     """Tokens a window: fewer where the model reads fewer at a time."""
-    context: int | None = run(_workbench().opened(model)).context
+    context: int | None = (yield from _workbench().opened(model)).context
     return min(WINDOW, context or WINDOW)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+import itertools
 import json
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from compression.forecast import ForecastReport
 from compression.gallery import load_gallery
 from compression.types import Allocation, PerplexityReport
 from views import api as endpoints
+from views.line import Place
 
 MODEL = "smollm2-135m-q4"
 ASKED = (MODEL, "compot-fisher", "own", 0.2)
@@ -60,6 +62,11 @@ def tiny(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(tmp_path / "tiny")
 
 
+def is_known(question: str, *arguments: Any) -> bool:
+    """Whether the engine need not be asked."""
+    return not any(True for _ in itertools.islice(api.STEPS[question](*arguments), 1))
+
+
 def test_the_examples_in_the_documentation_are_true() -> None:
     tried = doctest.testmod(api)
     assert tried.attempted >= 5 and not tried.failed
@@ -87,14 +94,14 @@ def test_answers_are_those_of_the_gallery() -> None:
         ("compot", "uniform", 0.2),
     ]
     assert all(run in known.comparison.runs for run in runs)
-    assert api.known_answer("compare", MODEL, ["compot"], "uniform", 0.2)
-    assert not api.known_answer("compare", MODEL, ["compot"], "uniform", 0.23)
-    assert not api.known_answer("evaluate", *ASKED)
+    assert is_known("compare", MODEL, ["compot"], "uniform", 0.2)
+    assert not is_known("compare", MODEL, ["compot"], "uniform", 0.23)
+    assert not is_known("evaluate", *ASKED)
 
 
 def test_another_model_is_worked_out_as_the_command_line_does(tiny: str, tmp_path: Path) -> None:
     out = tmp_path / "out.json"
-    assert not api.known_answer("allocate", tiny, "svd-llm", "pooled", 0.3)
+    assert not is_known("allocate", tiny, "svd-llm", "pooled", 0.3)
     CliRunner().invoke(
         app, ["allocate", tiny, "--policy", "pooled", "--removed", "0.3", "--json", str(out)], catch_exceptions=False
     )
@@ -135,7 +142,7 @@ BAD: list[tuple[str, tuple[Any, ...], str]] = [
 @pytest.mark.parametrize(("question", "arguments", "sentence"), BAD)
 def test_bad_input_names_the_field(question: str, arguments: tuple[Any, ...], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
-        api.QUESTIONS[question](*arguments)
+        api.finish(api.STEPS[question](*arguments))
 
 
 def test_a_folder_that_is_no_model_is_refused_under_its_field(cache: Path, tmp_path: Path) -> None:
@@ -143,20 +150,29 @@ def test_a_folder_that_is_no_model_is_refused_under_its_field(cache: Path, tmp_p
         api.evaluate(str(tmp_path), "dense", "own", 0)
 
 
-def test_few_requests_wait_for_the_engine(tiny: str) -> None:
-    for _ in range(endpoints.WAITING):
-        assert endpoints._places.acquire(blocking=False)
-    try:
-        with pytest.raises(UserError, match="are waiting already: ask again in a few minutes"):
-            endpoints.allocate(tiny, "svd", "uniform", 0.2)
-        assert endpoints.predict(*ASKED)["predictions"], "what is known needs no place"
-    finally:
-        for _ in range(endpoints.WAITING):
-            endpoints._places.release()
-    assert endpoints.allocate(tiny, "svd", "uniform", 0.2)["target"] == 0.2
-    with pytest.raises(UserError):
-        endpoints.evaluate(str(Path(tiny).parent), "dense", "own", 0)
-    assert endpoints._places._value == endpoints.WAITING, "a refusal gives its place back"
+def test_few_requests_wait_for_the_engine_and_what_is_known_needs_no_place(
+    tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "WAITING", 2)
+
+    def holding() -> Iterator[str]:
+        yield "served"
+
+    held = [endpoints.ENGINE.in_turn(holding, lambda place: place) for _ in range(2)]
+    assert [next(each) for each in held] == ["served", Place(1, None)]
+    with pytest.raises(UserError, match="2 requests are waiting for the engine already: ask again"):
+        list(endpoints.allocate(tiny, "svd", "uniform", 0.2))
+    (answer,) = endpoints.predict(*ASKED)
+    assert answer["predictions"]
+    held[1].close()
+    asking = endpoints.allocate(tiny, "svd", "uniform", 0.2)
+    assert next(asking) == {"progress": {"stage": "wait", "ahead": 1, "seconds": None}}
+    held[0].close()
+    *on_the_way, last = asking
+    assert on_the_way[0]["progress"]["stage"] == "load" and last["target"] == 0.2 and not len(endpoints.ENGINE)
+    with pytest.raises(UserError, match="model: "):
+        list(endpoints.evaluate(str(Path(tiny).parent), "dense", "own", 0))
+    assert not len(endpoints.ENGINE), "a refusal gives its place back"
 
 
 def test_programs_ask_over_http(url: str) -> None:
@@ -187,7 +203,7 @@ def test_agents_ask_by_mcp(url: str) -> None:
         ):
             await session.initialize()
             tools = {tool.name: tool for tool in (await session.list_tools()).tools}
-            assert set(tools) == set(api.QUESTIONS)
+            assert set(tools) == set(api.STEPS)
             given = tools["predict"].inputSchema
             assert list(given["properties"]) == ["model", "method", "policy", "removed"]
             assert all(each["description"] for each in given["properties"].values())

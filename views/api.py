@@ -1,14 +1,14 @@
 """The five endpoints for programs and agents: HTTP, `gradio_client`, and tools of the MCP server.
 
 They answer as `compression.api` does. What is known is answered at once, beside whatever else the app does; what needs
-a model waits for the engine, and only a few such requests wait at a time.
+a model stands in the line that the visitors of the page stand in, and is given up when its client cancels or leaves.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from dataclasses import asdict
 from functools import wraps
 from typing import Any
 
@@ -18,26 +18,29 @@ import gradio.routes
 
 from compression import api
 from compression.errors import UserError
+from compression.types import Progress
+from views.line import ENGINE
 
-AT_ONCE = 8
+AT_ONCE = 24
 """Requests that are looked at side by side."""
-WAITING = 3
-"""Of them, those that may wait for the engine; the others stay free for what is known."""
-_places = threading.BoundedSemaphore(WAITING)
+WAITING = 16
+"""So many may stand in the line before the engine, visitors of the page included; what is known needs no place."""
 
 Answer = dict[str, Any]
+Steps = Generator[Answer, None, None]
+"""Progress on the way, ``{"progress": {…}}``, and the answer last."""
 
 
-def analyze(model: str) -> Answer:
+def analyze(model: str) -> Steps:
     """Singular-value spectra of every layer of a model, plain and whitened, and what every policy would remove.
 
     Args:
         model: id of the model, such as smollm2-135m-q4 or owner/name on the Hugging Face Hub
     """
-    return _answer("analyze", model)
+    yield from _answer("analyze", model)
 
 
-def allocate(model: str, method: str, policy: str, removed: float) -> Answer:
+def allocate(model: str, method: str, policy: str, removed: float) -> Steps:
     """The share of its weights that each layer loses under a budget.
 
     Args:
@@ -46,10 +49,10 @@ def allocate(model: str, method: str, policy: str, removed: float) -> Answer:
         policy: allocation policy, such as uniform, pooled or fisher; own for the one of the method
         removed: share of the compressible weights to remove, from 0 to 0.95
     """
-    return _answer("allocate", model, method, policy, removed)
+    yield from _answer("allocate", model, method, policy, removed)
 
 
-def predict(model: str, method: str, policy: str, removed: float) -> Answer:
+def predict(model: str, method: str, policy: str, removed: float) -> Steps:
     """The perplexity that a model compressed like this is foretold to have, with its 95 % band.
 
     Args:
@@ -58,10 +61,10 @@ def predict(model: str, method: str, policy: str, removed: float) -> Answer:
         policy: allocation policy, such as uniform, pooled or fisher; own for the one of the method
         removed: share of the compressible weights to remove, from 0 to 0.6
     """
-    return _answer("predict", model, method, policy, removed)
+    yield from _answer("predict", model, method, policy, removed)
 
 
-def compare(model: str, methods: list[str], policy: str, removed: float) -> Answer:
+def compare(model: str, methods: list[str], policy: str, removed: float) -> Steps:
     """Methods measured beside the dense model: perplexity on a text, or word error rate of a speech model.
 
     Args:
@@ -70,10 +73,10 @@ def compare(model: str, methods: list[str], policy: str, removed: float) -> Answ
         policy: allocation policy, such as uniform, pooled or fisher; own for the one of each method
         removed: share of the compressible weights to remove, from 0 to 0.95
     """
-    return _answer("compare", model, methods, policy, removed)
+    yield from _answer("compare", model, methods, policy, removed)
 
 
-def evaluate(model: str, method: str, policy: str, removed: float) -> Answer:
+def evaluate(model: str, method: str, policy: str, removed: float) -> Steps:
     """Perplexity, or of a speech model the word error rate, of one model as it is or compressed.
 
     Args:
@@ -82,10 +85,10 @@ def evaluate(model: str, method: str, policy: str, removed: float) -> Answer:
         policy: allocation policy, such as uniform, pooled or fisher; own for the one of the method
         removed: share of the compressible weights to remove, from 0 to 0.95; 0 for the original
     """
-    return _answer("evaluate", model, method, policy, removed)
+    yield from _answer("evaluate", model, method, policy, removed)
 
 
-ENDPOINTS: tuple[Callable[..., Answer], ...] = (analyze, allocate, predict, compare, evaluate)
+ENDPOINTS: tuple[Callable[..., Steps], ...] = (analyze, allocate, predict, compare, evaluate)
 
 
 class _JsonTools(gradio.mcp.GradioMCPServer):
@@ -108,25 +111,44 @@ def add_endpoints() -> None:
         )
 
 
-def _refusing(function: Callable[..., Answer]) -> Callable[..., Answer]:
+def _refusing(function: Callable[..., Steps]) -> Callable[..., Steps]:
     @wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Answer:
+    def wrapper(*args: Any, **kwargs: Any) -> Steps:
         try:
-            return function(*args, **kwargs)
+            yield from function(*args, **kwargs)
         except UserError as error:
             raise gr.Error(str(error), print_exception=False) from None
 
     return wrapper
 
 
-def _answer(question: str, *arguments: Any) -> Answer:
-    """What the engine says, as JSON values."""
-    ask = api.QUESTIONS[question]
-    if api.known_answer(question, *arguments):
-        return dict(api.plain(ask(*arguments)))
-    if not _places.acquire(blocking=False):
-        raise UserError(f"{WAITING} requests that need a model are waiting already: ask again in a few minutes.")
+def _answer(question: str, *arguments: Any) -> Steps:
+    """What happens on the way, where anything does, and at last what the engine says, as JSON values."""
+    steps = api.STEPS[question](*arguments)
     try:
-        return dict(api.plain(ask(*arguments)))
-    finally:
-        _places.release()
+        first = next(steps)
+    except StopIteration as stop:  # it is known
+        yield api.plain(stop.value)
+        return
+    if len(ENGINE) >= WAITING:
+        raise UserError(f"{WAITING} requests are waiting for the engine already: ask again in a few minutes.")
+
+    def work() -> Steps:
+        yield _shown(first)
+        answer = yield from _showing(steps)
+        yield api.plain(answer)
+
+    yield from ENGINE.in_turn(work, lambda place: {"progress": {"stage": "wait", **asdict(place)}})
+
+
+def _showing(steps: Generator[Progress, None, Any]) -> Generator[Answer, None, Any]:
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            return stop.value
+        yield _shown(progress)
+
+
+def _shown(progress: Progress) -> Answer:
+    return {"progress": {name: getattr(progress, name) for name in ("stage", "done", "total", "message")}}

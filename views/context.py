@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import gradio as gr
@@ -13,6 +14,7 @@ import gradio as gr
 from compression.errors import UserError
 from views import engine
 from views.accelerator import on_accelerator
+from views.line import ENGINE, Place
 from views.runs import Runs
 from views.texts import Words
 from views.widgets import alert_html, status_html
@@ -95,6 +97,21 @@ class Context:
         )
         return line
 
+    def _in_line(self, handler: Callable[..., Any], outputs: int) -> Callable[..., Any]:
+        """The same event, which shows in the status how many stand before it, until its turn has come."""
+
+        def shown(place: Place) -> list[Any]:
+            text = self.words("progress.place", ahead=place.ahead)
+            if place.seconds is not None:
+                text = self.words("progress.place_time", ahead=place.ahead, time=self.words.duration(place.seconds))
+            return [status_html(text), *(gr.skip() for _ in range(outputs))]
+
+        @wraps(handler)
+        def waiting(*values: Any) -> Any:
+            yield from ENGINE.in_turn(lambda: handler(*values), shown)
+
+        return waiting
+
     def heavy(
         self,
         button: gr.Button,
@@ -144,7 +161,7 @@ class Context:
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         started = button.click(busy, None, [status, button, cancel], queue=False, **quiet)
         handler = signed_in if with_login else guarded
-        handler = on_accelerator(handler) if slot is None else handler
+        handler = self._in_line(on_accelerator(handler), len(outputs)) if slot is None else handler
         event = started.then(handler, inputs, [status, *outputs], **(slot or engine.HEAVY), **quiet)
         event.then(idle, None, [button, cancel], **quiet)
         answer = [status_html(self.words("progress.cancelled")), *idle()]

@@ -21,7 +21,9 @@ TABS = {
     "Compare": ("perplexity", "native", "errors", "factors", "mask", "column", "columns"),
     "Test live": (),
     "Adapt": ("adapt-rows",),
-    "Distil and quantise": tuple(f"distil-{name}" for name in ("losses", "stages", "benchmarks", "formats", "budget", "search")),
+    "Distil and quantise": tuple(
+        f"distil-{name}" for name in ("losses", "stages", "benchmarks", "formats", "budget", "search")
+    ),
     "Trade-offs": ("pareto", "run-map"),
     "What changed": (),
     "Take away": (),

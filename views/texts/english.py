@@ -90,6 +90,8 @@ ENGLISH: Mapping[str, str] = {
     "cost.line": "Cost on this machine: {cost}.",
     "cost.unknown": "Cost on this machine: not known yet.",
     "progress.waiting": "Waiting for the engine…",
+    "progress.place": "Waiting: {ahead} ahead of you.",
+    "progress.place_time": "Waiting: {ahead} ahead of you ({time}).",
     "progress.left": "{message} · {left} left for this step",
     "progress.cancelled": "Cancelled. Nothing was changed.",
     "button.cancel": "Cancel",

@@ -129,6 +129,8 @@ RUSSIAN: Mapping[str, str] = {
     "cost.line": "Время на этой машине: {cost}.",
     "cost.unknown": "Время на этой машине: пока неизвестно.",
     "progress.waiting": "Ожидание вычислений…",
+    "progress.place": "Очередь: перед вами {ahead}.",
+    "progress.place_time": "Очередь: перед вами {ahead} ({time}).",
     "progress.cancelled": "Отменено. Ничего не изменилось.",
     "button.cancel": "Отмена",
     # Explore

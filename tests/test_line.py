@@ -1,0 +1,95 @@
+"""The line before the engine: everybody in turn, told where he stands; who leaves gives his place up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from views.line import Line, Place
+
+
+class Clock:
+    """A clock that is set."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def job(name: str, log: list[str], steps: int = 1) -> Any:
+    def work() -> Generator[str, None, str]:
+        log.append(name)
+        for _ in range(steps):
+            yield name
+        return name
+
+    return work
+
+
+def test_everybody_is_served_in_turn_and_knows_his_place() -> None:
+    clock, log = Clock(), []
+    line = Line(clock)
+    first, second, third = (line.in_turn(job(name, log), lambda place: place) for name in "abc")
+    assert next(first) == "a" and next(second) == Place(1, None) and next(third) == Place(2, None)
+    assert log == ["a"] and len(line) == 3
+    clock.now = 60
+    with pytest.raises(StopIteration) as end:
+        next(first)
+    assert end.value.value == "a"
+    assert next(second) == "b"
+    clock.now = 70
+    assert next(third) == Place(1, 50.0), "a minute is usual, ten seconds are gone"
+    second.close()
+    assert next(third) == "c" and list(third) == [] and not len(line) and log == ["a", "b", "c"]
+
+
+def test_who_leaves_while_he_waits_gives_his_place_up() -> None:
+    log: list[str] = []
+    line = Line()
+    first, second, third = (line.in_turn(job(name, log), lambda place: place.ahead) for name in "abc")
+    assert [next(first), next(second), next(third)] == ["a", 1, 2]
+    second.close()
+    assert next(third) == 1 and log == ["a"]
+    list(first)
+    assert list(third) == ["c"] and not len(line)
+
+
+def test_work_that_fails_lets_the_next_one_begin() -> None:
+    line, log = Line(), []
+
+    def broken() -> Generator[str, None, None]:
+        yield "begun"
+        raise ValueError
+
+    first, second = line.in_turn(broken, lambda place: place), line.in_turn(job("b", log), lambda place: place.ahead)
+    assert next(first) == "begun" and next(second) == 1
+    with pytest.raises(ValueError):
+        next(first)
+    assert next(second) == "b"
+
+
+def test_never_two_at_a_time_in_threads() -> None:
+    line, inside, seen = Line(), [], []
+
+    def work() -> Generator[None, None, None]:
+        inside.append(1)
+        seen.append(len(inside))
+        yield
+        time.sleep(0.01)
+        inside.pop()
+
+    def visit() -> None:
+        for _ in line.in_turn(work, lambda place: None):
+            pass
+
+    threads = [threading.Thread(target=visit) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert seen == [1] * 12 and not len(line)

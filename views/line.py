@@ -1,0 +1,96 @@
+"""Who waits for the engine: first come, first served, and everybody sees how many stand before them.
+
+Gradio has a queue of its own, which tells a page nothing while it waits. So heavy events begin at once, and stand in
+this line; a visitor who cancels or leaves gives his place up, because Gradio then closes his event.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+LOOK_SECONDS = 1.0
+"""So often somebody who waits is told where he stands, and may be found to have left."""
+REMEMBERED = 8
+"""Jobs whose duration tells how long the next ones may take."""
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where somebody stands.
+
+    Attributes:
+        ahead: jobs before his, the running one included.
+        seconds: about how long they take; None before any has been finished.
+    """
+
+    ahead: int
+    seconds: float | None
+
+
+class Line:
+    """A line before one counter."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """Nobody stands in it.
+
+        Args:
+            clock: the time in seconds, from any beginning.
+        """
+        self._clock = clock
+        self._moved = threading.Condition()
+        self._tickets: deque[object] = deque()
+        self._durations: deque[float] = deque(maxlen=REMEMBERED)
+        self._began: float | None = None
+
+    def __len__(self) -> int:
+        """How many stand in it, the one who is served included."""
+        return len(self._tickets)
+
+    def place(self, ticket: object) -> Place:
+        """Where somebody stands."""
+        with self._moved:
+            ahead = self._tickets.index(ticket)
+            if not ahead or not self._durations:
+                return Place(ahead, 0.0 if not ahead else None)
+            usual = statistics.median(self._durations)
+            running = 0.0 if self._began is None else self._clock() - self._began
+            return Place(ahead, max(usual - running, 0.0) + usual * (ahead - 1))
+
+    def in_turn(
+        self, work: Callable[[], Generator[Any, None, Result]], waiting: Callable[[Place], Any]
+    ) -> Generator[Any, None, Result]:
+        """Begin some work when everybody before has been served.
+
+        Args:
+            work: makes the generator of the work, when its turn has come.
+            waiting: what to yield while others are served.
+        """
+        ticket = object()
+        with self._moved:
+            self._tickets.append(ticket)
+        try:
+            while (place := self.place(ticket)).ahead:
+                yield waiting(place)
+                with self._moved:
+                    self._moved.wait_for(lambda: self._tickets[0] is ticket, LOOK_SECONDS)
+            self._began = self._clock()
+            result = yield from work()
+            self._durations.append(self._clock() - self._began)
+            return result
+        finally:
+            with self._moved:
+                if self._tickets[0] is ticket:
+                    self._began = None
+                self._tickets.remove(ticket)
+                self._moved.notify_all()
+
+
+ENGINE = Line()
+"""The one before the engine of this process."""
