@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import shutil
 import threading
 import time
@@ -17,6 +18,7 @@ from functools import cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
+import psutil
 import torch
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
@@ -51,7 +53,7 @@ from compression.linalg import relative_output_error
 from compression.memory import ModelShape
 from compression.methods import METHODS, CompressionMethod, JointMethod, create_method
 from compression.models import LoadedModel
-from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear
+from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear, bytes_held
 from compression.pipeline import CompressedModel, finish
 from compression.recent import Recent
 from compression.recipe import DENSE, OWN, Recipe
@@ -113,17 +115,61 @@ class DenseModel:
         sites: its compressible layers.
         identity: content key of everything a result depends on: weights, configuration and tokenizer.
         report: how it was made, if it was read from a folder that ``compress`` wrote.
+        streamed: whether its weights are in a file.
     """
 
     loaded: LoadedModel
     sites: tuple[LinearSite, ...]
     identity: str
     report: CompressionReport | None = None
+    streamed: bool = False
 
     @property
     def context(self) -> int | None:
         """Longest input in tokens, where the model has a limit."""
         return getattr(self.loaded.model.config, "max_position_embeddings", None)
+
+
+@dataclass(frozen=True)
+class ModelHeld:
+    """A model in memory.
+
+    Attributes:
+        title: of the dense model.
+        method: what compressed it, or ``dense``.
+        bytes: what it holds by itself; a compressed model shares all other layers with the dense one.
+    """
+
+    title: str
+    method: str
+    bytes: int
+
+
+BUDGET_VARIABLE = "MODEL_MEMORY_MB"
+
+
+def model_budget() -> int:
+    """Bytes that the models in memory may take: what the environment says, or a quarter of the machine's memory.
+
+    Raises:
+        UserError: if the environment says something else than a number above 0.
+    """
+    given = os.environ.get(BUDGET_VARIABLE, "")
+    if not given:
+        return psutil.virtual_memory().total // 4
+    if not given.isascii() or not given.isdigit() or not 0 < int(given) < 10**9:
+        raise UserError(f"{BUDGET_VARIABLE} takes a whole number of megabytes above 0, but {given!r} was given.")
+    return int(given) * 10**6
+
+
+def bytes_in_memory(model: DenseModel | CompressedModel) -> int:
+    """What a model holds: all its values, or where it shares the dense ones its compressed layers alone."""
+    if isinstance(model, CompressedModel):
+        layers = [layer for layer in model.model.modules() if isinstance(layer, CompressedLinear)]
+        return sum(layer.resident_bytes() for layer in layers)
+    if model.streamed:
+        return 0
+    return bytes_held([*model.loaded.model.parameters(), *model.loaded.model.buffers()])
 
 
 NO_FORECAST = "there is no forecast for a method that decides over all layers at once"
@@ -180,8 +226,7 @@ class Workbench:
         """
         self.streamed = streamed
         self._busy = threading.Lock()
-        self._dense: Recent[DenseModel] = Recent(2)
-        self._compressed: Recent[CompressedModel] = Recent(2)
+        self._models: Recent[DenseModel | CompressedModel] = Recent(4, bytes_in_memory, model_budget())
         self._splits: Recent[TextSplit | SpeechSplit] = Recent(2)
         self._spoken: Recent[Recordings] = Recent(2)
         self._curves: Recent[LossCurves] = Recent(16)
@@ -355,13 +400,15 @@ class Workbench:
 
     def _load(self, model_id: str) -> Steps[DenseModel]:
         key = store.stamp(model_id)
-        known = self._dense.get(key)
-        if known is not None:
+        known = self._models.get(("dense", key))
+        if isinstance(known, DenseModel):
             return known
         if export.is_compressed_directory(model_id):
             raise UserError(f"{model_id} is compressed already: name the dense model it was made from.")
         loaded = yield from models.load(model_id, self.streamed)
-        return self._dense.put(key, DenseModel(loaded, find_sites(loaded.model), _identity(loaded)))
+        dense = DenseModel(loaded, find_sites(loaded.model), _identity(loaded), streamed=self.streamed)
+        self._models.put(("dense", key), dense)
+        return dense
 
     @staticmethod
     def _info(dense: DenseModel) -> analysis.ModelInfo:
@@ -755,8 +802,8 @@ class Workbench:
         method = recipe.build_method()
         dense = yield from self._load(recipe.model_id)
         self._check_for(dense, recipe)
-        known = self._compressed.get(recipe)
-        if known is not None and _made_from(known, dense, (yield from self._settings(dense, recipe))):
+        known = self._models.get(recipe)
+        if isinstance(known, CompressedModel) and _made_from(known, dense, (yield from self._settings(dense, recipe))):
             return known
         inputs, settings = yield from self._calibrate(dense, recipe)
         gradients = None
@@ -787,7 +834,9 @@ class Workbench:
             compress_seconds=time.perf_counter() - started,
             stages=stages,
         )
-        return self._compressed.put(recipe, dataclasses.replace(compressed, report=report, recipe=recipe))
+        made = dataclasses.replace(compressed, report=report, recipe=recipe)
+        self._models.put(recipe, made)
+        return made
 
     def _open(self, recipe: Recipe) -> Steps[CompressedModel | DenseModel]:
         """The model a recipe names: dense, compressed, or read from a directory that ``compress`` wrote."""
@@ -1238,10 +1287,18 @@ class Workbench:
 
     def prepared(self, recipe: Recipe) -> costs.Prepared:
         """What is in memory already of what a recipe needs."""
-        dense = self._dense.get(store.stamp(recipe.model_id))
-        weights = sum(site.num_weights for site in dense.sites) if dense else None
-        compressed = recipe in self._compressed
-        return costs.Prepared(dense is not None, compressed, site_weights=weights)
+        dense = self._models.get(("dense", store.stamp(recipe.model_id)))
+        weights = sum(site.num_weights for site in dense.sites) if isinstance(dense, DenseModel) else None
+        return costs.Prepared(weights is not None, recipe in self._models, site_weights=weights)
+
+    def models_held(self) -> tuple[ModelHeld, ...]:
+        """The models in memory, the oldest first."""
+        return tuple(
+            ModelHeld(each.source.title, each.report.plan.method, bytes_in_memory(each))
+            if isinstance(each, CompressedModel)
+            else ModelHeld(each.loaded.title, DENSE, bytes_in_memory(each))
+            for each in self._models.values()
+        )
 
     def is_cached(self, recipe: Recipe, text: str, window: int = 256, max_windows: int | None = 8) -> bool:
         """Whether `perplexity` would answer from memory."""

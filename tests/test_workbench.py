@@ -355,10 +355,10 @@ def test_another_configuration_of_the_same_weights_is_calibrated_anew(recipe, tm
 def test_reports_name_the_weights_and_what_happened_to_them(recipe):
     bench = Workbench()
     finish(bench.model_info(recipe.model_id))
-    (key,) = bench._dense._values
-    known = bench._dense.get(key)
+    (key,) = (key for key in bench._models._values if key[0] == "dense")
+    known = bench._models.get(key)
     noted = dataclasses.replace(known.loaded, note="a caution", notes=("a fallback",))
-    bench._dense.put(key, dataclasses.replace(known, loaded=noted))
+    bench._models.put(key, dataclasses.replace(known, loaded=noted))
     report = finish(bench.compress(recipe))
     assert report.notes[0] == "a fallback" and report.model_note == "a caution"
     measured = finish(bench.perplexity(recipe, TEXT, **EVALUATION))
@@ -472,7 +472,7 @@ def test_too_few_calibration_tokens_are_said_to_be_too_few(recipe):
 def test_a_site_that_sees_only_zeros_is_named(recipe):
     bench = Workbench()
     finish(bench.model_info(recipe.model_id))
-    (known,) = bench._dense._values.values()
+    (known,) = bench._models.values()
     with torch.no_grad():
         known.loaded.model.get_submodule("model.layers.1.input_layernorm").weight.zero_()
     with pytest.raises(UserError, match=r"model\.layers\.1\.self_attn\.q_proj: .* all zero"):

@@ -12,7 +12,7 @@ from starlette.middleware import Middleware
 
 import compression
 from compression.environment import commit, processor_name
-from views import engine
+from views import engine, status
 from views.api import add_endpoints
 from views.context import Context
 from views.downloads import GZipText
@@ -55,6 +55,9 @@ def build() -> gr.Blocks:
         if language != DEFAULT:
             with page.route(name, language, show_in_navbar=False):
                 _fill(page, language)
+    for language, name in LANGUAGES.items():
+        with page.route(f"{words(language)('status.title')} ({name})", status.path_of(language), show_in_navbar=False):
+            status.fill(words(language))
     page.queue(default_concurrency_limit=4, max_size=64)
     return page
 
@@ -147,6 +150,7 @@ def _footer(text: Words) -> str:
     papers = " · ".join(f"[{name} ({number})](https://arxiv.org/abs/{number})" for name, number in PAPERS)
     lines.append(text("page.papers", papers=papers))
     lines.append(text("page.licences"))
+    lines.append(f"[{text('status.title')}](./{status.path_of(text.language)})")
     return "\n\n".join(lines)
 
 
