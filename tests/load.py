@@ -1,4 +1,4 @@
-"""Many visitors at once: ``PYTHONPATH=. python tests/load.py --visitors 30 --minutes 20`` starts the real app and visits it.
+"""Many visitors at once: ``PYTHONPATH=. python tests/load.py --visitors 30 --minutes 20`` starts the app and visits it.
 
 Each visitor asks for predictions, allocations and analyses (cheap: they are known), measures compressed models (heavy),
 cancels some of them and leaves in the middle of others, and comes back as somebody else. Checked: no error; every
