@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import architecture
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -96,3 +97,18 @@ def test_another_package_called_compression_stays_reachable(tmp_path):
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-I", "-c", code], check=True, timeout=60)
+
+
+def test_the_picture_in_the_readme_is_that_of_the_code() -> None:
+    drawn = architecture.picture()
+    assert drawn in (ROOT / "README.md").read_text(encoding="utf-8"), (
+        "python tests/architecture.py --write draws it anew"
+    )
+    arrows = architecture.edges()
+    assert "workbench.py" in arrows["speech"] and arrows[architecture.BASE] == set()
+    assert not any("views" in there for here, there in arrows.items() if here not in ("app.py", "views/tabs", "views"))
+
+
+def test_arrows_that_follow_from_others_are_left_out() -> None:
+    graph = {"a": {"b", "c"}, "b": {"c"}, "c": set(), "d": {"e"}, "e": {"d"}}
+    assert architecture.reduced(graph) == {("a", "b"), ("b", "c"), ("d", "e"), ("e", "d")}
