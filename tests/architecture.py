@@ -33,7 +33,7 @@ def node_of(module: str) -> str:
     folder = ROOT.joinpath(*parts[:2])
     if len(parts) > 1 and folder.is_dir():
         return parts[1]
-    return BASE if module in _base() else CORE
+    return BASE if module == "compression" or module in _base() else CORE
 
 
 @cache
