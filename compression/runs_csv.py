@@ -153,6 +153,8 @@ def from_csv(text: str, session: Session) -> Imported:
         raise UserError(
             f"The CSV breaks off or is malformed in line {reader.line_num} ({error}): save it again as CSV."
         ) from error
+    if not rows:
+        raise UserError("The file holds no CSV text: choose one with a header line and a line for each run.")
     names = [name.strip().lower() for name in rows[0]]
     missing = [name for name in REQUIRED if name not in names]
     if missing:

@@ -113,7 +113,7 @@ def measure_sensitivities(
     with closing(parallel_map(measure, left)) as results:
         for site, values in zip(left, results, strict=True):
             losses[site.name] = values
-            store.write_json(checkpoint, LossCurves(losses, fractions))
+            store.write_cached(checkpoint, LossCurves(losses, fractions))
             done = sum(each.name in losses for each in sites)
             yield Progress("sensitivity", done, len(sites), f"sensitivity of {site.name}")
     return LossCurves({site.name: losses[site.name] for site in sites}, fractions)

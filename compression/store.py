@@ -252,13 +252,23 @@ def read_json(path: Path, type_: type[T]) -> T:
         ) from error
 
 
+def write_cached(path: Path, value: Any) -> None:
+    """Write for `cached_json`: JSON, and a line with its SHA-256, by which a flipped bit is noticed."""
+    content = pydantic_core.to_json(value, inf_nan_mode="strings")
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(content + b"\n" + hashlib.sha256(content).hexdigest().encode() + b"\n")
+
+
 def cached_json(path: Path, type_: type[T]) -> T | None:
-    """What `write_json` left in the cache, or None; a damaged file counts as absent and is removed."""
+    """What `write_cached` left in the cache, or None; a damaged file counts as absent and is removed."""
     if not path.is_file():
         return None
     try:
-        return read_json(path, type_)
-    except UserError:
+        content, digest = path.read_bytes().removesuffix(b"\n").rsplit(b"\n", 1)
+        if hashlib.sha256(content).hexdigest().encode() != digest:
+            raise ValueError("it is not what was written")
+        return pydantic.TypeAdapter(type_).validate_json(content)
+    except (OSError, ValueError):
         path.unlink(missing_ok=True)
         return None
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+import zlib
 from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from compression.errors import UserError
 from compression.mapped import release
 
 SUFFIX = ".safetensors"
+CHECKSUM = "crc32"
 
 
 DTYPES = {
@@ -65,6 +67,34 @@ def write_safetensors(file: Path, tensors: Mapping[str, Tensor], floats: torch.d
             release(tensors[name])
 
 
+def save_checked(tensors: Mapping[str, Tensor], file: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors with a checksum of their bytes, by which `load_checked` notices a flipped bit."""
+    kept = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    save_file(kept, file, {**(metadata or {}), CHECKSUM: _checksum(kept)})
+
+
+def load_checked(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """What `save_checked` wrote: the tensors, and the metadata.
+
+    Raises:
+        SafetensorError: if the file is damaged.
+        OSError: if it cannot be read.
+    """
+    with safe_open(file, "pt") as opened:
+        metadata: dict[str, str] = opened.metadata() or {}
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - not a dict
+    if metadata.pop(CHECKSUM, "") != _checksum(tensors):
+        raise SafetensorError(f"{file.name} is not what was written")
+    return tensors, metadata
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    value = 0
+    for name in sorted(tensors):
+        value = zlib.crc32(tensors[name].detach().cpu().flatten().view(torch.uint8).numpy().data, value)
+    return f"{value:08x}"
+
+
 class TensorFolder(MutableMapping[str, Tensor]):
     """A mapping from names to tensors, kept in a folder."""
 
@@ -87,8 +117,8 @@ class TensorFolder(MutableMapping[str, Tensor]):
             UserError: if it cannot be read; the whole folder, being of no use any more, is removed.
         """
         try:
-            return load_file(self._file(name))["tensor"]
-        except (OSError, SafetensorError) as error:
+            return load_checked(self._file(name))[0]["tensor"]
+        except (OSError, SafetensorError, KeyError) as error:
             shutil.rmtree(self._whole, ignore_errors=True)
             raise UserError(
                 f"The cached statistics in {self._whole} were damaged ({name}); they have been removed: run it again."
@@ -100,7 +130,7 @@ class TensorFolder(MutableMapping[str, Tensor]):
 
     def __setitem__(self, name: str, tensor: Tensor) -> None:
         """Write a tensor."""
-        save_file({"tensor": tensor.contiguous()}, self._file(name))
+        save_checked({"tensor": tensor}, self._file(name))
 
     def __delitem__(self, name: str) -> None:
         """Remove a tensor."""

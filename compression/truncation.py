@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from transformers.modeling_utils import PreTrainedModel
@@ -32,6 +31,7 @@ from compression.accounting import VALUE_BITS, check_removed_fraction, low_rank_
 from compression.errors import UserError
 from compression.parallel import parallel_map
 from compression.sites import compressed_copy
+from compression.tensors import load_checked, save_checked
 from compression.types import MAX_REMOVED_FRACTION, LinearSite, Progress
 
 SERIES_TERMS = 10
@@ -409,7 +409,7 @@ def _take_step(
 
 def _save(path: Path, key: str, state: _State) -> None:
     with store.atomic_file(path) as temporary:
-        save_file(vars(state), temporary, {"key": key})
+        save_checked(vars(state), temporary, {"key": key})
 
 
 def _load(path: Path, key: str, num_sites: int) -> _State | None:
@@ -417,9 +417,8 @@ def _load(path: Path, key: str, num_sites: int) -> _State | None:
     if not path.is_file():
         return None
     try:
-        with safe_open(path, "pt") as file:
-            state = _State(**{name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-            same = file.metadata().get("key") == key
+        tensors, metadata = load_checked(path)
+        state, same = _State(**tensors), metadata.get("key") == key
     except (OSError, SafetensorError, TypeError, AttributeError):
         same = False
     if not same or len(state.shares) != num_sites:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 import psutil
 import torch
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from compression import (
     analysis,
@@ -63,7 +62,7 @@ from compression.speech.clips import Recordings
 from compression.speech.recordings import DEFAULT_RECORDINGS, load_recordings
 from compression.speech.sequences import SpeechSplit, split_recordings, too_few
 from compression.streams import SpokenSequences
-from compression.tensors import TensorFolder
+from compression.tensors import TensorFolder, load_checked, save_checked
 from compression.truncation import learn_positions
 from compression.types import (
     Allocation,
@@ -532,7 +531,7 @@ class Workbench:
                 return known, True
             with store.atomic_directory(folder) as temporary:
                 meta = yield from make(temporary)
-                store.write_json(temporary / META_FILE, meta)
+                store.write_cached(temporary / META_FILE, meta)
             store.prune(folder.parent, MAX_CALIBRATION_CACHE_BYTES)
             return meta, False
 
@@ -570,7 +569,7 @@ class Workbench:
         curves = store.cached_json(file, LossCurves)
         if curves is None:
             curves = yield from measure(method)
-            store.write_json(file, curves)
+            store.write_cached(file, curves)
         return self._curves.put(key, curves)
 
     def _method_key(
@@ -643,12 +642,12 @@ class Workbench:
         file = store.root() / "spectra" / f"{key}.safetensors"
         if file.is_file():
             try:
-                return self._spectra.put(key, load_file(file))
+                return self._spectra.put(key, {name: t.numpy() for name, t in load_checked(file)[0].items()})
             except (SafetensorError, OSError):
                 file.unlink(missing_ok=True)
         spectra = yield from measure()
         with store.atomic_file(file) as temporary:
-            save_file(spectra, temporary)
+            save_checked({name: torch.from_numpy(values) for name, values in spectra.items()}, temporary)
         return self._spectra.put(key, spectra)
 
     @exclusive
@@ -950,7 +949,7 @@ class Workbench:
                 break  # broken already: more points would tell nothing
         ordered = tuple(probes[fraction] for fraction in sorted(probes))
         fitted = forecast.make_forecast(ordered, reference.losses, reference.convention, calibration.PROBE_ZONES)
-        store.write_json(file, fitted)
+        store.write_cached(file, fitted)
         return fitted
 
     def _predicted(
@@ -1054,7 +1053,7 @@ class Workbench:
     def _keep_run(self, key: str, run: T) -> T:
         """Keep a measured cell in memory and on the disk."""
         file = _run_file(key)
-        store.write_json(file, run)
+        store.write_cached(file, run)
         store.prune(file.parent, MAX_RUN_CACHE_BYTES)
         self._results.put(key, run)
         return run
@@ -1408,9 +1407,8 @@ def _read_meta(folder: Path) -> StatisticsMeta | None:
     """What stands beside stored statistics; a damaged entry counts as absent and is made again."""
     if not folder.is_dir():
         return None
-    try:
-        meta = store.read_json(folder / META_FILE, StatisticsMeta)
-    except UserError:
+    meta = store.cached_json(folder / META_FILE, StatisticsMeta)
+    if meta is None:
         shutil.rmtree(folder, ignore_errors=True)
         return None
     store.touch(folder)

@@ -106,6 +106,7 @@ def test_semicolons_decimal_commas_tabs_and_a_byte_order_mark():
     [
         ("", "holds no CSV text"),
         ("  \n \n", "holds no CSV text"),
+        (",,,\n,,,\n", "holds no CSV text"),
         ("PK\0\3", "holds no CSV text"),
         ("x" * (MAX_CHARACTERS + 1), "at most 2,000,000 are read"),
         ("model,quality\ntiny,3\n", "lacks the columns measured_on, convention, metric, stored_bytes"),

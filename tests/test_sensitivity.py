@@ -103,9 +103,9 @@ def test_a_checkpoint_that_does_not_fit_is_made_again(content, tmp_path):
     model, sites, calibration = setting()
     file = tmp_path / "checkpoint.json"
     if content == "too few":
-        store.write_json(file, LossCurves({sites[0].name: (0.5,)}, FRACTIONS))
+        store.write_cached(file, LossCurves({sites[0].name: (0.5,)}, FRACTIONS))
     elif content == "others":
-        store.write_json(file, LossCurves({sites[0].name: (0.5, 0.6)}, (0.3, 0.7)))
+        store.write_cached(file, LossCurves({sites[0].name: (0.5, 0.6)}, (0.3, 0.7)))
     else:
         file.write_bytes(content)
     arguments = (model, sites[:2], create_method("svd-llm"), calibration, None, SEQUENCES, FRACTIONS)

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pydantic
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from compression import store
@@ -23,6 +22,7 @@ from compression.adaptation.peak_memory import PeakMemory
 from compression.adaptation.precision import products
 from compression.adaptation.types import Moment, Score, StepPoint, Stop
 from compression.errors import UserError
+from compression.tensors import load_checked, save_checked
 from compression.types import Progress
 
 WARM_UP = 0.06
@@ -426,7 +426,7 @@ def _save(path: Path, key: str, adapter: Adapter, optimizer: Optimizers, done: T
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value).clone() for name, value in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     with store.atomic_file(path) as temporary:
-        save_file(tensors, temporary, {"key": key, "done": _DONE.dump_json(done).decode()})
+        save_checked(tensors, temporary, {"key": key, "done": _DONE.dump_json(done).decode()})
 
 
 def _load(path: Path, key: str, adapter: Adapter, optimizer: Optimizers) -> Trained | None:
@@ -434,11 +434,9 @@ def _load(path: Path, key: str, adapter: Adapter, optimizer: Optimizers) -> Trai
     if not path.is_file():
         return None
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("key") != key:
-                raise KeyError("another run")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors, metadata = load_checked(path)
+        if metadata.get("key") != key:
+            raise KeyError("another run")
         done = _DONE.validate_json(metadata["done"])
         states: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():

@@ -149,7 +149,7 @@ def _kept(model_id: str, key: str, kind: type[T], make: Callable[[], Steps[T]], 
         known = store.cached_json(file, kind) if folder is None or export.is_compressed_directory(folder) else None
         if known is None:
             known = yield from make()
-            store.write_json(file, known)
+            store.write_cached(file, known)
         store.touch(file.parent)
     store.prune(file.parent.parent, MAX_CACHE_BYTES)
     return known
@@ -168,7 +168,7 @@ def _carried_out(bench: Workbench, recipe: PipelineRecipe, stage: Stage, before:
             store.remove(made_folder)
             with store.atomic_directory(made_folder) as temporary:
                 made = yield from stage.run(bench, before.model_id, temporary / MODEL_FOLDER)
-                store.write_json(temporary / MADE_FILE, made)
+                store.write_cached(temporary / MADE_FILE, made)
         return (yield from _measured(bench, recipe, stage.name, str(folder), made))
 
     return Reached(key, str(folder), (yield from _kept(recipe.model, key, StageReport, make, folder)))

@@ -147,7 +147,7 @@ def _before(pair: _Pair, model: DenseModel, settings: DistillSettings) -> Genera
     report = store.cached_json(file, PerplexityReport)
     if report is None:
         report = yield from _measure(pair, model.loaded.model, settings)
-        store.write_json(file, report)
+        store.write_cached(file, report)
     return report
 
 
@@ -158,7 +158,7 @@ def _quantized_before(pair: _Pair, settings: DistillSettings) -> Generator[Progr
     perplexity = store.cached_json(file, float)
     if perplexity is None:
         perplexity, _ = yield from _quantized(pair, pair.student.loaded.model, settings)
-        store.write_json(file, perplexity)
+        store.write_cached(file, perplexity)
     return perplexity
 
 
@@ -229,7 +229,7 @@ def _run(
         stopped=trained.stopped,
     )
     with store.atomic_directory(cell) as temporary:
-        store.write_json(temporary / RUN_FILE, run)
+        store.write_cached(temporary / RUN_FILE, run)
         export.save(_recovered(pair.student, settings, deployed), temporary / FOLDER)
     checkpoint.unlink(missing_ok=True)
     store.prune(cell.parent, MAX_CACHE_BYTES)

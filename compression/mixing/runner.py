@@ -199,7 +199,7 @@ def _table(task: _Task) -> Generator[Progress, None, MixTable]:
     if table is None:
         method = task.recipe.build_method()
         table = yield from make_table(task.dense.loaded.model, task.dense.sites, method, inputs, gradients)
-        store.write_json(file, table)
+        store.write_cached(file, table)
     return table
 
 
@@ -317,7 +317,7 @@ def _measured(task: _Task, way: _Way) -> Generator[Progress, None, MixRun]:
             parts=_parts(task.dense.sites, way),
             predicted_loss=way.predicted,
         )
-        store.write_json(file, run)
+        store.write_cached(file, run)
         store.prune(file.parent, MAX_CACHE_BYTES)
     return run
 

@@ -98,7 +98,7 @@ def quantize_all(
             yield from _write(dense, made, settings, calibration, out)
         if run is None:
             run = yield from measured(loaded.model if made is None else made.model, made)
-            store.write_json(file, run)
+            store.write_cached(file, run)
             store.prune(file.parent, MAX_CACHE_BYTES)
         return run
 

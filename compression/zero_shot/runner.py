@@ -61,7 +61,7 @@ def benchmark(
         known = store.cached_json(file, TaskScore)
         if known is None:
             known = yield from _score_task(model, source, limit)
-            store.write_json(file, known)
+            store.write_cached(file, known)
             store.prune(file.parent, MAX_CACHE_BYTES)
         scores[source.task] = known
         said = f"{source.task}: {known.accuracy:.1%} of {known.items} items right"

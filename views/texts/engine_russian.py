@@ -1519,6 +1519,9 @@ ENGINE: Mapping[str, str] = {
         "В этой сборке PyTorch нет 8-битных операций для вашего процессора: выберите другой формат."
     ),
     "too deep or too large": "слишком глубоко вложено или слишком велико",
+    "{model!s} was damaged in the cache: it is made again": (
+        "Копия {model} в кэше была повреждена: она создаётся заново"
+    ),
     # Synthetic data
     "Name either a model that writes or a server: one of the two.": (
         "Назовите либо модель, которая пишет, либо сервер: что-то одно."
