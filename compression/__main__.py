@@ -266,7 +266,7 @@ def compress(
         count_padding,
     )
     check_output(json_file)
-    report = run(get_workbench(stream).compress_to(recipe, out))
+    report = run((get_workbench(True) if stream else get_workbench()).compress_to(recipe, out))
     output.print(
         f"{out}, from {named(report.plan.model_id, report.model_note)}: "
         f"{report.removed_fraction:.2%} of the compressible weights and "
@@ -1124,7 +1124,7 @@ def bench_memory(
         pins=pins_given(pin),
     )
     check_output(json_file)
-    result = run(benchmark_memory(get_workbench(stream), recipe, text))
+    result = run(benchmark_memory((get_workbench(True) if stream else get_workbench()), recipe, text))
     table = Table("up to and with", "measured peak, GiB", "memory model, GiB", "s")
     for phase in result.phases:
         sizes = (phase.measured_bytes / 2**30, phase.predicted_bytes / 2**30)

@@ -1428,7 +1428,7 @@ def _rounded(values: torch.Tensor) -> tuple[float, ...]:
 
 @cache
 def get_workbench(streamed: bool = False) -> SpeechWorkbench:
-    """The workbench of this process, or the one whose models' weights stay in files."""
+    """The workbench of this process; with True, the one whose models' weights stay in files."""
     from compression.speech.workbench import SpeechWorkbench
 
     return SpeechWorkbench(streamed)

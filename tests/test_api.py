@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -214,4 +215,6 @@ def test_agents_ask_by_mcp(url: str) -> None:
             bad = await session.call_tool("predict", asked | {"removed": 2})
             assert bad.isError and bad.content[0].text.startswith("removed: a number from 0")  # type: ignore[union-attr]
 
-    asyncio.run(ask())
+    # In a thread of its own: beside browser tests this one has an event loop already.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, ask()).result()

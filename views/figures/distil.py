@@ -441,7 +441,7 @@ def search_view(report: TuneReport, words: Words) -> View:
     best = best_trial(report)
     said = words("distil.search_none")
     if best is not None:
-        chosen = ", ".join(f"{name} = {_short(value, words)}" for name, value in best.parameters.items())
+        chosen = ", ".join(f"`{name} = {_short(value, words)}`" for name, value in best.parameters.items())
         said = words(
             "distil.search_summary",
             trials=len(report.trials),
