@@ -18,9 +18,8 @@ compression.errors.UserError: removed: a number from 0 to 0.95 was expected, but
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,9 +29,10 @@ from compression import forecast, models
 from compression.analysis import AnalysisInfo, AnyComparison, AnyReport
 from compression.errors import UserError
 from compression.forecast import ForecastReport
-from compression.gallery import Gallery, all_policies, load_gallery, registered_methods
+from compression.gallery import Gallery, all_policies, find_gallery, registered_methods
 from compression.recipe import DENSE, OWN, Recipe
 from compression.speech.recordings import DEFAULT_TEST
+from compression.steps import Steps, finish
 from compression.texts import DEFAULT_EVALUATION
 from compression.types import MAX_REMOVED_FRACTION, Allocation, MethodInfo, Progress
 
@@ -46,17 +46,6 @@ MAX_METHODS = 16
 MAX_CHARACTERS = 300
 """Of a name."""
 T = TypeVar("T")
-Steps = Generator[Progress, None, T]
-
-
-def finish(steps: Steps[T]) -> T:
-    """Drive work to its end."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
 
 
 def analyze(model: str) -> AnalysisInfo:
@@ -218,24 +207,6 @@ STEPS: dict[str, Callable[..., Steps[Any]]] = {
 before any work."""
 
 
-def gallery_of(model: str) -> Gallery | None:
-    """What came with the app for a model; None if nothing did.
-
-    The name is compared with the folders there are and never becomes a part of a path.
-    """
-    folders = ASSETS.iterdir() if ASSETS.is_dir() else ()
-    folder = next((each for each in folders if each.name == model and (each / "analysis.json").is_file()), None)
-    return None if folder is None else _read(folder)
-
-
-@lru_cache(maxsize=8)
-def _read(folder: Path) -> Gallery | None:
-    try:
-        return load_gallery(folder)
-    except UserError:  # other code wrote it: then it is worked out
-        return None
-
-
 def _forecasts(known: Gallery | None) -> tuple[ForecastReport, ...]:
     return () if known is None else known.forecasts
 
@@ -299,7 +270,7 @@ def _named(field: str, check: Callable[[], T]) -> T:
 
 def _known(model: str) -> Gallery | None:
     """What came with the app for a model; refuses what is none."""
-    known = gallery_of(_name("model", model))
+    known = find_gallery(_name("model", model), ASSETS)
     if known is None:
         _named("model", lambda: models.resolve(model))
     return known

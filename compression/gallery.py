@@ -5,8 +5,9 @@ Reading needs neither torch nor a model.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from compression.errors import UserError
 from compression.forecast import ForecastReport
 from compression.recipe import OWN, Recipe
 from compression.types import Comparison, MethodInfo, SpeechComparison
+
+log = logging.getLogger(__name__)
 
 EVIDENCE_FILE = "evidence.safetensors"
 COMPARATORS_FILE = "comparators.json"
@@ -162,6 +165,35 @@ def load_gallery(directory: Path) -> Gallery:
         forecasts=store.read_json(directory / "forecasts.json", tuple[ForecastReport, ...]),
         evidence=load_evidence(directory / EVIDENCE_FILE),
     )
+
+
+def galleries_in(assets: Path) -> list[Path]:
+    """The folders of a folder that hold a gallery."""
+    found = assets.iterdir() if assets.is_dir() else ()
+    return sorted(folder for folder in found if (folder / "analysis.json").is_file())
+
+
+def find_gallery(model_id: str, assets: Path) -> Gallery | None:
+    """The gallery of a model; None where there is none, or other code wrote it and it does not read.
+
+    The name is compared with the folders there are, and never becomes a part of a path: it may come from anybody.
+    """
+    folder = next((folder for folder in galleries_in(assets) if folder.name == model_id), None)
+    found = None if folder is None else read_gallery(folder)
+    return found if found is not None and found.analysis.model.model_id == model_id else None
+
+
+@lru_cache(maxsize=8)
+def read_gallery(folder: Path) -> Gallery | None:
+    """A gallery, read once; None, and a line in the log, where there is none that reads."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        log.warning("no precomputed example in %s", folder)
+        return None
+    try:
+        return load_gallery(folder)
+    except UserError as error:
+        log.warning("a precomputed example is left out: %s", error)
+        return None
 
 
 def save_gallery(directory: Path, gallery: Gallery) -> None:

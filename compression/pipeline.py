@@ -22,6 +22,7 @@ from compression.methods import METHODS, CompressionMethod, JointMethod, SiteRes
 from compression.modules import CompressedLinear
 from compression.parallel import parallel_map
 from compression.sites import compressed_copy, site_bias, site_weight
+from compression.steps import finish as finish
 from compression.streams import BlockStream, Sequences, open_stream
 from compression.types import Allocation, CompressionPlan, CompressionReport, LinearSite, Progress, SiteReport
 
@@ -49,16 +50,6 @@ class CompressedModel:
     model: PreTrainedModel
     report: CompressionReport
     recipe: Recipe | None = None
-
-
-def finish(steps: Generator[Progress, None, T]) -> T:
-    """Run a generator of progress events to its end and return its result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
 
 
 def measure_spectra(model: nn.Module, sites: tuple[LinearSite, ...]) -> Generator[Progress, None, Spectra]:

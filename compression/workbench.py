@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, wraps
 from pathlib import Path
@@ -61,6 +61,7 @@ from compression.sites import find_sites, shape_of, site_weight, sites_of
 from compression.speech.clips import Recordings
 from compression.speech.recordings import DEFAULT_RECORDINGS, load_recordings
 from compression.speech.sequences import SpeechSplit, split_recordings, too_few
+from compression.steps import Steps
 from compression.streams import SpokenSequences
 from compression.tensors import TensorFolder, load_checked, save_checked
 from compression.truncation import learn_positions
@@ -190,7 +191,6 @@ class StatisticsMeta:
     seconds: float
 
 
-Steps = Generator[Progress, None, T]
 Predict = Literal["never", "stored", "loss-aware", "always"]
 """For which runs of a comparison a forecast is made: none; those whose probes are in the cache; also those of a method
 or policy that looks at the loss, whose statistics are there anyway; all."""

@@ -69,7 +69,7 @@ def example(forecasts: tuple[Any, ...]) -> Gallery:
 def gallery(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A gallery of three runs and two forecasts."""
     made = example((forecast_report("compot", "pooled", 0.1), forecast_report("svd", "uniform", 0.1, "it is broken")))
-    monkeypatch.setattr(engine, "_read", lambda folder: made)
+    monkeypatch.setattr(engine, "read_gallery", lambda folder: made)
     monkeypatch.setattr(engine, "gallery", lambda model=None: made if model in (None, "tiny") else None)
     monkeypatch.setattr(engine, "published_points", lambda: ())
     yield

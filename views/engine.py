@@ -18,7 +18,14 @@ from compression import costs, forecast
 from compression.analysis import AnalysisInfo, AnyComparison, AnyReport, AnyRun, PatternInfo, planned_bytes
 from compression.errors import UserError
 from compression.forecast import ForecastReport
-from compression.gallery import all_policies, load_gallery, registered_methods, registered_policies
+from compression.gallery import (
+    all_policies,
+    find_gallery,
+    galleries_in,
+    read_gallery,
+    registered_methods,
+    registered_policies,
+)
 from compression.recent import Recent
 from compression.recipe import OWN, Pins, Recipe
 from compression.runs_csv import from_csv
@@ -81,30 +88,15 @@ def gallery(model_id: str | None = None) -> Gallery | None:
     None where there are none, or other code made them and they do not read. They are read when they are first asked
     for. A name is compared with the folders there are, and never becomes a part of a path: a link can say anything.
     """
-    example = _read(ASSETS)
+    example = read_gallery(ASSETS)
     if model_id is None or (example is not None and example.analysis.model.model_id == model_id):
         return example
-    folder = next((folder for folder in _other_folders() if folder.name == model_id), None)
-    found = None if folder is None else _read(folder)
-    return found if found is not None and found.analysis.model.model_id == model_id else None
+    return find_gallery(model_id, ASSETS.parent)
 
 
 def _other_folders() -> list[Path]:
     """The folders beside `ASSETS` that hold a gallery."""
-    beside = ASSETS.parent.iterdir() if ASSETS.parent.is_dir() else ()
-    return sorted(folder for folder in beside if folder != ASSETS and (folder / "analysis.json").is_file())
-
-
-@lru_cache(maxsize=8)
-def _read(folder: Path) -> Gallery | None:
-    if not folder.is_dir() or not any(folder.iterdir()):
-        log.warning("no precomputed example in %s", folder)
-        return None
-    try:
-        return load_gallery(folder)
-    except UserError as error:
-        log.warning("a precomputed example is left out: %s", error)
-        return None
+    return [folder for folder in galleries_in(ASSETS.parent) if folder != ASSETS]
 
 
 def _methods() -> tuple[MethodInfo, ...]:
@@ -425,7 +417,7 @@ def seconds_for(model_id: str, method: str, policy: str, removed_fraction: float
 def _reference(model_id: str) -> AnyComparison | None:
     """The measured runs that tell how long work on a model takes: its own, else those of a model of its kind."""
     own, speech = gallery(model_id), is_speech(model_id)
-    for example in (own, gallery(), *map(_read, _other_folders() if speech else ())):
+    for example in (own, gallery(), *map(read_gallery, _other_folders() if speech else ())):
         if example is not None and example.analysis.model.is_speech == speech:
             return example.comparison
     return None

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -30,6 +30,7 @@ from compression.deployment.report import (
 from compression.deployment.stages import Stage, stages_of
 from compression.environment import code_version, describe_environment
 from compression.recipe import Recipe
+from compression.steps import Steps
 from compression.types import LatencyReport, Progress
 from compression.zero_shot.report import BenchmarkReport, TaskScore
 from compression.zero_shot.runner import bootstrap_stderr
@@ -45,7 +46,6 @@ MADE_FILE = "made.json"
 MODEL_FOLDER = "model"
 
 T = TypeVar("T")
-Steps = Generator[Progress, None, T]
 
 
 @dataclasses.dataclass(frozen=True)

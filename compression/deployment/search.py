@@ -12,7 +12,7 @@ Design:
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from compression.deployment.recipe import LatencySection, PipelineRecipe, Span, 
 from compression.deployment.report import PipelineReport, StageReport, TrialReport, TuneReport
 from compression.deployment.runner import measure_dense, run_pipeline
 from compression.errors import UserError
+from compression.steps import Steps
 from compression.types import Progress
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ ERROR = "error"
 """Attribute of a trial that a setting made impossible."""
 
 T = TypeVar("T")
-Steps = Generator[Progress, None, T]
 
 
 def tune(bench: Workbench, recipe: PipelineRecipe, trials: int, storage: Path | None = None) -> Steps[TuneReport]:
