@@ -185,14 +185,11 @@ def find_gallery(model_id: str, assets: Path) -> Gallery | None:
 
 @lru_cache(maxsize=8)
 def read_gallery(folder: Path) -> Gallery | None:
-    """A gallery, read once; None, and a line in the log, where there is none that reads."""
-    if not folder.is_dir() or not any(folder.iterdir()):
-        log.warning("no precomputed example in %s", folder)
-        return None
+    """A gallery, read once; None, and why in the log, where there is none that reads."""
     try:
         return load_gallery(folder)
     except UserError as error:
-        log.warning("a precomputed example is left out: %s", error)
+        log.warning("%s", error)
         return None
 
 

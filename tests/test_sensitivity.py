@@ -89,7 +89,7 @@ def test_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert [(e.stage, e.done, e.total, e.message) for e in events] == [
         ("sensitivity", index + 1, len(sites), f"sensitivity of {site.name}") for index, site in enumerate(sites[:4])
     ]
-    assert list(store.read_json(file, LossCurves).losses) == [site.name for site in sites[:4]]
+    assert list(store.cached_json(file, LossCurves).losses) == [site.name for site in sites[:4]]
     rest = list(measure_sensitivities(*arguments, file))
     assert [(e.done, e.message) for e in rest] == [
         (index + 1, f"sensitivity of {site.name}") for index, site in enumerate(sites) if index >= 4
@@ -112,7 +112,7 @@ def test_a_checkpoint_that_does_not_fit_is_made_again(content, tmp_path):
     assert finish(measure_sensitivities(*arguments, file)) == finish(
         measure_sensitivities(*arguments, tmp_path / "fresh.json")
     )
-    assert set(store.read_json(file, LossCurves).losses) == {site.name for site in sites[:2]}
+    assert set(store.cached_json(file, LossCurves).losses) == {site.name for site in sites[:2]}
 
 
 def test_an_unusable_site_is_named(tmp_path):

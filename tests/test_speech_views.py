@@ -27,6 +27,7 @@ from samples import (
     whisper,
 )
 
+from compression import gallery as galleries
 from compression.analysis import compare_info, native_info
 from compression.gallery import Gallery, save_gallery
 from compression.recipe import Recipe
@@ -318,8 +319,9 @@ def test_what_a_link_calls_a_model_is_compared_and_never_opened(
     assets: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Path] = []
-    load = engine.load_gallery
-    monkeypatch.setattr(engine, "load_gallery", lambda folder: opened.append(folder) or load(folder))
+    load = galleries.load_gallery
+    galleries.read_gallery.cache_clear()
+    monkeypatch.setattr(galleries, "load_gallery", lambda folder: opened.append(folder) or load(folder))
     assert engine.gallery(name) is None and engine.analysis_of(name) is None and engine.comparison_of(name) is None
     assert set(opened) <= {assets / "first", assets / "broken"}
 

@@ -260,6 +260,7 @@ def test_an_absent_hub_is_replaced_by_the_package(
     assert sorted(path.name for path in folder.iterdir()) == [
         "config.json",
         "generation_config.json",
+        "hashes.json",
         "model.safetensors",
         "preprocessor_config.json",
         "tokenizer.json",

@@ -6,7 +6,6 @@ this line; a visitor who cancels or leaves gives his place up, because Gradio th
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
 from collections import deque
@@ -59,7 +58,7 @@ class Line:
             ahead = self._tickets.index(ticket)
             if not ahead or not self._durations:
                 return Place(ahead, 0.0 if not ahead else None)
-            usual = statistics.median(self._durations)
+            usual = sorted(self._durations)[len(self._durations) // 2]
             running = 0.0 if self._began is None else self._clock() - self._began
             return Place(ahead, max(usual - running, 0.0) + usual * (ahead - 1))
 

@@ -1522,6 +1522,11 @@ ENGINE: Mapping[str, str] = {
     "{model!s} was damaged in the cache: it is made again": (
         "Копия {model} в кэше была повреждена: она создаётся заново"
     ),
+    "{file!s} ends too early": "файл {file} обрывается",
+    "{file!s} is not what was written": "файл {file} — не то, что было записано",
+    "{variable!s} takes a whole number of megabytes above 0, but {given!r} was given.": (
+        "В {variable} задаётся целое число мегабайт больше 0, а дано {given}."
+    ),
     # Synthetic data
     "Name either a model that writes or a server: one of the two.": (
         "Назовите либо модель, которая пишет, либо сервер: что-то одно."
