@@ -259,13 +259,13 @@ def fetch(name: str) -> Generator[Progress, None, Path]:
             "owner/name."
         )
     repo_id, revision = source.repo_id, source.revision
-    local = hub.cached(repo_id, revision)
-    if local and hub.is_commit(revision):
+    if hub.is_commit(revision) and (local := hub.cached(repo_id, revision)):
         return local[0]
     yield Progress("download", 0, 1, f"Asking the Hugging Face Hub for {repo_id}")
     try:
         commit, files = hub.list_model_files(repo_id, revision)
     except hub.HubUnreachableError:
+        local = hub.cached(repo_id, revision)
         if local is None:
             raise
         return local[0]

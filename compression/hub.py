@@ -67,7 +67,10 @@ def _folder(repo_id: str, repo_type: str = "model") -> Path:
 
 
 def cached(repo_id: str, revision: str | None) -> tuple[Path, str] | None:
-    """Return the complete local copy of a revision and its commit, or None. Uses no network."""
+    """Return the complete local copy of a revision and its commit, or None. Uses no network.
+
+    A copy that is not what was fetched any more is removed.
+    """
     commit = revision
     if not is_commit(revision):
         reference = _folder(repo_id) / "refs" / store.content_key(revision or "main")
@@ -75,7 +78,10 @@ def cached(repo_id: str, revision: str | None) -> tuple[Path, str] | None:
     if commit is None:
         return None
     path = _folder(repo_id) / commit
-    return (path, commit) if path.is_dir() else None
+    if store.is_whole(path):
+        return path, commit
+    store.remove(path)
+    return None
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
@@ -225,7 +231,8 @@ def fetch_files(
     name = commit if repo_type == "model" else f"{commit}-{store.content_key(files)[:12]}"
     target, partial = folder / name, folder / f"{name}.partial"
     with (yield from store.waiting_lock(f"hub-{repo_type}-{repo_id}", repo_id)):
-        if not target.is_dir():
+        if not store.is_whole(target):
+            store.remove(target)
             packages.check_size(repo_id, total)
             with store.disk_errors(folder):
                 done = 0
@@ -234,6 +241,7 @@ def fetch_files(
                         message = f"Downloading {repo_id}: {(done + size) / 1e6:.0f} of {total / 1e6:.0f} MB"
                         yield Progress("download", done + size, total, message)
                     done += file.size
+                store.note_hashes(partial)
                 os.rename(partial, target)
         if repo_type == "model" and not is_commit(revision):
             with store.atomic_file(folder / "refs" / store.content_key(revision or "main")) as temporary:

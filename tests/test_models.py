@@ -247,9 +247,8 @@ def test_a_hub_model_is_fetched_and_checked(served: StandIn, cache: Path, llama:
     downloads = [event for event in events if event.stage == "download" and event.total > 1]
     assert downloads[-1].done == downloads[-1].total > 100_000 and "MB" in downloads[-1].message
     path = finish(models.fetch(models.resolve("someone/tiny")))
-    assert path.is_relative_to(cache) and sorted(p.name for p in path.iterdir()) == sorted(
-        p.name for p in llama.iterdir()
-    )
+    assert path.is_relative_to(cache)
+    assert {p.name for p in path.iterdir()} == {p.name for p in llama.iterdir()} | {store.HASHES_FILE}
 
 
 def test_a_pinned_model_in_the_cache_needs_no_network(served: StandIn) -> None:
@@ -257,6 +256,21 @@ def test_a_pinned_model_in_the_cache_needs_no_network(served: StandIn) -> None:
     served.requests.clear()
     assert _load(f"someone/tiny@{COMMIT}").weights_hash == first.weights_hash
     assert served.requests == []
+
+
+@pytest.mark.parametrize("harm", ["flipped", "cut", "gone"])
+def test_a_hub_model_that_was_damaged_in_the_cache_is_fetched_again(served: StandIn, harm: str) -> None:
+    name = f"someone/tiny@{COMMIT}"
+    first = _load(name)
+    file = finish(models.fetch(models.resolve(name))) / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 4
+    file.write_bytes(data if harm == "flipped" else data[:-9])
+    if harm == "gone":
+        file.unlink()
+    served.requests.clear()
+    assert _load(name).weights_hash == first.weights_hash
+    assert served.requests, "it came from the Hub again"
 
 
 def test_an_unpinned_model_survives_the_hubs_absence(served: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -304,6 +318,16 @@ def test_refusals_of_the_hub_are_one_sentence(served: StandIn, monkeypatch: pyte
     served.gated.add("models/someone/tiny")
     message = _refused("someone/tiny")
     assert "gated" in message and "hf_secret" not in message
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 429])
+@pytest.mark.parametrize("where", ["/api/models/", "model.safetensors"])
+def test_a_hub_that_fails_is_said_and_asked_again(served: StandIn, llama: Path, where: str, status: int) -> None:
+    served.refuses[where] = status
+    message = _refused("someone/tiny")
+    assert f"status {status}" in message and models.DEFAULT_MODEL in message
+    served.refuses.clear()
+    assert _load("someone/tiny").weights_hash == _load(llama).weights_hash
 
 
 def test_a_repository_with_only_pickles_is_refused(served: StandIn, cache: Path) -> None:
