@@ -27,7 +27,7 @@ import pydantic_core
 
 from compression import forecast, models
 from compression.analysis import AnalysisInfo, AnyComparison, AnyReport
-from compression.errors import UserError
+from compression.errors import UserError, shown
 from compression.forecast import ForecastReport
 from compression.gallery import Gallery, all_policies, find_gallery, registered_methods
 from compression.recipe import DENSE, OWN, Recipe
@@ -127,8 +127,8 @@ def _analyze(model: str) -> Steps[AnalysisInfo]:
     known = _known(model)
     if known is not None:
         return known.analysis
-    yield from _load(model)
-    answer: AnalysisInfo = yield from _workbench().analyze(model)
+    yield from load(model)
+    answer: AnalysisInfo = yield from workbench().analyze(model)
     return answer
 
 
@@ -138,8 +138,8 @@ def _allocate(model: str, method: str, policy: str, removed: float) -> Steps[All
         stored = recipe.policy in known.analysis.allocations
         if stored and (recipe.policy != "fisher" or recipe.method == CURVE_METHOD):
             return known.analysis.allocation_at(recipe.policy, recipe.removed_fraction)
-    yield from _load(model)
-    allocation: Allocation = (yield from _workbench().allocation(recipe))[1]
+    yield from load(model)
+    allocation: Allocation = (yield from workbench().allocation(recipe))[1]
     return allocation
 
 
@@ -151,14 +151,14 @@ def _predict(model: str, method: str, policy: str, removed: float) -> Steps[Fore
         key = None if stored else forecast.table_key(replace(recipe, policy=asked))
         stored = forecast.stored_report(key) if key else stored
     if stored is None:
-        yield from _load(model)
-        stored = yield from _workbench().forecast(recipe)
+        yield from load(model)
+        stored = yield from workbench().forecast(recipe)
     return stored.at((recipe.removed_fraction,))
 
 
 def _compare(model: str, methods: Sequence[str], policy: str, removed: float) -> Steps[AnyComparison]:
     if not isinstance(methods, (list, tuple)) or not 1 <= len(methods) <= MAX_METHODS:
-        raise UserError(f"methods: a list of 1 to {MAX_METHODS} names was expected, but {_shown(methods)} was given.")
+        raise UserError(f"methods: a list of 1 to {MAX_METHODS} names was expected, but {shown(methods)} was given.")
     asked = [_asked(model, method, policy, removed, field="methods") for method in methods]
     known, recipes = asked[0][0], tuple(recipe for _, recipe in asked)
     if known is not None:
@@ -166,8 +166,8 @@ def _compare(model: str, methods: Sequence[str], policy: str, removed: float) ->
         if all(each is not None for each in runs):
             there: Any = tuple(runs)
             return replace(known.headline, runs=there)
-    yield from _load(model)
-    bench = _workbench()
+    yield from load(model)
+    bench = workbench()
     answer: AnyComparison
     if (yield from bench.is_speech(model)):
         answer = yield from bench.compare_speech(recipes, DEFAULT_TEST)
@@ -185,8 +185,8 @@ def _evaluate(model: str, method: str, policy: str, removed: float) -> Steps[Any
         if known is not None:
             return known.headline.dense
         recipe = Recipe(model)
-    yield from _load(model)
-    bench = _workbench()
+    yield from load(model)
+    bench = workbench()
     answer: AnyReport
     if (yield from bench.is_speech(model)):
         answer = yield from bench.evaluate_speech(recipe, DEFAULT_TEST)
@@ -226,14 +226,14 @@ def _asked(
     methods: dict[str, MethodInfo] = {each.name: each for each in (known.methods if known else registered_methods())}
     names = ((DENSE,) if dense else ()) + tuple(methods)
     if _name(field, method) not in names:
-        raise UserError(f"{field}: one of {', '.join(names)} was expected, but {_shown(method)} was given.")
+        raise UserError(f"{field}: one of {', '.join(names)} was expected, but {shown(method)} was given.")
     policies = (OWN, *all_policies())
     if _name("policy", policy) not in policies:
-        raise UserError(f"policy: one of {', '.join(policies)} was expected, but {_shown(policy)} was given.")
+        raise UserError(f"policy: one of {', '.join(policies)} was expected, but {shown(policy)} was given.")
     number = isinstance(removed, (int, float)) and not isinstance(removed, bool) and math.isfinite(removed)
     if not number or not 0 <= removed <= MAX_REMOVED_FRACTION:
         raise UserError(
-            f"removed: a number from 0 to {MAX_REMOVED_FRACTION} was expected, but {_shown(removed)} was given."
+            f"removed: a number from 0 to {MAX_REMOVED_FRACTION} was expected, but {shown(removed)} was given."
         )
     if method != DENSE:
         policy = _resolved(methods[method], policy)
@@ -250,14 +250,9 @@ def _resolved(method: MethodInfo, policy: str) -> str:
 def _name(field: str, value: object) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= MAX_CHARACTERS:
         raise UserError(
-            f"{field}: a name of 1 to {MAX_CHARACTERS} characters was expected, but {_shown(value)} was given."
+            f"{field}: a name of 1 to {MAX_CHARACTERS} characters was expected, but {shown(value)} was given."
         )
     return value
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 def _named(field: str, check: Callable[[], T]) -> T:
@@ -276,22 +271,22 @@ def _known(model: str) -> Gallery | None:
     return known
 
 
-def _load(model: str) -> Steps[None]:
+def load(model: str) -> Steps[None]:
     """Load a model, or refuse it under its field's name."""
     yield Progress("load", 0, 1, f"Loading {model}")
     try:
-        yield from _workbench().model_info(model)
+        yield from workbench().model_info(model)
     except UserError as error:
         raise UserError(f"model: {error}") from error
 
 
 def _window(model: str) -> Steps[int]:
     """Tokens a window: fewer where the model reads fewer at a time."""
-    context: int | None = (yield from _workbench().opened(model)).context
+    context: int | None = (yield from workbench().opened(model)).context
     return min(WINDOW, context or WINDOW)
 
 
-def _workbench() -> Any:
+def workbench() -> Any:
     from compression.workbench import get_workbench
 
     return get_workbench()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import importlib.metadata
+import os
 import platform
 import subprocess
 from functools import cache
@@ -32,6 +33,11 @@ def describe_environment() -> Environment:
         commit=commit(),
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
+
+
+def python_path() -> str:
+    """``PYTHONPATH`` for a new process that is to run this very package, wherever it is started."""
+    return os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
 
 
 def processor_name() -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compression.accounting import check_removed_fraction
-from compression.errors import UserError
+from compression.errors import UserError, shown
 from compression.types import MAX_REMOVED_FRACTION
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def parse_pin(text: str) -> tuple[str, float]:
         return pattern, check_removed_fraction(float(value))
     except ValueError as error:
         raise UserError(
-            f"A pin is a site name or pattern and a removed fraction, such as 'model.layers.0.*=0', but {text!r} was "
-            "given."
+            f"A pin is a site name or pattern and a removed fraction, such as 'model.layers.0.*=0', but "
+            f"{shown(text)} was given."
         ) from error
 
 
@@ -68,7 +68,7 @@ def parse_setting(text: str) -> tuple[str, float]:
         return name.strip(), float(value)
     except ValueError as error:
         raise UserError(
-            f"A setting is a name and a number, such as 'atoms_per_nonzero=1.8', but {text!r} was given."
+            f"A setting is a name and a number, such as 'atoms_per_nonzero=1.8', but {shown(text)} was given."
         ) from error
 
 

@@ -11,6 +11,17 @@ T = TypeVar("T")
 Steps = Generator[Progress, None, T]
 
 
+def known(steps: Steps[T]) -> T | None:
+    """The result of work that needs no step, None of any other, which is given up before it has begun."""
+    try:
+        next(steps)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    steps.close()
+    return None
+
+
 def finish(steps: Steps[T]) -> T:
     """Run a generator of progress events to its end and return its result."""
     while True:

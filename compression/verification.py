@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from compression import export, store
-from compression.environment import PACKAGE
+from compression.environment import python_path
 from compression.errors import UserError
 from compression.fingerprint import SAMPLES, fingerprint, probe_logits
 from compression.pipeline import CompressedModel
@@ -102,10 +102,9 @@ def _check_files(directory: Path, record: export.ExportRecord) -> None:
 
 def _ask_a_fresh_process(directory: Path, threads: int) -> Generator[Progress, None, tuple[Tensor, float]]:
     """The logits and the seconds of loading that a new process has for a directory."""
-    paths = os.pathsep.join(filter(None, (str(PACKAGE.parent), os.environ.get("PYTHONPATH"))))
     environment = {
         **os.environ,
-        "PYTHONPATH": paths,
+        "PYTHONPATH": python_path(),
         "OMP_NUM_THREADS": str(threads),
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",

@@ -19,8 +19,8 @@ QUESTIONS = [
 ]
 
 
-def write_recipe(folder: Path, name: str = "recipe", **changes: Any) -> Path:
-    """Write everything to a folder; `changes` replace sections, and None leaves one out."""
+def write_material(folder: Path) -> tuple[Path, Path, Path]:
+    """Write what recipes are about; the model's folder, the text, the folder of items."""
     text = folder / "text.txt"
     text.write_text(" ".join(SENTENCES) * 60, encoding="utf-8")
     if not (folder / "tiny").exists():
@@ -28,16 +28,22 @@ def write_recipe(folder: Path, name: str = "recipe", **changes: Any) -> Path:
         taught().save_pretrained(folder / "tiny")
     (folder / "data").mkdir(exist_ok=True)
     (folder / "data" / "piqa.jsonl").write_text("\n".join(map(json.dumps, QUESTIONS)), encoding="utf-8")
+    return folder / "tiny", text, folder / "data"
+
+
+def write_recipe(folder: Path, name: str = "recipe", **changes: Any) -> Path:
+    """Write everything to a folder; `changes` replace sections, and None leaves one out."""
+    model, text, data = write_material(folder)
     sequences = {"calibration": str(text), "calibration_sequences": 8, "sequence_length": 32}
     recipe = {
-        "model": str(folder / "tiny"),
+        "model": str(model),
         "text": str(text),
         "window": 64,
         "max_windows": 4,
         "compress": {"method": "compot", "policy": "uniform", "ratio": 0.4, **sequences},
         "distill": {"what": "lora", "steps": 6, "rank": 2, "train": str(text)},
         "quantize": {"bits": 4, "group_size": 32, **sequences},
-        "benchmark": {"tasks": "piqa", "data": str(folder / "data")},
+        "benchmark": {"tasks": "piqa", "data": str(data)},
         "latency": {"prompt_tokens": 8, "decode_tokens": 2},
     } | changes
     file = folder / f"{name}.yaml"

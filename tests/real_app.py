@@ -17,12 +17,18 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 @contextmanager
 def running_app(command: list[str], log: Path, more: dict[str, str] | None = None) -> Iterator[str]:
     """The app in a process of its own, on a free port and, unless `more` settings say so, without a way to the Hub."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     address = f"http://127.0.0.1:{port}"
     settings = {
         "GRADIO_SERVER_PORT": str(port),

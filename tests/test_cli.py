@@ -18,7 +18,8 @@ import pydantic
 import pytest
 from tiny import SENTENCES, write_tiny_llama
 
-from compression.__main__ import SCHEMAS, comparison_rows, main
+from compression.__main__ import SCHEMAS, main
+from compression.commands.compare import comparison_rows
 from compression.types import Comparison, CompressionReport, LatencyReport, PerplexityReport
 
 ROOT = Path(__file__).parent.parent

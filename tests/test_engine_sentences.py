@@ -29,7 +29,7 @@ FILES = sorted(
     path
     for path in (ROOT / "compression").rglob("*.py")
     # In the others the command line alone speaks, or writes a report; a model card is written for the Hub, in English.
-    if path.name not in ("__main__.py", "api.py", "ablation.py", "model_card.py", "markup.py", "pages.py")
+    if path.name not in ("api.py", "ablation.py", "model_card.py", "markup.py", "pages.py")
     and not {"benchmarks", "commands"} & set(path.parts)
 )
 

@@ -12,12 +12,14 @@ from samples import ANALYSIS, EVIDENCE, SPOKEN, WHISPER, WHISPER_EVIDENCE, compa
 from tiny import finish
 
 from compression import models, store
-from compression.__main__ import ablation_markdown, comparison_markdown, race_markdown
 from compression.ablation import AblationReport
 from compression.allocation import POLICIES, SLIDER, allocate, tabulate
 from compression.analysis import compare_info
 from compression.benchmarks.cospadi import CoSpaDiBenchmark
 from compression.calibration import Gradients, collect_gradients, split_text
+from compression.commands.ablate import ablation_markdown
+from compression.commands.bench import race_markdown
+from compression.commands.compare import comparison_markdown
 from compression.evaluation.perplexity import tokenize
 from compression.gallery import (
     COMPARATORS,

@@ -8,7 +8,7 @@ import architectures
 import pytest
 from tiny import SENTENCES, finish, write_tiny_llama
 
-from compression.benchmarks.memory import LIMIT, benchmark_memory, llama_1b
+from compression.benchmarks.memory import LIMIT, benchmark_memory, llama_shape
 from compression.memory import MemoryNeed, memory_need
 from compression.recipe import Recipe
 from compression.sites import shape_of
@@ -24,7 +24,7 @@ def test_a_shape_is_read_off_the_model(architecture):
 
 
 def test_statistics_do_not_grow_with_depth_beyond_the_model_and_its_hidden_states():
-    shape = llama_1b()
+    shape = llama_shape()
     twice = tuple(dataclasses.replace(s, block=s.block + 16, name=f"{s.name}'") for s in shape.sites)
     deeper = dataclasses.replace(shape, sites=shape.sites + twice)
     thin, thick = (memory_need(each, 16384, 4096) for each in (shape, deeper))
@@ -35,7 +35,7 @@ def test_statistics_do_not_grow_with_depth_beyond_the_model_and_its_hidden_state
 
 
 def test_a_model_of_1_2_billion_parameters_fits_in_16_gib():
-    shape = llama_1b()
+    shape = llama_shape()
     assert shape.num_parameters == pytest.approx(1.236e9, rel=1e-3)
     need = memory_need(shape, 32 * 512, 8 * 512)
     assert isinstance(need, MemoryNeed) and 4 * shape.num_parameters < need.peak <= LIMIT

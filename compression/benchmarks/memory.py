@@ -13,12 +13,11 @@ import torch
 
 from compression import store
 from compression.benchmarks.memory_report import Extrapolation, MemoryBenchmark, Phase
-from compression.calibration import GRADIENT_LENGTH, MAX_FULL_OUTPUT
 from compression.environment import describe_environment
-from compression.memory import FLOAT, MemoryNeed, ModelShape, memory_need
+from compression.memory import FLOAT, MemoryNeed, ModelShape
 from compression.recipe import Recipe
-from compression.sites import shape_of
-from compression.streams import BATCH_SEQUENCES
+from compression.sites import shape_of_config
+from compression.sweeping.needs import recipe_need
 from compression.types import Progress
 from compression.workbench import Workbench
 
@@ -31,21 +30,22 @@ def peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def llama_1b() -> ModelShape:
-    """The shape of a Llama of 1.2 billion parameters (16 blocks, width 2048), without its weights."""
-    from transformers import AutoModelForCausalLM, LlamaConfig
+def llama_shape(
+    blocks: int = 16, width: int = 2048, inner: int = 8192, heads: int = 32, kv_heads: int = 8, tied: bool = True
+) -> ModelShape:
+    """The shape of a Llama, without its weights; by default of that with 1.2 billion parameters."""
+    from transformers import LlamaConfig
 
     config = LlamaConfig(
         vocab_size=128256,
-        hidden_size=2048,
-        intermediate_size=8192,
-        num_hidden_layers=16,
-        num_attention_heads=32,
-        num_key_value_heads=8,
-        tie_word_embeddings=True,
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=blocks,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        tie_word_embeddings=tied,
     )
-    with torch.device("meta"):
-        return shape_of(AutoModelForCausalLM.from_config(config))
+    return shape_of_config(config)
 
 
 def benchmark_memory(workbench: Workbench, recipe: Recipe, text: str) -> Generator[Progress, None, MemoryBenchmark]:
@@ -78,7 +78,7 @@ def benchmark_memory(workbench: Workbench, recipe: Recipe, text: str) -> Generat
         largest = max(largest, getattr(predicted, "compress" if name == "save" else name))
         phases.append(Phase(name, peak_bytes(), largest, time.perf_counter() - began))
     store.remove(folder)
-    other = llama_1b()
+    other = llama_shape()
     need = _need(other, recipe, workbench.streamed).peak
     return MemoryBenchmark(
         model_id=info.model_id,
@@ -94,14 +94,4 @@ def benchmark_memory(workbench: Workbench, recipe: Recipe, text: str) -> Generat
 
 
 def _need(shape: ModelShape, recipe: Recipe, streamed: bool) -> MemoryNeed:
-    return memory_need(
-        shape,
-        recipe.num_sequences * recipe.sequence_length,
-        recipe.gradient_sequences * min(recipe.sequence_length, GRADIENT_LENGTH),
-        batch_tokens=BATCH_SEQUENCES * recipe.sequence_length,
-        window=recipe.sequence_length,
-        workers=torch.get_num_threads(),
-        removed_fraction=recipe.removed_fraction,
-        full_output_limit=MAX_FULL_OUTPUT,
-        streamed=streamed,
-    )
+    return recipe_need(shape, recipe, recipe.sequence_length, torch.get_num_threads(), streamed)

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from compression import store, types
 from compression.errors import UserError
-from compression.recipe import PRESETS, Pins, Settings, parse_pin, parse_setting
+from compression.recipe import PRESETS, Pins, Recipe, Settings, parse_pin, parse_setting
 
 T = TypeVar("T")
 
@@ -200,3 +200,45 @@ def show_notes(notes: tuple[str, ...], limit: int = 5) -> None:
         output.print(f"note: {note}", highlight=False)
     if len(notes) > limit:
         output.print(f"note: {len(notes) - limit} more in the JSON", highlight=False)
+
+
+def check_measured_on(model: str, speech: bool, text: str, audio: str) -> None:
+    """Refuse a text for what listens and recordings for what reads: nobody shall take them for measured on."""
+    if speech and text:
+        raise UserError(f"{model} is a speech model, which is measured on recordings: give --audio in place of --text.")
+    if audio and not speech:
+        raise UserError(
+            f"{model} is a language model, which cannot hear: give --text in place of --audio, or choose a speech "
+            "model such as whisper-tiny.en."
+        )
+
+
+def words_given(value: str, option: str) -> list[str]:
+    """Names separated by commas, as an option was given them; none at all is refused with its name."""
+    words = [word.strip() for word in value.split(",") if word.strip()]
+    if not words:
+        raise UserError(f"{option} needs at least one name, but {value!r} was given.")
+    return words
+
+
+def numbers_given(value: str, option: str) -> list[float]:
+    """Numbers separated by commas, as an option was given them; anything else is refused with its name."""
+    try:
+        return [float(word) for word in words_given(value, option)]
+    except ValueError as error:
+        raise UserError(
+            f"{option} needs numbers separated by commas, such as 0.1,0.2, but {value!r} was given."
+        ) from error
+
+
+def recipes_over(
+    model: str, methods: list[str], policies: list[str], removed: list[float], **rest: Any
+) -> tuple[Recipe, ...]:
+    """Every method with every policy at every removed fraction; `rest` is theirs in common."""
+    return tuple(Recipe(model, m, p, f, **rest) for f in removed for m in methods for p in policies)
+
+
+def perplexity_cell(value: float, stderr: float | None) -> str:
+    """A perplexity with its standard error, where that is known, as a table shows it."""
+    digits = 2 if value < 1000 else 0
+    return f"{value:,.{digits}f}" + ("" if stderr is None else f" ± {stderr:,.{digits}f}")

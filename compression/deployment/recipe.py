@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pydantic
 import yaml
@@ -16,24 +16,14 @@ from pydantic import Field
 from compression.adaptation.types import MAX_SEED
 from compression.errors import UserError
 from compression.recipe import Recipe
+from compression.recipe_file import Lines, Section, first_problem, read_sections, wrong
 from compression.types import MAX_REMOVED_FRACTION
 
-MAX_FILE_BYTES = 2**20
-DEPTH = 4
-"""So many levels a recipe has: ``tune``, ``search``, a setting, a bound."""
 OBJECTIVES = ("perplexity", "bytes", "latency")
 
-Lines = dict[tuple[str, ...], int]
-"""Path of a field → its line, from 1; the empty path is the file."""
 Value = bool | int | float | str
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Count = Annotated[int, Field(ge=1, le=65536)]
-
-
-class Section(pydantic.BaseModel):
-    """A mapping with known fields alone."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class CompressSection(Section):
@@ -284,20 +274,7 @@ def read_recipe(file: Path) -> PipelineRecipe:
     Raises:
         UserError: if the file cannot be read, or with line and field if something in it is wrong.
     """
-    try:
-        size = file.stat().st_size
-        text = file.read_text(encoding="utf-8") if size <= MAX_FILE_BYTES else ""
-    except OSError as error:
-        raise UserError(f"{file} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{file} is no text in UTF-8: save the recipe as such.") from error
-    if size > MAX_FILE_BYTES:
-        raise UserError(f"{file} is too large for a recipe: at most a megabyte was expected.")
-    plain, lines = _parse(file, text)
-    try:
-        recipe = PipelineRecipe.model_validate(plain)
-    except pydantic.ValidationError as error:
-        raise _first(file, lines, error) from error
+    recipe, lines = read_sections(file, PipelineRecipe)
     _check_stages(file, lines, recipe)
     _check_search(file, lines, recipe)
     return recipe
@@ -308,80 +285,14 @@ def recipe_text(recipe: PipelineRecipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json", exclude_unset=True), sort_keys=False, allow_unicode=True)
 
 
-def _wrong(file: Path, lines: Lines, path: tuple[str, ...], problem: str) -> UserError:
-    """A sentence that names the line of a field, or of the nearest mapping around it that has one."""
-    line = next(lines[path[:count]] for count in range(len(path), -1, -1) if path[:count] in lines)
-    if not path:
-        return UserError(f"{file}, line {line}, the recipe: {problem}.")
-    return UserError(f"{file}, line {line}, field {'.'.join(path)}: {problem}.")
-
-
-def _parse(file: Path, text: str) -> tuple[Any, Lines]:
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        lines: Lines = {(): 1}
-        if isinstance(root, yaml.MappingNode):
-            _collect(file, root, (), lines)
-        plain = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise UserError(f"{file}, line {line}: this is no YAML ({error.problem or error.context}).") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{file} is no YAML ({str(error).splitlines()[0]}).") from error
-    if not isinstance(plain, dict):
-        raise _wrong(file, lines, (), "a mapping with the field model was expected")
-    return plain, lines
-
-
-def _collect(file: Path, node: yaml.MappingNode, path: tuple[str, ...], lines: Lines) -> None:
-    """Note the line of every field; a field that is there twice is an error that the loader does not see."""
-    for key, value in node.value:
-        here = (*path, str(key.value))
-        line = key.start_mark.line + 1
-        if here in lines:
-            raise _wrong(file, {**lines, here: line}, here, f"it stands in line {lines[here]} already")
-        lines[here] = line
-        if isinstance(value, yaml.MappingNode) and len(here) < DEPTH:
-            _collect(file, value, here, lines)
-
-
-def _first(file: Path, lines: Lines, error: pydantic.ValidationError, before: tuple[str, ...] = ()) -> UserError:
-    """The first thing that pydantic found, for people."""
-    found = error.errors()[0]
-    path = before or tuple(map(str, found["loc"]))
-    if found["type"] == "missing":
-        return _wrong(file, lines, path, "it is missing")
-    if found["type"] == "extra_forbidden":
-        return _wrong(file, lines, path, f"there is no such field; expected one of {', '.join(_fields(path))}")
-    said = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    given = found["input"]
-    return _wrong(file, lines, path, said if isinstance(given, dict) else f"it {said}, but {given!r} was given")
-
-
-def _fields(path: tuple[str, ...]) -> list[str]:
-    """The fields that the mapping around `path` may have."""
-    if path[:2] == ("tune", "search"):
-        return list(Span.model_fields)
-    sections: dict[str, type[Section]] = {
-        "compress": CompressSection,
-        "distill": DistillSection,
-        "quantize": QuantizeSection,
-        "benchmark": BenchmarkSection,
-        "latency": LatencySection,
-        "tune": TuneSection,
-    }
-    return list((sections[path[0]] if len(path) > 1 else PipelineRecipe).model_fields)
-
-
 def _check_stages(file: Path, lines: Lines, recipe: PipelineRecipe, before: tuple[str, ...] = ()) -> None:
     """What depends on more than one field, and on the methods that there are."""
     from compression.quantization.grid import QuantizationSettings
 
     if not (recipe.compress or recipe.distill or recipe.quantize):
-        raise _wrong(file, lines, (), "at least one of compress, distill and quantize was expected")
+        raise wrong(file, lines, (), "at least one of compress, distill and quantize was expected")
     if recipe.distill and not recipe.compress:
-        raise _wrong(file, lines, ("distill",), "a student comes from compress: add that section, or leave this out")
+        raise wrong(file, lines, ("distill",), "a student comes from compress: add that section, or leave this out")
     section = "compress"
     try:
         if recipe.compress:
@@ -392,7 +303,7 @@ def _check_stages(file: Path, lines: Lines, recipe: PipelineRecipe, before: tupl
         if recipe.quantize:
             QuantizationSettings(recipe.quantize.bits, recipe.quantize.group_size).check()
     except UserError as error:
-        raise _wrong(file, lines, before or (section,), str(error).rstrip(".")) from error
+        raise wrong(file, lines, before or (section,), str(error).rstrip(".")) from error
 
 
 def _check_search(file: Path, lines: Lines, recipe: PipelineRecipe) -> None:
@@ -402,11 +313,11 @@ def _check_search(file: Path, lines: Lines, recipe: PipelineRecipe) -> None:
         section, _, field = path.partition(".")
         stage = getattr(recipe, section) if section in ("compress", "distill", "quantize") else None
         if stage is None or field not in type(stage).model_fields or field == "settings":
-            raise _wrong(file, lines, where, "a field of a stage of this recipe was expected, such as distill.rank")
+            raise wrong(file, lines, where, "a field of a stage of this recipe was expected, such as distill.rank")
         if not span.choices and type(stage).model_fields[field].annotation not in (int, int | None, float):
-            raise _wrong(file, lines, where, "low and high are for numbers; name choices instead")
+            raise wrong(file, lines, where, "low and high are for numbers; name choices instead")
         for value in span.extremes:
             try:
                 _check_stages(file, lines, recipe.with_values({path: value}), where)
             except pydantic.ValidationError as error:
-                raise _first(file, lines, error, where) from error
+                raise first_problem(file, lines, PipelineRecipe, error, where) from error

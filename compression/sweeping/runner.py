@@ -1,0 +1,157 @@
+"""A sweep from its recipe to its files: what is done is found again, what is not is given to workers.
+
+Design:
+    - A cell has a key of all that its figure depends on, and a file under that name, written whole or not at all. A
+      sweep that was killed, or was asked for more, measures the cells that have no file yet; a cell without a figure is
+      tried again.
+    - Workers return what they found, and this process alone writes: nodes need not share a disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import filelock
+
+from compression import models, store
+from compression.environment import describe_environment
+from compression.errors import UserError
+from compression.sites import shape_of_config
+from compression.steps import Steps
+from compression.sweeping.engines import Engine, Local, OnRay, local_workers
+from compression.sweeping.frontier import frontier, write_results
+from compression.sweeping.needs import bytes_needed
+from compression.sweeping.plan import Unit, plan
+from compression.sweeping.recipe import SweepRecipe
+from compression.sweeping.report import CellResult, SweepReport
+from compression.types import Progress
+
+CELLS, RECIPE_FILE = "cells", "recipe.json"
+ENGINES = (Local.name, OnRay.name)
+
+
+def sweep(
+    recipe: SweepRecipe, out: Path, engine: str = Local.name, workers: int | None = None, address: str = ""
+) -> Steps[SweepReport]:
+    """Measure all cells of a grid that are not there yet, and write the results.
+
+    Args:
+        recipe: a checked one.
+        out: folder of the sweep; cells that it holds are not measured again.
+        engine: one of `ENGINES`.
+        workers: processes of the local engine; None for as many as cores and memory allow.
+        address: of a Ray cluster, ``HOST:PORT``; empty for one on this machine.
+
+    Yields:
+        Among others, an event of stage ``run`` after each cell, whose `partial` is its `CellResult`.
+
+    Raises:
+        UserError: if something of the recipe cannot be found, the folder is no place for a sweep, or there is no such
+            engine; what was measured before is kept.
+    """
+    began = time.perf_counter()
+    if engine not in ENGINES:
+        raise UserError(f"There is no engine {engine!r}: expected one of {', '.join(ENGINES)}.")
+    if workers is not None and not 1 <= workers <= 1024:
+        raise UserError(f"From 1 to 1024 workers can share a machine, but {workers} was given.")
+    units, left_out = yield from plan(recipe)
+    keys = [cell.key for unit in units for cell in unit.cells]
+    with _only_one(out, recipe):
+        done = {key: known for key in keys if (known := store.cached_json(_file(out, key), CellResult))}
+        done = {key: cell for key, cell in done.items() if not cell.problem}
+        found = len(done)
+        left = [_without(unit, done) for unit in units]
+        left = [unit for unit in left if unit.cells]
+        yield Progress("run", found, len(keys), f"{len(keys)} cells, {found} of them measured before")
+        lost, used = 0, 0
+        if left:
+            memory = yield from _memory(recipe)
+            place = _engine(engine, recipe, workers, memory, address)
+            used = min(place.workers, len(left))
+            answers = place.carry_out(left)
+            try:
+                for answer in answers:
+                    if answer is None:
+                        yield Progress("wait", len(done), len(keys), "waiting for the workers")
+                        continue
+                    unit, cells = answer
+                    for cell in cells:
+                        store.write_cached(_file(out, cell.key), cell)
+                        done[cell.key] = cell
+                        yield Progress("run", len(done), len(keys), f"{unit.name}: {_said(cell)}", cell)
+            finally:
+                answers.close()
+            lost = place.lost
+        cells = tuple(done[key] for key in keys)
+        report = SweepReport(
+            cells,
+            left_out,
+            found,
+            engine,
+            used,
+            lost,
+            time.perf_counter() - began,
+            frontier(cells),
+            describe_environment(),
+        )
+        write_results(out, report, units)
+    return report
+
+
+def _file(out: Path, key: str) -> Path:
+    return out / CELLS / f"{key}.json"
+
+
+def _only_one(out: Path, recipe: SweepRecipe) -> filelock.BaseFileLock:
+    """Hold the folder: two sweeps in it would measure the same cells."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file: name a folder for the sweep.")
+    if out.is_dir() and any(out.iterdir()) and not (out / CELLS).is_dir():
+        raise UserError(f"{out} holds something else than a sweep: name another folder.")
+    held = store.lock(f"sweep-{store.content_key(str(out.resolve()))[:40]}")
+    try:
+        held.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise UserError(f"Another sweep is at work in {out}: wait for it, or name another folder.") from error
+    try:
+        store.write_json(out / RECIPE_FILE, recipe.model_dump(mode="json"))
+        (out / CELLS).mkdir(exist_ok=True)
+    except BaseException:
+        held.release()
+        raise
+    return held
+
+
+def _without(unit: Unit, done: dict[str, CellResult]) -> Unit:
+    return dataclasses.replace(unit, cells=tuple(cell for cell in unit.cells if cell.key not in done))
+
+
+def _said(cell: CellResult) -> str:
+    if cell.quality is None:
+        return f"{cell.task}: {cell.problem}"
+    return f"{cell.task} {cell.quality:.2f}" if cell.metric == "perplexity" else f"{cell.task} {cell.quality:.1%}"
+
+
+def _memory(recipe: SweepRecipe) -> Steps[dict[str, int]]:
+    """Model → bytes that a worker with it takes; each model's files are brought here once, before workers ask for them.
+
+    Of a model on the Hub nothing is fetched here: a cluster's workers do that where they are.
+    """
+    if recipe.resources.memory_gb is not None:
+        return dict.fromkeys(recipe.models, round(recipe.resources.memory_gb * 1e9))
+    needed = {}
+    for model_id in dict.fromkeys(recipe.models):
+        spec = models.resolve(model_id)
+        if not isinstance(spec.source, models.HubSource):
+            path = yield from models.fetch(spec)
+            models.check_config(model_id, path)
+            needed[model_id] = bytes_needed(shape_of_config(models.load_config(model_id, path)), recipe)
+    return needed
+
+
+def _engine(name: str, recipe: SweepRecipe, workers: int | None, memory: dict[str, int], address: str) -> Engine:
+    if name == OnRay.name:
+        return OnRay(memory, address)
+    return Local(workers or local_workers(recipe.resources.cpus, max(memory.values(), default=0)))
