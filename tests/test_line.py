@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import queue
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -9,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from views.counter import NICE, Counter
 from views.line import Line, Place
 
 
@@ -71,6 +75,37 @@ def test_work_that_fails_lets_the_next_one_begin() -> None:
     with pytest.raises(ValueError):
         next(first)
     assert next(second) == "b"
+
+
+def test_what_nobody_closes_is_closed_in_the_thread_of_the_work_without_waiting_for_itself() -> None:
+    counter, closed = Counter(), []
+
+    def work() -> Generator[str, None, None]:
+        try:
+            yield "first"
+        finally:
+            closed.append(threading.current_thread().name)
+
+    abandoned = [counter.drive(work)]
+    assert next(abandoned[0]) == "first"
+    counter.call(abandoned.clear)  # the last reference goes there
+    assert counter.call(lambda: "still serves") == "still serves" and closed == ["engine"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a priority is that of the whole process")
+def test_memory_is_given_back_behind_each_job_by_a_thread_that_does_not_give_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called: queue.SimpleQueue[int] = queue.SimpleQueue()
+    monkeypatch.setattr(
+        "views.counter._give_back", lambda: called.put(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+    )
+    usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    counter = Counter()
+    for _ in range(2):
+        assert list(counter.drive(job("a", []))) == ["a"]
+        assert called.get(timeout=30) == usual
+    assert counter.call(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())) == NICE
 
 
 def test_never_two_at_a_time_in_threads() -> None:

@@ -79,7 +79,7 @@ def test_the_page_shows_memory_line_and_cache(language: str, cache: Path) -> Non
     (cache / "statistics" / "x").write_bytes(bytes(3_000_000))
     (cache / "statistics" / "away").symlink_to("/proc/kcore")
     text = words(language)
-    waiting = ENGINE.in_turn(lambda: iter(["served", "still"]), lambda place: place)  # type: ignore[arg-type,return-value]
+    waiting = ENGINE.in_turn(lambda: (each for each in ("served", "still")), lambda place: place)  # type: ignore[arg-type,return-value]
     next(waiting)
     rows = dict(status.figures(text))
     shown = status.table(text)

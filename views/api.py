@@ -19,6 +19,7 @@ import gradio.routes
 from compression import api
 from compression.errors import UserError
 from compression.types import Progress
+from views import engine
 from views.line import ENGINE
 
 AT_ONCE = 24
@@ -125,29 +126,13 @@ def _refusing(function: Callable[..., Steps]) -> Callable[..., Steps]:
 def _answer(question: str, *arguments: Any) -> Steps:
     """What happens on the way, where anything does, and at last what the engine says, as JSON values."""
     steps = api.STEPS[question](*arguments)
-    try:
-        first = next(steps)
-    except StopIteration as stop:  # it is known
-        yield api.plain(stop.value)
-        return
-    if len(ENGINE) >= WAITING:
-        raise UserError(f"{WAITING} requests are waiting for the engine already: ask again in a few minutes.")
-
-    def work() -> Steps:
-        yield _shown(first)
-        answer = yield from _showing(steps)
-        yield api.plain(answer)
-
-    yield from ENGINE.in_turn(work, lambda place: {"progress": {"stage": "wait", **asdict(place)}})
-
-
-def _showing(steps: Generator[Progress, None, Any]) -> Generator[Answer, None, Any]:
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            return stop.value
-        yield _shown(progress)
+    answer = yield from ENGINE.unless_known(
+        steps,
+        lambda work: engine.relay(work, _shown),
+        lambda place: {"progress": {"stage": "wait", **asdict(place)}},
+        WAITING,
+    )
+    yield api.plain(answer)
 
 
 def _shown(progress: Progress) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
@@ -20,6 +21,8 @@ from views.texts import Words
 from views.widgets import alert_html, status_html
 
 log = logging.getLogger(__name__)
+ON_ITS_WAY = 300
+"""Milliseconds in which what came from the server before a cancellation has been drawn."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,14 @@ class Context:
         model_id: state that holds the chosen model's id; tabs listen to its ``change``.
         page: the Blocks, for ``load`` events.
         runs: where measured runs go, and are kept.
+        tabs: the tabs of the page, to open one of them; None on a page without.
     """
 
     words: Words
     model_id: gr.State
     page: gr.Blocks
     runs: Runs = field(default_factory=Runs)
+    tabs: gr.Tabs | None = None
 
     def model_line(self) -> gr.Markdown:
         """A line that names the model and its note, and follows the choice."""
@@ -122,7 +127,8 @@ class Context:
         outputs: list[Any],
         slot: dict[str, Any] | None = None,
         with_login: bool = False,
-    ) -> Any:
+        meanwhile: tuple[gr.Button, ...] = (),
+    ) -> None:
         """Wire long work to a button: one slot for everybody, streamed, cancellable, failing with a sentence.
 
         Args:
@@ -134,9 +140,7 @@ class Context:
             outputs: its outputs after the status.
             slot: the queue of work that does not compute; by default the engine's, with a GPU where one is lent.
             with_login: whether `work` is given, before its inputs, the token of a visitor who is signed in, or None.
-
-        Returns:
-            The event, for `.then`.
+            meanwhile: other buttons, which the work makes active and which are not when it has ended.
         """
 
         def guarded(*values: Any) -> Any:
@@ -155,19 +159,41 @@ class Context:
             waiting = status_html(self.words("progress.waiting"))
             return [waiting, gr.update(interactive=False), gr.update(interactive=True)]
 
-        def idle() -> list[Any]:
-            return [gr.update(interactive=True), gr.update(interactive=False)]
-
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         started = button.click(busy, None, [status, button, cancel], queue=False, **quiet)
         handler = signed_in if with_login else guarded
         handler = self._in_line(on_accelerator(handler), len(outputs)) if slot is None else handler
-        event = started.then(handler, inputs, [status, *outputs], **(slot or engine.HEAVY), **quiet)
-        event.then(idle, None, [button, cancel], **quiet)
-        answer = [status_html(self.words("progress.cancelled")), *idle()]
-        shown = [status, button, cancel]
-        # Answered in the page at once, and again by the server, which takes the cancellation when the engine's running
-        # step ends, seconds later perhaps: what was on its way from the work may have come between the two.
-        cancel.click(None, None, shown, js=f"() => {json.dumps(answer)}", **quiet)
-        cancel.click(lambda: answer, None, shown, cancels=[event], **quiet)
-        return event
+        buttons = [button, cancel, *meanwhile]
+        idle = [gr.update(interactive=each is button) for each in buttons]
+        event = started.then(
+            _and_then(handler, [status, *outputs], idle),
+            inputs,
+            [status, *outputs, *buttons],
+            **(slot or engine.HEAVY),
+            **quiet,
+        )
+        # Cancelled first, then answered: Gradio goes through what a click starts in this order. Both answers are the
+        # page's own, because the server takes the cancellation when the engine's running step ends, seconds later, when
+        # the next run may have begun. What had come before is drawn between them; only then may somebody start again.
+        cancel.click(None, None, None, cancels=[event])
+        said = status_html(self.words("progress.cancelled"))
+        for wait, again in ((0, gr.skip()), (ON_ITS_WAY, idle[0])):
+            answer = json.dumps([said, again, *idle[1:]])
+            script = f"() => new Promise(answered => setTimeout(() => answered({answer}), {wait}))"
+            cancel.click(None, None, [status, *buttons], js=script, **quiet)
+
+
+def _and_then(handler: Callable[..., Any], outputs: list[Any], idle: list[Any]) -> Callable[..., Any]:
+    """The same event, which ends by setting the buttons behind its outputs.
+
+    Not an event of its own behind it: Gradio runs that after a cancelled one too, when the next run may have begun.
+    """
+
+    @wraps(handler)
+    def whole(*values: Any) -> Any:
+        with closing(handler(*values)) as steps:
+            for shown in steps:
+                yield [*shown, *(gr.skip() for _ in idle)]
+        yield [*(gr.skip() for _ in outputs), *idle]
+
+    return whole

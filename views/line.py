@@ -13,6 +13,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from compression.errors import UserError
+from compression.types import Progress
+from views.counter import ENGINE_THREAD
+
 LOOK_SECONDS = 1.0
 """So often somebody who waits is told where he stands, and may be found to have left."""
 REMEMBERED = 8
@@ -80,7 +84,7 @@ class Line:
                 with self._moved:
                     self._moved.wait_for(lambda: self._tickets[0] is ticket, LOOK_SECONDS)
             self._began = self._clock()
-            result = yield from work()
+            result = yield from ENGINE_THREAD.drive(work)
             self._durations.append(self._clock() - self._began)
             return result
         finally:
@@ -89,6 +93,37 @@ class Line:
                     self._began = None
                 self._tickets.remove(ticket)
                 self._moved.notify_all()
+
+    def unless_known(
+        self,
+        steps: Generator[Progress, None, Result],
+        relay: Callable[[Generator[Progress, None, Result]], Generator[Any, None, Result]],
+        waiting: Callable[[Place], Any],
+        room: int | None = None,
+    ) -> Generator[Any, None, Result]:
+        """Take an answer that is there without a step of work at once, and stand in line for any other.
+
+        Args:
+            steps: the work, whose first step comes before anything heavy, as those of `compression.api.STEPS`.
+            relay: drives the work and yields what is shown of each step.
+            waiting: what to yield while others are served.
+            room: so many may stand in the line; None for any number.
+
+        Raises:
+            UserError: if there is no more room.
+        """
+        try:
+            first = next(steps)
+        except StopIteration as known:
+            return known.value
+        if room is not None and len(self) >= room:
+            raise UserError(f"{room} requests are waiting for the engine already: ask again in a few minutes.")
+
+        def rest() -> Generator[Progress, None, Result]:
+            yield first
+            return (yield from steps)
+
+        return (yield from self.in_turn(lambda: relay(rest()), waiting))
 
 
 ENGINE = Line()

@@ -142,6 +142,14 @@ def test_what_is_missing_is_said_and_a_refusal_loses_nothing(open_adaptation: Op
     page.locator("#adapt-cancel").click()
     expect(page.locator("#adapt-status")).to_contain_text("ancel")
     expect(page.locator("#adapt-stop")).to_be_disabled()
+    expect(page.locator("#adapt-cancel")).to_be_disabled()
+    for _ in range(3):  # whoever starts again at once can cancel again: nothing of the last run comes behind
+        page.locator("#adapt-train").click()
+        expect(page.locator("#adapt-stop")).to_be_enabled()
+        page.wait_for_timeout(1000)
+        expect(page.locator("#adapt-status")).not_to_contain_text("ancel")
+        page.locator("#adapt-cancel").click(timeout=5000)
+        expect(page.locator("#adapt-status")).to_contain_text("ancel")
 
 
 @pytest.mark.parametrize(("width", "theme", "locale"), [(1280, "light", "en-US"), (390, "dark", "ru-RU")])

@@ -159,9 +159,8 @@ def build(context: Context) -> None:
     stopping = json.dumps([status_html(words("adapt.stopping")), off])
     stop.click(None, None, [status, stop], js=f"() => {stopping}", **quiet)
     made = [stop, *pictures.outputs, *overview.outputs, export, download]
-    event = context.heavy(button, cancel, status, train, [*choice, target, minutes, seed], made)
-    event.then(lambda: off, None, stop, **quiet)
-    cancel.click(None, None, stop, js=f"() => ({json.dumps(off)})", **quiet)
+    inputs = [*choice, target, minutes, seed]
+    context.heavy(button, cancel, status, train, inputs, made, meanwhile=(stop,))
 
 
 def _choices(task: str, words: Words) -> list[tuple[str, str]]:
