@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -12,12 +14,14 @@ from starlette.middleware import Middleware
 
 import compression
 from compression.environment import commit, processor_name
-from views import engine, status
+from views import classroom, engine, status
 from views.api import add_endpoints
 from views.context import Context
 from views.downloads import GZipText
 from views.language import DEFAULT, LanguageRedirect, path_of
+from views.lessons import handout_path, teacher_path
 from views.scripts import OWN, PRELOAD, register_static_files
+from views.sessions import KEPT, keep_sessions_light
 from views.tabs import TABS
 from views.texts import LANGUAGES, Words, words
 from views.theme import CSS, theme
@@ -46,6 +50,7 @@ UPLOADS_KEPT = (600, 3600)
 def build() -> gr.Blocks:
     """The page in every language, on the example in assets; no model is loaded."""
     register_static_files()
+    keep_sessions_light()
     with gr.Blocks(
         title=words(DEFAULT)("page.title"), analytics_enabled=False, fill_width=False, delete_cache=UPLOADS_KEPT
     ) as page:
@@ -58,6 +63,10 @@ def build() -> gr.Blocks:
     for language, name in LANGUAGES.items():
         with page.route(f"{words(language)('status.title')} ({name})", status.path_of(language), show_in_navbar=False):
             status.fill(words(language))
+        with page.route(f"{words(language)('teacher.title')} ({name})", teacher_path(language), show_in_navbar=False):
+            classroom.fill_teacher(words(language))
+        with page.route(f"{words(language)('handout.title')} ({name})", handout_path(language), show_in_navbar=False):
+            classroom.fill_handout(words(language))
     page.queue(default_concurrency_limit=4, max_size=64)
     return page
 
@@ -71,10 +80,10 @@ def _fill(page: gr.Blocks, language: str) -> None:
         _languages(language, text)
         toggle = gr.Button(text("page.theme"), size="sm", elem_classes=["theme-button"])
     toggle.click(None, js=_TOGGLE_THEME)
-    with gr.Tabs(overflow_behavior="wrap"):  # a menu of the tabs for which a phone has no room would hide them
+    with gr.Tabs(overflow_behavior="wrap") as tabs:  # a menu of the tabs for which a phone has no room would hide them
         for key, fill in TABS:
             with gr.Tab(text(f"{key}.tab"), id=key):
-                fill(context)
+                fill(replace(context, tabs=tabs))
     gr.Markdown(_footer(text), elem_classes=["foot"])
 
 
@@ -108,6 +117,7 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,
         "mcp_server": True,
         "show_error": False,
+        "state_session_capacity": KEPT,
         # About two hours of mp3, so that the engine can say itself what is too long; Gradio refuses what is larger.
         "max_file_size": "200mb",
         "footer_links": [],
@@ -119,7 +129,14 @@ def launch_options() -> dict[str, Any]:
 
 def warm_up() -> None:
     """Import the engine, and torch with it, behind the visitor's back: the first click need not wait for that."""
-    threading.Thread(target=engine.workbench, name="warm-up", daemon=True).start()
+
+    def work() -> None:
+        engine.workbench()
+        # A million objects of modules and of the page stay for good. Looking through them for garbage, again and again,
+        # took up to a second, in which nobody was answered.
+        gc.freeze()
+
+    threading.Thread(target=work, name="warm-up", daemon=True).start()
 
 
 def _footer(text: Words) -> str:

@@ -27,6 +27,7 @@ TABS = {
     "Trade-offs": ("pareto", "run-map"),
     "What changed": (),
     "Take away": (),
+    "Learn": (),
 }
 RECORD_SUMMARY = """() => {
   window.said = [];

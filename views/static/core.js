@@ -101,5 +101,17 @@ window.explorer = (() => {
       return code;
     }));
   }
-  return {state, set, onChange, read, write, fill, sentence, place, say, texts, get data() { return data; }};
+  /** Say the names of a walk's steps to those who hear them: on a phone Gradio shows bars without any. */
+  function nameSteps(names) {
+    document.querySelectorAll('#walk .step-button').forEach((button, i) => button.setAttribute('aria-label', names[i]));
+  }
+  /** Where somebody who moves by keyboard goes on. */
+  function focus(id, tries = 40) {
+    const heading = document.querySelector(`#${id} h2`);
+    if (heading && heading.getClientRects().length) {
+      heading.tabIndex = -1;
+      heading.focus();
+    } else if (tries) setTimeout(() => focus(id, tries - 1), 50);  // its step is not shown yet
+  }
+  return {state, set, onChange, focus, nameSteps, read, write, fill, sentence, place, say, texts, get data() { return data; }};
 })();

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from views.context import Context
-from views.tabs import adapt, changes, compare, distil, explore, live, take_away, trade_offs
+from views.tabs import adapt, changes, compare, distil, explore, learn, live, take_away, trade_offs
 
 TABS: tuple[tuple[str, Callable[[Context], Any]], ...] = (
     ("explore", explore.build),
@@ -17,5 +17,6 @@ TABS: tuple[tuple[str, Callable[[Context], Any]], ...] = (
     ("trade_offs", trade_offs.build),
     ("changes", changes.build),
     ("take_away", take_away.build),
+    ("learn", learn.build),
 )
 """Key of the tab (its title is the text ``<key>.tab``) and the function that fills it."""

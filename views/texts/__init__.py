@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from views.texts import adapt, changes, distil, take_away, trade_offs
+from views.texts import adapt, changes, distil, learn, take_away, trade_offs
 from views.texts.engine_russian import ENGINE
 from views.texts.english import ENGLISH
 from views.texts.russian import RUSSIAN
 from views.texts.sentences import translate
 
-_TABS = (trade_offs, changes, take_away, adapt, distil)
+_TABS = (trade_offs, changes, take_away, adapt, distil, learn)
 TABLES: Mapping[str, Mapping[str, str]] = {
     "en": {**ENGLISH, **{key: text for tab in _TABS for key, text in tab.ENGLISH.items()}},
     "ru": {**RUSSIAN, **{key: text for tab in _TABS for key, text in tab.RUSSIAN.items()}},

@@ -1605,10 +1605,71 @@ ENGINE: Mapping[str, str] = {
         "Файл {file} слишком велик для рецепта: допускается не больше одного мегабайта."
     ),
     "{stage!s}: perplexity {perplexity}, {megabytes} MB": "{stage}: перплексия {perplexity}, {megabytes} МБ",
-    "a mapping with the field model was expected": "ожидался набор полей, среди них «model»",
+    "a mapping with the field {field!s} was expected": "ожидался набор полей, среди них «{field}»",
+    "{cells} cells, {found} of them measured before": "ячеек: {cells}, из них измерено раньше: {found}",
+    "{model!s}, {method!s}, {policy!s}, {removed}% removed, seed {seed}": (
+        "{model}, {method}, {policy}, убрано {removed}\u202f%, номер выборки {seed}"
+    ),
+    "From 1 to 1024 workers can share a machine, but {workers} was given.": (
+        "На одной машине может быть от 1 до 1024 рабочих процессов, а задано {workers}."
+    ),
+    "waiting for the workers": "ждём рабочие процессы",
+    "{name}: Unforeseen, please report it: {kind!s}: {said!s}": (
+        "{name}: непредвиденное, сообщите о нём: {kind}: {said}"
+    ),
+    "Unforeseen, please report it: {kind!s}: {said!s}": "Непредвиденное, сообщите о нём: {kind}: {said}",
+    "The runs of gates that come with the app are missing: adapt a model in the tab Adapt instead.": (
+        "Нет прогонов с вентилями, которые поставляются с приложением: адаптируйте модель на вкладке «Адаптация»."
+    ),
+    "Ray is not installed: install it by pip install ray, or use --engine local.": (
+        "Ray не установлен: выполните `pip install ray` или укажите `--engine local`."
+    ),
+    "There is no Ray cluster at {address!s} that answers: start one by ray start --head, and give its address as "
+    "HOST:PORT.": (
+        "По адресу {address} не отвечает ни один кластер Ray: запустите его командой `ray start --head` и укажите "
+        "адрес в виде `HOST:PORT`."
+    ),
+    "There is no Ray cluster at this machine that answers: start one by ray start --head, and give its address as "
+    "HOST:PORT.": (
+        "На этой машине не отвечает ни один кластер Ray: запустите его командой `ray start --head` и укажите адрес в "
+        "виде `HOST:PORT`."
+    ),
+    "No node of the cluster has what a worker with {model!s} needs: {cpus} threads, {memory} MB and {gpus} GPUs: add a "
+    "node, or ask for less in the recipe's resources.": (
+        "Ни у одного узла кластера нет того, что нужно процессу с {model}: потоков {cpus}, памяти {memory} МБ, "
+        "видеокарт {gpus}: добавьте узел или укажите меньше в разделе `resources` рецепта."
+    ),
+    "Nothing of this grid can be carried out: {reason!s}": "Из этой сетки ничего нельзя выполнить: {reason}",
+    "{model!s} may mean other files tomorrow, or on another machine: name a commit, as owner/name@ and 40 hexadecimal "
+    "digits.": (
+        "{model} завтра или на другой машине может означать другие файлы: укажите коммит в виде `owner/name@` и 40 "
+        "шестнадцатеричных цифр."
+    ),
+    "There is no engine {name}: expected one of {known!s}.": "Нет движка {name}: ожидался один из {known}.",
+    "{file!s} is a file: name a folder for the sweep.": "{file} — это файл: укажите папку для перебора.",
+    "{folder!s} holds something else than a sweep: name another folder.": (
+        "В {folder} лежит не перебор: укажите другую папку."
+    ),
+    "Another sweep is at work in {folder!s}: wait for it, or name another folder.": (
+        "В {folder} уже работает другой перебор: дождитесь его или укажите другую папку."
+    ),
+    "{node!s} runs another version of this package than the machine that asked: install the same one on all of them.": (
+        "На {node} стоит другая версия пакета, чем на машине, которая спросила: установите везде одинаковую."
+    ),
+    "{model!s} holds other files on {node!s} than on the machine that asked: give all of them the same.": (
+        "В {model} на {node} лежат другие файлы, чем на машине, которая спросила: сделайте их одинаковыми."
+    ),
+    "The process that measured it died {times} times, perhaps for want of memory: give it more, or stream weights.": (
+        "Измерявший процесс погиб, попыток: {times}; возможно, не хватило памяти: дайте больше или оставьте веса в "
+        "файле."
+    ),
     "{file!s}, line {line}, the recipe: {problem}.": "{file}, строка {line}, рецепт: {problem}.",
     "it {problem!s}, but {value} was given": "{problem}, а дано {value}",
     "it is missing": "его нет",
+    "it has {cells} cells, and {most} are the most: make several of it": (
+        "ячеек {cells}, а допускается не больше {most}: разделите его на несколько"
+    ),
+    "one of {known!s} was expected, but {given} was given": "ожидалось одно из {known}, а дано {given}",
     "there is no such field; expected one of {names!s}": "такого поля нет; возможны {names}",
     "at least one of compress, distill and quantize was expected": (
         "ожидалось хотя бы одно из полей «compress», «distill», «quantize»"
