@@ -65,7 +65,7 @@ def test_the_cache_is_the_same_before_every_run():
     lengths: list[int] = []
     source.model.model.decoder.register_forward_pre_hook(
         lambda _, __, given: lengths.append(
-            given["past_key_values"].get_seq_length() if given["past_key_values"] else 0
+            given["cache"].get_seq_length() if given["cache"] else 0
         ),
         with_kwargs=True,
     )

@@ -44,8 +44,8 @@ def generate(
     inputs = tokens[None].to(next(model.parameters()).device)
     for step in range(max_new_tokens):
         with torch.inference_mode():
-            output = model(inputs, past_key_values=cache, use_cache=True)
-        cache = output.past_key_values
+            output = model(inputs, cache=cache, use_cache=True)
+        cache = output.cache
         chosen = int(output.logits[0, -1].argmax())
         if chosen == tokenizer.eos_token_id:
             break

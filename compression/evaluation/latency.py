@@ -131,12 +131,12 @@ def _decode(model: PreTrainedModel, prompt_tokens: int, decode_tokens: int) -> C
     prompt = _prompt(model, prompt_tokens)
     token = prompt[:, :1]
     with torch.inference_mode():
-        cache = model(prompt, use_cache=True, logits_to_keep=1).past_key_values
+        cache = model(prompt, use_cache=True, logits_to_keep=1).cache
 
     def run() -> None:
         with torch.inference_mode():
             for _ in range(decode_tokens):
-                model(token, past_key_values=cache, use_cache=True)
+                model(token, cache=cache, use_cache=True)
             cache.crop(-decode_tokens)
 
     return run

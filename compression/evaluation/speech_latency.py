@@ -112,12 +112,12 @@ def _decode(model: PreTrainedModel, features: Tensor, prompt: list[int]) -> Call
     token = inputs[:, -1:]
     with torch.inference_mode():
         states = (model.get_encoder()(features).last_hidden_state,)
-        cache = model(encoder_outputs=states, decoder_input_ids=inputs, use_cache=True).past_key_values
+        cache = model(encoder_outputs=states, decoder_input_ids=inputs, use_cache=True).cache
 
     def run() -> None:
         with torch.inference_mode():
             for _ in range(DECODE_TOKENS):
-                model(encoder_outputs=states, decoder_input_ids=token, past_key_values=cache, use_cache=True)
+                model(encoder_outputs=states, decoder_input_ids=token, cache=cache, use_cache=True)
             cache.crop(-DECODE_TOKENS)
 
     return run

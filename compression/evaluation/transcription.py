@@ -95,8 +95,8 @@ def decode_greedily(model: PreTrainedModel, features: Tensor, prompt: Sequence[i
     unfinished = list(range(len(features)))
     cache = None
     for step in range(min(MAX_NEW_TOKENS, model.config.max_target_positions - len(prompt))):
-        output = model(encoder_outputs=(states,), decoder_input_ids=tokens, past_key_values=cache, use_cache=True)
-        cache = output.past_key_values
+        output = model(encoder_outputs=(states,), decoder_input_ids=tokens, cache=cache, use_cache=True)
+        cache = output.cache
         logits = output.logits[:, -1]
         logits[:, settings.suppress_tokens or []] = -torch.inf
         if step == 0:
