@@ -16,16 +16,21 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.conversion_mapping import get_model_conversion_mapping
 from transformers.core_model_loading import WeightRenaming, rename_source_key
 
+from compression.allocator import return_at_once
 from compression.mapped import MappedFile, release
 from compression.modules import CompressedLinear
 from compression.sites import auto_class, stacks_of
 from compression.tensors import DTYPES
 
+RETURNED_AT_ONCE = 2**20
+"""Bytes from which memory is returned as soon as it is free: weights in a file are there to need little memory."""
+
 
 def load_streamed(path: Path, config: PreTrainedConfig, names: Collection[str]) -> tuple[PreTrainedModel, list[str]]:
     """A model in float32 and evaluation mode whose weights lie in a file, read tensor by tensor.
 
-    Every block releases what it has read as soon as it has run.
+    Every block releases what it has read as soon as it has run, and whatever is free again in this process goes back to
+    the system (`RETURNED_AT_ONCE`).
 
     Args:
         path: folder with the checkpoint.
@@ -35,6 +40,7 @@ def load_streamed(path: Path, config: PreTrainedConfig, names: Collection[str]) 
     Returns:
         The model, and the sorted names of the tensors that the checkpoint lacks; then the model is of no use.
     """
+    return_at_once(RETURNED_AT_ONCE)
     with init_empty_weights(include_buffers=False):
         model = auto_class(config).from_config(config, dtype=torch.float32, trust_remote_code=False).eval()
     model.tie_weights()

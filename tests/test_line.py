@@ -98,7 +98,7 @@ def test_memory_is_given_back_behind_each_job_by_a_thread_that_does_not_give_way
 ) -> None:
     called: queue.SimpleQueue[int] = queue.SimpleQueue()
     monkeypatch.setattr(
-        "views.counter._give_back", lambda: called.put(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+        "views.counter.give_back", lambda: called.put(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
     )
     usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     counter = Counter()

@@ -8,8 +8,6 @@ the system has such: a processor that is busy with a factorisation answers cheap
 from __future__ import annotations
 
 import contextvars
-import ctypes
-import gc
 import os
 import queue
 import sys
@@ -18,8 +16,13 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from compression.allocator import give_back, return_at_once
+
 NICE = 10
 """How much the thread gives way: 0 not at all, 19 to everybody."""
+RETURNED_AT_ONCE = 8 * 2**20
+"""Bytes from which a tensor goes back to the system as soon as it is free: statistics, factors and logits are above,
+most activations below. Without such a limit the gaps in the C library's heaps grew by a gigabyte in ten minutes."""
 Result = TypeVar("Result")
 
 
@@ -39,6 +42,7 @@ class Counter:
         with self._starting:
             if not self._started:
                 self._started = True
+                return_at_once(RETURNED_AT_ONCE)
                 threading.Thread(target=self._serve, name="engine", daemon=True).start()
                 threading.Thread(target=self._tidy, name="tidy", daemon=True).start()
         self._calls.put((answer, function))
@@ -62,7 +66,7 @@ class Counter:
         while True:
             self._ended.wait()
             self._ended.clear()  # before: a job that ends meanwhile leaves something behind as well
-            _give_back()
+            give_back()
 
     def drive(self, start: Callable[[], Generator[Any, None, Result]]) -> Generator[Any, None, Result]:
         """Carry a generator out there; closing this one closes that one.
@@ -97,18 +101,6 @@ def _give_way() -> None:
     """Lower the priority of this thread; elsewhere than on Linux that would be the whole process."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
-
-
-def _give_back() -> None:
-    """Return to the system what is free; the C library keeps it otherwise, in pieces that fit nothing.
-
-    Work that was given up half-way leaves tensors in cycles of frames and exceptions, which only a collection frees.
-    """
-    gc.collect()
-    if sys.platform == "linux":
-        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-        if trim is not None:
-            trim(0)
 
 
 ENGINE_THREAD = Counter()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 from pathlib import Path
 
 import psutil
+
+from compression.allocator import give_back
 
 _CLEAR = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
@@ -23,8 +23,7 @@ class PeakMemory:
 
     def __init__(self) -> None:
         """Begin."""
-        gc.collect()
-        _give_back()
+        give_back()
         self._process = psutil.Process()
         self._before = self._process.memory_info().rss
         self._highest = self._before
@@ -35,13 +34,6 @@ class PeakMemory:
         now = self._process.memory_info().rss
         self._highest = max(self._highest, now, _high_water() if self._kept_by_kernel else now)
         return self._highest - self._before
-
-
-def _give_back() -> None:
-    try:
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    except (OSError, AttributeError):
-        return  # another system, or another C library
 
 
 def _reset() -> bool:
