@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -27,8 +28,9 @@ from compression.methods import create_method
 from compression.modules import CompressedLinear
 from compression.pipeline import sites_by_input
 from compression.quantization import runner
+from compression.quantization.descent import descend
 from compression.quantization.factors import quantize_layer
-from compression.quantization.grid import Grid, QuantizationSettings, fit_grid, round_to_nearest
+from compression.quantization.grid import Grid, QuantizationSettings, Quantized, fit_grid, round_to_nearest
 from compression.quantization.layers import PackedMatrix, QuantizedLinear, pack_codes, unpack_codes
 from compression.quantization.report import QuantizeReport
 from compression.quantization.sequence import quantize_in_sequence, quantize_plainly
@@ -112,7 +114,7 @@ def slow_gptq(weight: Tensor, gram: Tensor, settings: QuantizationSettings) -> T
 @pytest.mark.parametrize(("group", "width"), [(0, 40), (8, 40), (16, 40), (0, 300), (100, 300), (128, 300)])
 def test_gptq_equals_the_slow_one(group: int, width: int, act_order: bool) -> None:
     weight, gram = problem(6, width)
-    settings = QuantizationSettings(4, group, act_order=act_order)
+    settings = QuantizationSettings(4, group, act_order=act_order, sweeps=0)
     fast = gptq(weight, gram, settings).dequantized().double()
     slow = slow_gptq(weight, gram, settings)
     # A value in the middle between two codes may go either way, and all behind it then differs a little.
@@ -127,7 +129,7 @@ def test_gptq_is_better_than_rounding_where_inputs_hang_together_and_the_same_wh
     bits: int, symmetric: bool
 ) -> None:
     weight, gram = problem(48, 64)
-    settings = QuantizationSettings(bits, 16, symmetric)
+    settings = QuantizationSettings(bits, 16, symmetric, sweeps=0)
     errors = [
         relative_output_error(weight, made.dequantized(), gram)
         for made in (gptq(weight, gram, settings), round_to_nearest(weight, settings))
@@ -140,10 +142,54 @@ def test_gptq_is_better_than_rounding_where_inputs_hang_together_and_the_same_wh
 def test_inputs_that_are_always_zero_are_rounded_by_themselves() -> None:
     weight, gram = problem()
     gram[:5], gram[:, :5] = 0, 0
-    settings = QuantizationSettings(4, 8)
+    settings = QuantizationSettings(4, 8, sweeps=0)
     made, plain = gptq(weight, gram, settings), round_to_nearest(weight, settings)
     assert torch.equal(made.dequantized()[:, :5], plain.dequantized()[:, :5])
     nothing = gptq(weight, torch.zeros_like(gram), settings)
+    assert torch.equal(nothing.dequantized(), plain.dequantized())
+
+
+def loss(weight: Tensor, made: Quantized, gram: Tensor) -> float:
+    """``tr(E H Eᵀ)`` in float64."""
+    error = weight.double() - made.dequantized().double()
+    return float(((error @ gram.double()) * error).sum())
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize(("bits", "group", "width"), [(2, 16, 40), (3, 0, 150), (4, 128, 300)])
+def test_every_sweep_lowers_the_loss_until_no_code_and_no_scale_can(
+    bits: int, group: int, width: int, symmetric: bool
+) -> None:
+    weight, gram = problem(6, width)
+    settings = QuantizationSettings(bits, group, symmetric, sweeps=0)
+    made = gptq(weight, gram, settings)
+    losses = [loss(weight, descend(weight, gram, made, sweeps), gram) for sweeps in (0, 1, 2, 40)]
+    assert losses[0] == pytest.approx(loss(weight, made, gram)) and losses[3] < losses[1] < losses[0]
+    assert losses[3] <= losses[2] <= losses[1]
+    ended = descend(weight, gram, made, 40)
+    assert torch.equal(ended.zeros, made.zeros) and int(ended.codes.max()) < 2**bits
+    for row in range(len(weight)):
+        for column in range(0, width, 7):
+            for step in (-1, 1):
+                codes = ended.codes.int().clone()
+                codes[row, column] = (codes[row, column] + step).clamp(0, 2**bits - 1)
+                other = dataclasses.replace(ended, codes=codes.to(torch.uint8))
+                assert loss(weight, other, gram) >= losses[3] * (1 - 1e-5)
+        for scale in (0.995, 1.005):
+            scales = ended.scales.clone()
+            scales[row, 0] *= scale
+            assert loss(weight, dataclasses.replace(ended, scales=scales), gram) >= losses[3] * (1 - 1e-5)
+
+
+def test_sweeps_are_part_of_gptq_and_leave_inputs_alone_that_are_always_zero() -> None:
+    weight, gram = problem(48, 64)
+    errors = [
+        relative_output_error(weight, gptq(weight, gram, QuantizationSettings(2, 16, sweeps=n)).dequantized(), gram)
+        for n in (0, 4)
+    ]
+    assert errors[1] < 0.97 * errors[0]
+    nothing = gptq(weight, torch.zeros_like(gram), QuantizationSettings(3, 16))
+    plain = round_to_nearest(weight, QuantizationSettings(3, 16))
     assert torch.equal(nothing.dequantized(), plain.dequantized())
 
 
@@ -197,6 +243,7 @@ def test_a_layer_holds_what_the_accounting_says_and_computes_what_it_stores(
         (QuantizationSettings(4, 3), "group size must be at least 8, or 0 for whole rows, but 3"),
         (QuantizationSettings(4, -1), "group size must be at least 8"),
         (QuantizationSettings(damping=0), "damping must be above 0"),
+        (QuantizationSettings(sweeps=-1), "Sweeps must be a whole number from 0 to 100, but -1"),
     ],
 )
 def test_bad_settings_are_refused_in_one_sentence(settings: QuantizationSettings, sentence: str) -> None:
@@ -358,7 +405,7 @@ def test_eight_bits_cost_factors_nearly_nothing(kind: str) -> None:
 
 
 def test_rows_with_inputs_of_their_own_equal_the_same_one_by_one() -> None:
-    settings = QuantizationSettings(4, 8)
+    settings = QuantizationSettings(4, 8, sweeps=0)
     weight = torch.randn(5, 20, generator=torch.Generator().manual_seed(3))
     grams = torch.stack([problem(2, 20, seed)[1] for seed in range(5)])
     together = gptq_rows(weight, grams, settings)

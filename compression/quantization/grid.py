@@ -13,6 +13,7 @@ from compression.errors import UserError
 
 BITS = (2, 8)
 MIN_GROUP = 8
+MAX_SWEEPS = 100
 SCALE_DTYPE = torch.float16
 
 
@@ -26,6 +27,8 @@ class QuantizationSettings:
         symmetric: whether the grid is symmetric around zero and needs no zero points.
         act_order: whether GPTQ takes the inputs with most energy first, with scales that are fixed beforehand.
         damping: what is added to the Gram matrix, as a share of its mean diagonal.
+        sweeps: how often GPTQ's scales and codes are gone through again, see `compression.quantization.descent`; 0 for
+            GPTQ as published.
     """
 
     bits: int = 4
@@ -33,6 +36,7 @@ class QuantizationSettings:
     symmetric: bool = False
     act_order: bool = False
     damping: float = 0.01
+    sweeps: int = 4
 
     def check(self) -> None:
         """Check every value.
@@ -48,6 +52,8 @@ class QuantizationSettings:
             )
         if not 0 < self.damping <= 1:
             raise UserError(f"The damping must be above 0 and at most 1, but {self.damping} was given.")
+        if not 0 <= self.sweeps <= MAX_SWEEPS:
+            raise UserError(f"Sweeps must be a whole number from 0 to {MAX_SWEEPS}, but {self.sweeps} was given.")
 
     def group(self, in_features: int) -> int:
         """Weights a group for rows of this length."""

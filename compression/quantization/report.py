@@ -67,6 +67,7 @@ class QuantizeReport:
         symmetric: whether the grid is symmetric around zero.
         act_order: whether GPTQ took the inputs with most energy first.
         damping: of the Gram matrices, as a share of their mean diagonal.
+        sweeps: how often GPTQ's scales and codes were gone through again; 0 for GPTQ as published.
         calibration: what GPTQ looked at.
         dense: the model as it was, which may be a compressed one.
         rtn: rounded to nearest.
@@ -82,6 +83,7 @@ class QuantizeReport:
     symmetric: bool
     act_order: bool
     damping: float
+    sweeps: int
     calibration: CalibrationSettings
     dense: QuantizedRun
     rtn: QuantizedRun

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from compression.errors import UserError
+from compression.quantization.descent import descend
 from compression.quantization.grid import SCALE_DTYPE, Grid, QuantizationSettings, Quantized, fit_grid, grouped
 
 BLOCK = 128
@@ -21,6 +22,7 @@ def gptq(weight: Tensor, gram: Tensor, settings: QuantizationSettings) -> Quanti
     With ``U`` the upper Cholesky factor of ``H⁻¹``, ``H = XᵀX`` damped: column i is rounded, its error over ``U_ii``
     goes to the columns behind it along ``U[i, i:]``. Groups get their scales when the sweep arrives, from weights that
     have taken in what came before; with `act_order` they get them beforehand. Inputs that are always zero take no part.
+    Then all scales and codes are gone through again `sweeps` times, see `descend`.
 
     Args:
         weight: (out, in), any floating dtype.
@@ -64,7 +66,13 @@ def gptq(weight: Tensor, gram: Tensor, settings: QuantizationSettings) -> Quanti
             block[:, place + 1 :] -= error[:, None] * factor[column, column + 1 : end]
             errors[:, place] = error
         work[:, end:] -= errors @ factor[start:end, end:]
-    return Quantized(codes.to(torch.uint8), scales.to(SCALE_DTYPE), zeros.to(torch.uint8), settings.bits, group)
+    made = Quantized(codes.to(torch.uint8), scales.to(SCALE_DTYPE), zeros.to(torch.uint8), settings.bits, group)
+    return descend(weight, _damped(gram.double(), settings.damping), made, settings.sweeps)
+
+
+def _damped(gram: Tensor, damping: float) -> Tensor:
+    mean = gram.diagonal().clamp_min(0).mean()
+    return (gram + gram.T) / 2 + damping * mean * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
 
 
 def gptq_rows(weight: Tensor, grams: Tensor, settings: QuantizationSettings) -> Quantized:
@@ -77,7 +85,7 @@ def gptq_rows(weight: Tensor, grams: Tensor, settings: QuantizationSettings) -> 
     Args:
         weight: (rows, in).
         grams: (rows, in, in), one for each row.
-        settings: how; `act_order` is not looked at.
+        settings: how; `act_order` and `sweeps` are not looked at.
 
     Source: GPTQ is Babai's nearest plane, read from the other end (2507.18553).
     """
