@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from compression import export, store
 from compression.__main__ import app
 from compression.calibration import SiteStatistics
+from compression.deployment.recipe import DistillSection
 from compression.distillation import runner
 from compression.distillation.layers import TrainableDictionary, TrainableLowRank, WithAdapter
 from compression.distillation.report import DistillReport
@@ -118,7 +119,8 @@ def test_a_compressed_student_recovers_by_either_optimiser_at_the_same_bits(
     model: Path, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     student = student_of(model, method)
-    options = ("--optimizer", "adamw,muon", "--steps", "30", "--learning-rate", "0.01", "--bits", "4")
+    options = ("--train-what", "factors", "--optimizer", "adamw,muon", "--steps", "30", "--learning-rate", "0.01")
+    options += ("--bits", "4")
     report = distill(model, student, *options, "--out", str(model.parent / "recovered"))
     assert [run.settings.optimizer for run in report.runs] == ["adamw", "muon"]
     assert report.student.stored_bits < report.teacher.stored_bits
@@ -156,10 +158,11 @@ def test_adapters_recover_too_cost_bits_and_are_written_and_quantised_with_the_l
 
 def test_a_smaller_dense_model_learns_from_a_larger_one_and_is_written(model: Path) -> None:
     write_tiny_llama(model.parent / "other", seed=3)
-    options = ("--train-what", "lora", "--steps", "20", "--learning-rate", "0.02")
+    options = ("--optimizer", "muon", "--max-minutes", "1", "--steps", "20", "--learning-rate", "0.02")
     report = distill(model, model.parent / "other", *options, "--out", str(model.parent / "learned"))
-    assert report.runs[0].perplexity < report.student.perplexity
-    assert report.runs[0].stored_bits == report.student.stored_bits
+    (run,) = report.runs
+    assert run.settings.what == DistillSection().what == "lora", "what goes with every student is the default"
+    assert run.perplexity < report.student.perplexity and run.stored_bits == report.student.stored_bits
     assert export.load(model.parent / "learned").report.stored_bits == report.student.stored_bits
 
 
@@ -171,7 +174,7 @@ def test_a_smaller_dense_model_learns_from_a_larger_one_and_is_written(model: Pa
         (("--alpha", "2"), "share of the teacher in the loss must be from 0 to 1, but 2"),
         (("--temperature", "0"), "temperature must be from 0.1"),
         (("--bits", "1"), "takes 2 to 8 bits, or 0 for none, but 1"),
-        ((), "no low-rank or dictionary layers"),
+        (("--train-what", "factors"), "no low-rank or dictionary layers"),
     ],
 )
 def test_bad_input_is_one_sentence(model: Path, more: tuple[str, ...], sentence: str) -> None:

@@ -39,7 +39,11 @@ def distill(
     student: Annotated[str, typer.Argument(help="Folder that compress wrote, or a smaller model.")],
     what: Annotated[
         str,
-        typer.Option("--train-what", metavar="|".join(WHAT), help="The compressed layers' own factors, or adapters."),
+        typer.Option(
+            "--train-what",
+            metavar="|".join(WHAT),
+            help="The compressed layers' own factors, or adapters beside all layers.",
+        ),
     ] = _DEFAULTS.what,
     optimizer: Annotated[str, typer.Option("--optimizer", help=f"Comma-separated: {', '.join(OPTIMIZERS)}.")] = "adamw",
     max_minutes: Annotated[float, typer.Option("--max-minutes", help="Training time a run.")] = _DEFAULTS.max_minutes,

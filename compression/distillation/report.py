@@ -19,7 +19,7 @@ class DistillSettings:
     Attributes:
         teacher: catalogue id, Hub id or directory of a dense model.
         student: a folder that ``compress`` wrote, or a smaller dense model with the same tokenizer.
-        what: of `WHAT`.
+        what: of `WHAT`; adapters go with dense layers too, factors with compressed ones alone.
         optimizer: of `OPTIMIZERS`.
         seed: of initialisation and of the order of the text.
         rank: of the adapters.
@@ -38,7 +38,7 @@ class DistillSettings:
 
     teacher: str
     student: str
-    what: str = "factors"
+    what: str = "lora"
     optimizer: str = "adamw"
     seed: int = 0
     rank: int = 8
