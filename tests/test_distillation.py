@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import tiny
 import torch
-from tiny import SENTENCES, taught, tiny_llama, write_tiny_llama
+from architectures import loaded
+from test_export import in_this_process
+from tiny import SENTENCES, finish, taught, tiny_llama, tiny_tokenizer, write_tiny_llama
 from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from typer.testing import CliRunner
@@ -22,9 +24,11 @@ from compression.distillation.layers import TrainableDictionary, TrainableLowRan
 from compression.distillation.report import DistillReport
 from compression.distillation.training import Distillation
 from compression.errors import UserError
+from compression.evaluation.perplexity import measure_perplexity, tokenize
 from compression.methods import create_method
 from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear, SumLinear
 from compression.types import TextSource
+from compression.verification import verify_directory
 
 KINDS = {"low-rank": ("svd-llm", TrainableLowRank), "dictionary": ("compot", TrainableDictionary)}
 
@@ -71,7 +75,7 @@ def test_factors_in_training_begin_with_what_is_stored_and_end_as_the_same_kind(
 @pytest.mark.parametrize("kind", ["dense", *KINDS])
 def test_an_adapter_is_merged_where_that_is_possible_and_counted_where_it_is_not(kind: str) -> None:
     layer = nn.Linear(40, 24) if kind == "dense" else layer_of(kind)
-    adapted = WithAdapter(layer, 24, 40, 4, 8.0)
+    adapted = WithAdapter(layer, 24, 40, 4, 8.0, torch.float16)
     x = torch.randn(5, 40)
     assert torch.equal(adapted(x), layer(x))
     with torch.no_grad():
@@ -79,7 +83,7 @@ def test_an_adapter_is_merged_where_that_is_possible_and_counted_where_it_is_not
     stored = adapted.stored()
     assert torch.allclose(stored(x), adapted(x), atol=5e-2) and not torch.allclose(stored(x), layer(x), atol=0.1)
     if kind == "dense":
-        assert type(stored) is nn.Linear
+        assert type(stored) is nn.Linear and torch.equal(stored.weight, stored.weight.half().float())
     elif kind == "low-rank":
         assert type(stored) is LowRankLinear and stored.rank == layer.rank + 4
     else:
@@ -87,6 +91,12 @@ def test_an_adapter_is_merged_where_that_is_possible_and_counted_where_it_is_not
         assert stored.stored_bits() == layer.stored_bits() + 16 * 4 * (24 + 40)
         first, second = stored.factors()
         assert torch.allclose(second.T @ first, stored.dense_weight(), atol=1e-4)
+        again = WithAdapter(stored, 24, 40, 3, 6.0, torch.float16)
+        with torch.no_grad():
+            again.second.normal_()
+        both = again.stored()
+        assert isinstance(both, SumLinear) and both.layer is layer and both.adapter.spec() == {"rank": 7}
+        assert torch.allclose(both(x), again(x), atol=5e-2)
 
 
 @pytest.fixture
@@ -164,6 +174,27 @@ def test_a_smaller_dense_model_learns_from_a_larger_one_and_is_written(model: Pa
     assert run.settings.what == DistillSection().what == "lora", "what goes with every student is the default"
     assert run.perplexity < report.student.perplexity and run.stored_bits == report.student.stored_bits
     assert export.load(model.parent / "learned").report.stored_bits == report.student.stored_bits
+
+
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "gpt2", "low-rank"])
+def test_what_was_measured_is_what_is_stored(model: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    student, out = model.parent / "other", model.parent / "learned"
+    if kind == "low-rank":
+        student = student_of(model, "svd-llm")
+    elif kind == "gpt2":  # its layers hold their weights transposed
+        loaded("gpt2").model.save_pretrained(student)
+        tiny_tokenizer().save_pretrained(student)
+    else:
+        write_tiny_llama(student, dtype=kind, seed=3)
+    (run,) = distill(model, student, "--steps", "3", "--learning-rate", "0.02", "--out", str(out)).runs
+    in_this_process(monkeypatch)
+    check = finish(verify_directory(out))
+    assert check.equal and check.largest_difference == 0
+    learned = export.load(out)
+    assert learned.source.storage_dtype == ("bfloat16" if kind == "bfloat16" else "float16")
+    tokens = tokenize(learned.source.tokenizer, (model.parent / "text.txt").read_text(encoding="utf-8"))
+    measured = finish(measure_perplexity(learned.model, tokens, run.measured.text, 0, 64, 4))
+    assert measured.perplexity == run.perplexity
 
 
 @pytest.mark.parametrize(

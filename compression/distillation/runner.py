@@ -203,7 +203,8 @@ def _run(
             problem.loss,
             parts=problem.parts,
         )
-        adapter = StudentAdapter(setup, pair.student.sites, settings.what, settings.rank, settings.lora_alpha)
+        floats = getattr(torch, pair.student.loaded.storage_dtype)
+        adapter = StudentAdapter(setup, pair.student.sites, settings.what, settings.rank, settings.lora_alpha, floats)
     rate = settings.learning_rate or LEARNING_RATES[settings.what]
     plan = Plan(settings.max_minutes, settings.steps, rate, rate, settings.seed, optimizer=settings.optimizer)
     checkpoint = cell.with_suffix(".safetensors")

@@ -60,7 +60,9 @@ class Distillation(LanguageModelling):
 class StudentAdapter(Adapter):
     """A student in training."""
 
-    def __init__(self, setup: Setup, sites: Sequence[LinearSite], what: str, rank: int, alpha: float) -> None:
+    def __init__(
+        self, setup: Setup, sites: Sequence[LinearSite], what: str, rank: int, alpha: float, floats: torch.dtype
+    ) -> None:
         """Put trainable layers in place.
 
         Args:
@@ -69,6 +71,7 @@ class StudentAdapter(Adapter):
             what: of `compression.distillation.report.WHAT`.
             rank: of the adapters.
             alpha: α of the adapters, divided by the rank.
+            floats: 16-bit type in which the student's dense layers are stored.
 
         Raises:
             UserError: for a student without factors, or adapters for one without some rows and columns.
@@ -84,7 +87,7 @@ class StudentAdapter(Adapter):
                         f"{site.name} is stored without some rows and columns, and takes no adapter: recover a student "
                         "of dense, low-rank or dictionary layers."
                     )
-                self.trained[site.name] = WithAdapter(layer, site.out_features, site.in_features, rank, alpha)
+                self.trained[site.name] = WithAdapter(layer, site.out_features, site.in_features, rank, alpha, floats)
             elif (own := trainable_factors(layer)) is not None:
                 self.trained[site.name] = own
         if not self.trained:
