@@ -180,7 +180,8 @@ def _quantized(
 def _run(
     pair: _Pair, settings: DistillSettings, cell: Path, teacher: PerplexityReport, student: PerplexityReport
 ) -> Generator[Progress, None, DistillRun]:
-    model = copy.deepcopy(pair.student.loaded.model).float()
+    # Parameters are in float32 already; the 16-bit buffers of compressed layers stay what is stored.
+    model = copy.deepcopy(pair.student.loaded.model)
     problem = Distillation(
         pair.teacher.loaded.model,
         pair.sequences,
