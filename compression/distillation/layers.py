@@ -42,7 +42,8 @@ class TrainableDictionary(nn.Module):
         self.mask: Tensor
         self.register_buffer("mask", layer.mask(), persistent=False)
         self.dictionary = nn.Parameter(layer.dictionary.float().T.clone())
-        self.values = nn.Parameter(layer.values.float().clone())
+        # In one row: as (out, s) they would look like a matrix to Muon, but its columns mix different atoms.
+        self.values = nn.Parameter(layer.values.float().flatten().clone())
         self.bias: Tensor | None
         self.register_buffer("bias", layer.bias)
 
