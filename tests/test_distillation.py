@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import tiny
 import torch
 from architectures import loaded
+from safetensors.torch import load_file
 from test_export import in_this_process
 from tiny import SENTENCES, finish, taught, tiny_llama, tiny_tokenizer, write_tiny_llama
 from torch import nn
@@ -17,6 +19,8 @@ from typer.testing import CliRunner
 
 from compression import export, store
 from compression.__main__ import app
+from compression.accounting import dictionary_bits, low_rank_bits
+from compression.adaptation.optimizers import make_optimizers
 from compression.calibration import SiteStatistics
 from compression.deployment.recipe import DistillSection
 from compression.distillation import runner
@@ -53,6 +57,30 @@ def test_the_loss_is_the_mixture_of_both(alpha: float, temperature: float) -> No
         distance = (p * (p / q).log()).sum(-1).mean()
         likelihood = student(tokens).logits[:, :-1].double().log_softmax(-1).gather(-1, tokens[:, 1:, None]).mean()
     assert found == pytest.approx(float(alpha * temperature**2 * distance - (1 - alpha) * likelihood), rel=1e-4)
+
+
+@pytest.mark.parametrize(("teacher_width", "student_width"), [(304, 320), (320, 304)])
+def test_logits_that_are_padded_to_different_widths_are_compared_where_both_are(
+    teacher_width: int, student_width: int
+) -> None:
+    teacher, student = tiny_llama(seed=0), tiny_llama(seed=1)
+    teacher.resize_token_embeddings(teacher_width, mean_resizing=False)
+    student.resize_token_embeddings(student_width, mean_resizing=False)
+    tokens = torch.randint(3, 250, (2, 12), generator=torch.Generator().manual_seed(2))
+    problem = Distillation(teacher, tokens, tokens[0], TextSource("t", "", 0), 2, 0, 12, None, 1.0, 2.0)
+    with torch.no_grad():
+        found = problem.loss(student, {"input_ids": tokens}).item()
+        p, q = (F.softmax(m(tokens).logits[:, :-1, :304].double() / 2, -1) for m in (teacher, student))
+    assert found == pytest.approx(4 * float((p * (p / q).log()).sum(-1).mean()), rel=1e-4)
+
+
+def test_muon_takes_the_dictionary_and_leaves_its_nonzeros_to_adamw() -> None:
+    trainable = TrainableDictionary(layer_of("dictionary"))
+    optimizers = make_optimizers("muon", [{"params": list(trainable.parameters()), "lr": 1e-3}], 0.0)
+    by_muon, by_adamw = (group["params"] for group in optimizers.param_groups)
+    assert "ns_steps" in optimizers.param_groups[0] and "betas" in optimizers.param_groups[1]
+    assert len(by_muon) == 1 and by_muon[0] is trainable.dictionary
+    assert len(by_adamw) == 1 and by_adamw[0] is trainable.values
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -152,16 +180,24 @@ def test_a_compressed_student_recovers_by_either_optimiser_at_the_same_bits(
         distill(model, student, *options)
 
 
-def test_adapters_recover_too_cost_bits_and_are_written_and_quantised_with_the_layers(model: Path) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_adapters_recover_too_cost_bits_and_are_written_and_quantised_with_the_layers(model: Path, dtype: str) -> None:
+    copy.deepcopy(taught()).to(getattr(torch, dtype)).save_pretrained(model)
     student, out = student_of(model), model.parent / "recovered"
     options = ("--train-what", "lora", "--steps", "30", "--learning-rate", "0.02", "--rank", "4", "--bits", "4")
     report = distill(model, student, *options, "--out", str(out))
     (run,) = report.runs
     assert run.perplexity < report.student.perplexity and run.stored_bits > report.student.stored_bits
     assert run.quantized_bits < 0.6 * run.stored_bits and abs(math.log(run.quantized_perplexity / run.perplexity)) < 0.1
-    written = export.load(out)
+    written, tensors = export.load(out), load_file(out / export.WEIGHTS_FILE)
     assert {site.representation for site in written.report.sites} == {"dictionary + low-rank"}
     assert written.report.stored_bits == run.stored_bits
+    for site in written.report.sites:
+        atoms, nonzeros, rank = (site.quantities[name] for name in ("num_atoms", "nonzeros_per_column", "adapter_rank"))
+        expected = dictionary_bits(*site.shape, atoms, nonzeros) + low_rank_bits(*site.shape, rank)
+        held = sum(8 * t.numel() * t.element_size() for name, t in tensors.items() if name.startswith(f"{site.name}."))
+        assert site.stored_bits == expected == held
+    assert written.report.site_stored_bits == sum(site.stored_bits for site in written.report.sites)
     again = distill(model, out, "--steps", "1")
     assert again.student.perplexity == pytest.approx(run.perplexity, rel=1e-6)
 
