@@ -31,10 +31,12 @@ from compression.errors import UserError
 from compression.evaluation.perplexity import measure_perplexity, tokenize
 from compression.methods import create_method
 from compression.modules import CompressedLinear, DictionaryLinear, LowRankLinear, SumLinear
+from compression.quantization.report import QuantizeReport
 from compression.types import TextSource
 from compression.verification import verify_directory
 
 KINDS = {"low-rank": ("svd-llm", TrainableLowRank), "dictionary": ("compot", TrainableDictionary)}
+SHORT = ("--calibration-sequences", "8", "--sequence-length", "32")
 
 
 def layer_of(kind: str) -> CompressedLinear:
@@ -148,7 +150,7 @@ def student_of(model: Path, method: str = "compot") -> Path:
 def distill(model: Path, student: Path, *more: str) -> DistillReport:
     text, out = str(model.parent / "text.txt"), model.parent / "out.json"
     call = ["distill", str(model), str(student), "--train", text, "--text", text, "--window", "64", "--json", str(out)]
-    CliRunner().invoke(app, [*call, *more], catch_exceptions=False)
+    CliRunner().invoke(app, [*call, "--calibration", text, *SHORT, *more], catch_exceptions=False)
     return store.read_json(out, DistillReport)
 
 
@@ -185,6 +187,7 @@ def test_adapters_recover_too_cost_bits_and_are_written_and_quantised_with_the_l
     copy.deepcopy(taught()).to(getattr(torch, dtype)).save_pretrained(model)
     student, out = student_of(model), model.parent / "recovered"
     options = ("--train-what", "lora", "--steps", "30", "--learning-rate", "0.02", "--rank", "4", "--bits", "4")
+    options += ("--group-size", "32")
     report = distill(model, student, *options, "--out", str(out))
     (run,) = report.runs
     assert run.perplexity < report.student.perplexity and run.stored_bits > report.student.stored_bits
@@ -198,6 +201,11 @@ def test_adapters_recover_too_cost_bits_and_are_written_and_quantised_with_the_l
         held = sum(8 * t.numel() * t.element_size() for name, t in tensors.items() if name.startswith(f"{site.name}."))
         assert site.stored_bits == expected == held
     assert written.report.site_stored_bits == sum(site.stored_bits for site in written.report.sites)
+    text, file = str(model.parent / "text.txt"), model.parent / "quantised.json"
+    call = ["quantize", str(out), "--group-size", "32", "--calibration", text, *SHORT, "--text", text, "--window", "64"]
+    CliRunner().invoke(app, [*call, "--max-windows", "4", "--json", str(file)], catch_exceptions=False)
+    by_itself = store.read_json(file, QuantizeReport).gptq
+    assert (by_itself.perplexity, by_itself.stored_bits) == (run.quantized_perplexity, run.quantized_bits)
     again = distill(model, out, "--steps", "1")
     assert again.student.perplexity == pytest.approx(run.perplexity, rel=1e-6)
 
@@ -241,6 +249,8 @@ def test_what_was_measured_is_what_is_stored(model: Path, kind: str, monkeypatch
         (("--alpha", "2"), "share of the teacher in the loss must be from 0 to 1, but 2"),
         (("--temperature", "0"), "temperature must be from 0.1"),
         (("--bits", "1"), "takes 2 to 8 bits, or 0 for none, but 1"),
+        (("--bits", "4", "--group-size", "3"), "The group size must be at least 8, or 0 for whole rows, but 3"),
+        (("--bits", "4", "--calibration-sequences", "9999"), "The calibration text has"),
         (("--train-what", "factors"), "no low-rank or dictionary layers"),
     ],
 )
