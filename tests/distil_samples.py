@@ -31,7 +31,7 @@ def measured(perplexity: float, megabytes: float) -> PerplexityReport:
 
 def run(optimizer: str, seed: int, perplexity: float) -> DistillRun:
     curve = tuple(StepPoint(step, 1.0, 6.0 - 0.1 * step - seed, 0.0, 1.0, 0.0) for step in range(1, 21))
-    settings = DistillSettings("t", "s", optimizer=optimizer, seed=seed)
+    settings = DistillSettings("t", "s", optimizer=optimizer, seed=seed, bits=4)
     known = measured(perplexity, 100)
     return DistillRun(settings, perplexity, known, 0.6, perplexity + 5, 10**8, 1000, 8 * 10**8, 20, 60.0, 10**8, curve)
 

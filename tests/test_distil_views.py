@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from tiny import SENTENCES, write_tiny_llama
 from compression import store, texts
 from compression.deployment.analysis import (
     LossTrace,
+    Rise,
+    RiseRange,
+    UnderQuantization,
     best_at,
     best_trial,
     budget_lines,
@@ -25,6 +29,8 @@ from compression.deployment.analysis import (
     stage_points,
     task_dots,
     trace_of,
+    under_quantization,
+    under_quantization_of,
 )
 from compression.deployment.costs import STAGES as STAGE_NAMES
 from compression.deployment.gallery import load_examples
@@ -44,6 +50,62 @@ def test_means_are_over_the_seeds_of_an_optimiser() -> None:
     adamw, muon = optimizer_means(DISTILL)
     assert (adamw.optimizer, adamw.seeds, adamw.perplexity, adamw.quantized) == ("adamw", 2, 24.0, 29.0)
     assert muon.perplexity == 25.0 and muon.gap_closed == pytest.approx(0.6)
+
+
+def test_what_gptq_adds_is_known_of_every_optimiser_and_seed_and_of_the_student_before() -> None:
+    def rise(optimizer: str, seed: int | None, before: float, after: float) -> Rise:
+        return Rise(optimizer, seed, before, after, pytest.approx(math.log(after) - math.log(before)))
+
+    adamw, muon = (math.log(28 / 23), math.log(30 / 25)), (math.log(29 / 24), math.log(31 / 26))
+    student, *runs = (
+        rise("", None, 31, 38),
+        rise("adamw", 0, 23, 28),
+        rise("adamw", 1, 25, 30),
+        rise("muon", 0, 24, 29),
+        rise("muon", 1, 26, 31),
+    )
+    ranges = tuple(
+        RiseRange(name, 2, *(pytest.approx(value) for value in (sum(nats) / 2, min(nats), max(nats))))
+        for name, nats in (("adamw", adamw), ("muon", muon))
+    )
+    assert under_quantization(DISTILL) == UnderQuantization(4, 21, 31, (student, *runs), ranges, True)
+    worse = tuple(
+        dataclasses.replace(run, quantized_perplexity=90.0) if run.settings.optimizer == "muon" else run for run in RUNS
+    )
+    apart = under_quantization(dataclasses.replace(DISTILL, runs=worse, student_quantized=None))
+    assert apart is not None and apart.overlap is False and apart.rises[0].optimizer == "adamw"
+    plain = tuple(dataclasses.replace(run, quantized_perplexity=None) for run in RUNS)
+    assert under_quantization(dataclasses.replace(DISTILL, runs=plain)) is None
+    on_the_way = [("adamw", 0, stage_points(STAGES)), ("muon", 0, stage_points(STAGES[:3]))]
+    live = under_quantization_of(3, on_the_way)
+    assert live is not None and live.rises == (rise("adamw", 0, 24, 29),) and live.overlap is None
+    assert (live.bits, live.dense, live.student) == (3, 21, 31)
+    assert under_quantization_of(3, on_the_way[1:]) is None
+
+
+@pytest.mark.parametrize("text", [EN, RU], ids=["en", "ru"])
+def test_a_bar_goes_from_before_to_after_gptq_and_the_sentence_says_what_it_adds(text: Any) -> None:
+    found = under_quantization(DISTILL)
+    assert found is not None
+    view = figures.quantized_view(found, text)
+    dense, student, *bars, before, after = view.figure.data
+    assert dense.x == (21, 21) and student.x == (31, 31) and dense.line.dash != student.line.dash
+    assert [bar.x for bar in bars] == [(31, 38), (23, 28), (25, 30), (24, 29), (26, 31)]
+    assert before.x == tuple(bar.x[0] for bar in bars) and after.x == tuple(bar.x[1] for bar in bars)
+    assert all(symbol.endswith("-open") for symbol in before.marker.symbol), "before and after differ without colour"
+    layout = view.figure.layout
+    low, high = layout.xaxis.range
+    assert 10**low < 21 and 10**high > 38, "no line lies on the edge"
+    assert layout.xaxis.type == "log" and "AdamW" in layout.yaxis.ticktext[1] and "Muon" in layout.yaxis.ticktext[3]
+    assert layout.yaxis.ticktext[0] == text("distil.not_distilled")
+    assert text.number(math.log(28 / 23), 3) in view.summary and text("distil.overlap") in view.summary
+    assert view.table is not None and view.table.rows[2][1:4] == (0, 23, 28) and len(view.table.rows) == 6
+    assert view.table.rows[2][4] == pytest.approx(math.log(28 / 23))
+    live = under_quantization_of(4, [("muon", 0, stage_points(STAGES))])
+    assert live is not None
+    one = figures.quantized_view(live, text)
+    assert text.number(math.log(29 / 24), 3) in one.summary and text("distil.overlap") not in one.summary
+    assert one.table is not None and [row[2] for row in one.table.rows] == [21, 31, 24]
 
 
 def test_smoothing_is_a_running_mean_that_begins_with_what_is_there() -> None:
@@ -80,6 +142,7 @@ def test_every_picture_has_titles_a_sentence_and_a_table(text: Any) -> None:
     dots = task_dots(CHANGE)
     views = {
         "losses": figures.losses_view([trace_of(each) for each in RUNS], optimizer_means(DISTILL), text),
+        "quantized": figures.quantized_view(under_quantization(DISTILL), text),
         "stages": figures.stages_view([("muon", stage_points(STAGES))], text),
         "benchmarks": figures.benchmarks_view([("", dots)], text),
         "formats": figures.formats_view(FORMATS, text),
@@ -126,6 +189,8 @@ def test_what_came_with_the_app_reads() -> None:
     assert found.pipeline is not None and found.pipeline.benchmark is not None and found.pipeline.latency is not None
     assert found.tune is not None and sum(trial.state == "complete" for trial in found.tune.trials) >= 5
     assert {run.settings.optimizer for run in found.distill.runs} == {"adamw", "muon"}
+    quantized = under_quantization(found.distill)
+    assert quantized is not None and (quantized.bits, len(quantized.rises)) == (4, 7)
 
 
 def test_cards_become_a_recipe_that_the_command_line_takes(tmp_path: Path) -> None:
@@ -189,11 +254,12 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[tuple[str
 def small(model: str, *optimizers: str) -> list[tuple[str, PipelineRecipe]]:
     """What the cards ask for, on little text."""
     found = []
-    asked = Asked("svd-llm", 0.3, optimizers, "factors", 1.0, 0, items=2, timed=True)
+    asked = Asked("svd-llm", 0.3, optimizers, "factors", 1.0, 4, items=2, timed=True)
     for name, recipe in asked.recipes(model, str(Path(model).parent)):
         plain = recipe.model_dump() | {"window": 64, "max_windows": 2}
         plain["compress"] |= {"calibration_sequences": 8, "sequence_length": 32, "gradient_sequences": 8}
         plain["distill"] |= {"steps": 4}
+        plain["quantize"] |= {"calibration_sequences": 4, "sequence_length": 32}
         plain["latency"] |= {"prompt_tokens": 8, "decode_tokens": 2}
         found.append((name, PipelineRecipe.model_validate(plain)))
     return found
@@ -211,13 +277,17 @@ def test_a_run_fills_cards_and_pictures_of_both_optimisers_and_what_is_kept_is_s
         assert "Finished and measured" in status and caption == EN("distil.yours")
         outcomes, pictures = rest[:5], rest[5:]
         assert outcomes[0].startswith("perplexity") and "AdamW" in outcomes[1] and "Muon" in outcomes[1]
-        assert outcomes[2] == "" and "mean accuracy" in outcomes[3] and "ms before" in outcomes[4]
+        assert "Muon" in outcomes[2] and "mean accuracy" in outcomes[3] and "ms before" in outcomes[4]
         drawn = json.loads(pictures[0])["data"]
         assert [line["name"] for line in drawn] == ["AdamW", "Muon"] and all(line["x"][-1] == 4 for line in drawn)
         points = json.loads(pictures[len(panels[0].outputs)])["data"]
-        assert [len(line["x"]) for line in points] == [3, 3]
-        assert points[0]["text"] == ["Dense", "Compress", "Distil"]
+        assert [len(line["x"]) for line in points] == [4, 4]
+        assert points[0]["text"] == ["Dense", "Compress", "Distil", "Quantise"]
         assert points[1]["text"][:2] == ["", ""], "what both share has its name once"
+        *_, chart, said, _ = pictures
+        before, after = json.loads(chart)["data"][-2:]
+        assert before["x"] == [line["y"][2] for line in points] and after["x"] == [line["y"][3] for line in points]
+        assert "AdamW" in said and "Muon" in said
 
 
 def test_what_cannot_be_done_is_one_sentence() -> None:
@@ -235,7 +305,7 @@ def test_what_cannot_be_done_is_one_sentence() -> None:
 
 
 def _panels() -> list[ChartPanel]:
-    return [distil._panel(name, 300, None, EN) for name in ("losses", "stages", "benchmarks")]
+    return [distil._panel(name, 300, None, EN) for name in ("losses", "stages", "benchmarks", "quantized")]
 
 
 def test_a_broken_reference_is_said_in_words() -> None:

@@ -12,8 +12,11 @@ import typer
 from compression.adaptation.types import OPTIMIZERS
 from compression.commands.shared import (
     SCHEMAS,
+    CalibrationOption,
     JsonOption,
+    LengthOption,
     ModelArgument,
+    SequencesOption,
     TextOption,
     WindowOption,
     WindowsOption,
@@ -39,7 +42,11 @@ def distill(
     student: Annotated[str, typer.Argument(help="Folder that compress wrote, or a smaller model.")],
     what: Annotated[
         str,
-        typer.Option("--train-what", metavar="|".join(WHAT), help="The compressed layers' own factors, or adapters."),
+        typer.Option(
+            "--train-what",
+            metavar="|".join(WHAT),
+            help="The compressed layers' own factors, or adapters beside all layers.",
+        ),
     ] = _DEFAULTS.what,
     optimizer: Annotated[str, typer.Option("--optimizer", help=f"Comma-separated: {', '.join(OPTIMIZERS)}.")] = "adamw",
     max_minutes: Annotated[float, typer.Option("--max-minutes", help="Training time a run.")] = _DEFAULTS.max_minutes,
@@ -59,6 +66,12 @@ def distill(
         float, typer.Option("--learning-rate", help="At the peak; 0 for the default.")
     ] = _DEFAULTS.learning_rate,
     bits: Annotated[int, typer.Option("--bits", help="Quantise by GPTQ afterwards and measure that too; 0: no.")] = 0,
+    group_size: Annotated[
+        int, typer.Option("--group-size", help="Neighbouring weights of a row that share a scale then; 0: whole rows.")
+    ] = _DEFAULTS.group_size,
+    calibration: CalibrationOption = _DEFAULTS.calibration,
+    calibration_sequences: SequencesOption = _DEFAULTS.calibration_sequences,
+    sequence_length: LengthOption = _DEFAULTS.sequence_length,
     train: Annotated[str, typer.Option("--train", help="Text to learn from: a name or a UTF-8 file.")] = "",
     text: TextOption = "",
     window: WindowOption = _DEFAULTS.window,
@@ -87,6 +100,10 @@ def distill(
         window=window,
         max_windows=max_windows,
         bits=bits,
+        group_size=group_size,
+        calibration=calibration,
+        calibration_sequences=calibration_sequences,
+        sequence_length=sequence_length,
     )
     names = list(dict.fromkeys(part.strip() for part in optimizer.split(",")))
     report = run(get_workbench().distill(settings_over(base, names, seeds), out))

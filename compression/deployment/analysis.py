@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +55,58 @@ class OptimizerMean:
     gap_closed: float | None
     steps: float
     seconds: float
+
+
+@dataclass(frozen=True)
+class Rise:
+    """A student before and after GPTQ.
+
+    Attributes:
+        optimizer: by which it has learned; empty for one that has not.
+        seed: of that run; None for one that has not learned.
+        before: perplexity.
+        after: perplexity after GPTQ on top.
+        nats: what GPTQ adds to the loss, nats a token.
+    """
+
+    optimizer: str
+    seed: int | None
+    before: float
+    after: float
+    nats: float
+
+
+@dataclass(frozen=True)
+class RiseRange:
+    """What GPTQ adds to the loss after an optimiser, in nats a token: mean over its seeds, least and most."""
+
+    optimizer: str
+    seeds: int
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class UnderQuantization:
+    """What GPTQ costs students that learned by different optimisers.
+
+    Attributes:
+        bits: of GPTQ.
+        dense: perplexity of the teacher.
+        student: perplexity before learning.
+        rises: the student before learning, where that was quantised, then every run, an optimiser's seeds together.
+        ranges: one an optimiser, in the order of the runs.
+        overlap: whether there are seeds of one optimiser that lose no less than some of another; None where there are
+            no two optimisers with several seeds each.
+    """
+
+    bits: int
+    dense: float
+    student: float
+    rises: tuple[Rise, ...]
+    ranges: tuple[RiseRange, ...]
+    overlap: bool | None
 
 
 @dataclass(frozen=True)
@@ -141,6 +194,60 @@ def optimizer_means(report: DistillReport) -> tuple[OptimizerMean, ...]:
             )
         )
     return tuple(found)
+
+
+def under_quantization(report: DistillReport) -> UnderQuantization | None:
+    """What GPTQ costs after each run; None where nothing was quantised."""
+    runs = [
+        _rise(run.settings.optimizer, run.settings.seed, run.perplexity, run.quantized_perplexity)
+        for run in report.runs
+        if run.quantized_perplexity is not None
+    ]
+    if not runs:
+        return None
+    student, quantized = report.student.perplexity, report.student_quantized
+    before = [] if quantized is None else [_rise("", None, student, quantized)]
+    return _compared(report.runs[0].settings.bits, report.teacher.perplexity, student, before, runs)
+
+
+def under_quantization_of(bits: int, runs: Sequence[tuple[str, int, Sequence[StagePoint]]]) -> UnderQuantization | None:
+    """The same of pipelines.
+
+    Args:
+        bits: of GPTQ.
+        runs: optimiser, seed and stages of each, those that are on the way too.
+
+    Returns:
+        None as long as no distilled model is quantised.
+    """
+    known = [(name, seed, {point.name: point.perplexity for point in points}) for name, seed, points in runs]
+    done = [each for each in known if each[2].keys() >= {"dense", "compress", "distill", "quantize"}]
+    if not done:
+        return None
+    rises = [_rise(name, seed, reached["distill"], reached["quantize"]) for name, seed, reached in done]
+    return _compared(bits, done[0][2]["dense"], done[0][2]["compress"], [], rises)
+
+
+def _rise(optimizer: str, seed: int | None, before: float, after: float) -> Rise:
+    return Rise(optimizer, seed, before, after, math.log(after / before))
+
+
+def _compared(
+    bits: int, dense: float, student: float, before: Sequence[Rise], runs: Sequence[Rise]
+) -> UnderQuantization:
+    by_name = {
+        name: [run for run in runs if run.optimizer == name] for name in dict.fromkeys(r.optimizer for r in runs)
+    }
+    ranges = []
+    for name, own in by_name.items():
+        nats = [run.nats for run in own]
+        ranges.append(RiseRange(name, len(own), statistics.fmean(nats), min(nats), max(nats)))
+    several = [each for each in ranges if each.seeds > 1]
+    overlap = None
+    if len(several) > 1:
+        overlap = any(a.low <= b.high and b.low <= a.high for a, b in itertools.combinations(several, 2))
+    rises = (*before, *itertools.chain.from_iterable(by_name.values()))
+    return UnderQuantization(bits, dense, student, rises, tuple(ranges), overlap)
 
 
 def stage_points(stages: Sequence[StageReport]) -> tuple[StagePoint, ...]:

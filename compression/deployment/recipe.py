@@ -84,7 +84,7 @@ class DistillSection(Section):
         train: name of a text to learn from, or a file; empty for the built-in one.
     """
 
-    what: Literal["factors", "lora"] = "factors"
+    what: Literal["factors", "lora"] = "lora"
     optimizer: Literal["adamw", "muon"] = "adamw"
     minutes: float = Field(default=10.0, ge=0.05, le=24 * 60)
     steps: int | None = Field(default=None, ge=1, le=10**6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -41,7 +42,8 @@ class TrainableDictionary(nn.Module):
         self.mask: Tensor
         self.register_buffer("mask", layer.mask(), persistent=False)
         self.dictionary = nn.Parameter(layer.dictionary.float().T.clone())
-        self.values = nn.Parameter(layer.values.float().clone())
+        # In one row: as (out, s) they would look like a matrix to Muon, but its columns mix different atoms.
+        self.values = nn.Parameter(layer.values.float().flatten().clone())
         self.bias: Tensor | None
         self.register_buffer("bias", layer.bias)
 
@@ -64,11 +66,22 @@ class WithAdapter(nn.Module):
     Source: LoRA (2106.09685), section 4.1.
     """
 
-    def __init__(self, layer: nn.Module, out_features: int, in_features: int, rank: int, alpha: float) -> None:
-        """Begin with a product of zero."""
+    def __init__(
+        self, layer: nn.Module, out_features: int, in_features: int, rank: int, alpha: float, floats: torch.dtype
+    ) -> None:
+        """Begin with a product of zero.
+
+        Args:
+            layer: dense or compressed.
+            out_features: n.
+            in_features: m.
+            rank: r.
+            alpha: α.
+            floats: 16-bit type in which the model's dense layers are stored.
+        """
         super().__init__()
         self.layer = layer.requires_grad_(False)
-        self.scale = alpha / rank
+        self.scale, self.floats = alpha / rank, floats
         self.first = nn.Parameter(torch.randn(rank, in_features) / math.sqrt(in_features))
         self.second = nn.Parameter(torch.zeros(out_features, rank))
 
@@ -78,22 +91,25 @@ class WithAdapter(nn.Module):
         return added
 
     def stored(self) -> nn.Module:
-        """What is deployed: merged into a dense layer or into low-rank factors, else the two side by side."""
+        """What is deployed, in values that are stored: merged into a dense layer or low-rank factors, else both."""
         first, second = self.first.detach(), self.scale * self.second.detach()
         layer = self.layer
         if isinstance(layer, LowRankLinear):
-            own_first, own_second = layer.factors()
-            both = torch.cat([own_first, first]).T, torch.cat([own_second, second.T])
-            return LowRankLinear(*both, layer.bias)
+            return _extended(layer, first, second)
+        if isinstance(layer, SumLinear):  # a second adapter joins the first
+            return SumLinear(layer.layer, _extended(layer.adapter, first, second))
         if isinstance(layer, CompressedLinear):
             return SumLinear(layer, LowRankLinear(first.T, second.T))
-        weight = read_weight(layer) + second @ first
-        bias = layer.bias if isinstance(layer.bias, Tensor) else None
-        merged = nn.Linear(weight.shape[1], weight.shape[0], bias is not None)
-        merged.weight = nn.Parameter(weight, requires_grad=False)
-        if bias is not None:
-            merged.bias = nn.Parameter(bias.detach(), requires_grad=False)
+        merged = copy.deepcopy(layer)
+        limit = torch.finfo(self.floats).max
+        read_weight(merged).copy_((read_weight(layer) + second @ first).clamp(-limit, limit).to(self.floats))
         return merged
+
+
+def _extended(layer: CompressedLinear, first: Tensor, second: Tensor) -> LowRankLinear:
+    """Two factors with ``second · first`` added, (out, r) and (r, in): the ranks add up."""
+    own_first, own_second = layer.factors()
+    return LowRankLinear(torch.cat([own_first, first]).T, torch.cat([own_second, second.T]), layer.bias)
 
 
 class TrainableSum(nn.Module):

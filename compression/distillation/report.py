@@ -19,7 +19,7 @@ class DistillSettings:
     Attributes:
         teacher: catalogue id, Hub id or directory of a dense model.
         student: a folder that ``compress`` wrote, or a smaller dense model with the same tokenizer.
-        what: of `WHAT`.
+        what: of `WHAT`; adapters go with dense layers too, factors with compressed ones alone.
         optimizer: of `OPTIMIZERS`.
         seed: of initialisation and of the order of the text.
         rank: of the adapters.
@@ -34,11 +34,15 @@ class DistillSettings:
         window: tokens a window.
         max_windows: number of windows; None for all.
         bits: to which the recovered student is quantised by GPTQ as well; 0 for not at all.
+        group_size: neighbouring weights of a row that share a scale there; 0 for whole rows.
+        calibration: text that GPTQ is calibrated on.
+        calibration_sequences: number of its sequences.
+        sequence_length: tokens each.
     """
 
     teacher: str
     student: str
-    what: str = "factors"
+    what: str = "lora"
     optimizer: str = "adamw"
     seed: int = 0
     rank: int = 8
@@ -53,6 +57,10 @@ class DistillSettings:
     window: int = 1024
     max_windows: int | None = 4
     bits: int = 0
+    group_size: int = 128
+    calibration: str = ""
+    calibration_sequences: int = 32
+    sequence_length: int = 512
 
     def check(self) -> None:
         """Refuse what cannot be carried out, before anything is loaded.

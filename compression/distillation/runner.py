@@ -27,7 +27,8 @@ from compression.evaluation.perplexity import measure_perplexity, tokenize
 from compression.pipeline import CompressedModel
 from compression.quantization.grid import QuantizationSettings
 from compression.quantization.sequence import quantize_in_sequence
-from compression.types import PerplexityReport, Progress
+from compression.recipe import Recipe
+from compression.types import AnyCalibration, PerplexityReport, Progress
 
 if TYPE_CHECKING:
     from compression.workbench import DenseModel, Workbench
@@ -37,14 +38,13 @@ LEARNING_RATES = {"factors": 1e-4, "lora": 3e-3}
 MAX_CACHE_BYTES = 4 * 2**30
 RUN_FILE = "distilled.json"
 FOLDER = "model"
-GPTQ_SEQUENCES = 32
 
 Steps = Generator[Progress, None, DistillReport]
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """Teacher and student with what is learned and measured."""
+    """Teacher and student with what is learned and measured, and what GPTQ is calibrated on where that is asked for."""
 
     teacher: DenseModel
     student: DenseModel
@@ -53,10 +53,11 @@ class _Pair:
     learned: texts.Text
     scored: texts.Text
     window: int
+    calibration: tuple[Tensor, AnyCalibration] | None
 
 
 def distill_all(bench: Workbench, settings: Sequence[DistillSettings], out: Path | None = None) -> Steps:
-    """Let a student learn, once for each of some settings that share teacher, student and texts.
+    """Let a student learn, once for each of some settings that share teacher, student, texts and quantisation.
 
     Args:
         bench: whose models and texts are used.
@@ -71,6 +72,8 @@ def distill_all(bench: Workbench, settings: Sequence[DistillSettings], out: Path
     """
     for one in settings:
         one.check()
+        if one.bits:
+            QuantizationSettings(one.bits, one.group_size).check()
     if out is not None:
         store.check_new_directory(out)
     pair = yield from _pair(bench, settings[0])
@@ -80,7 +83,7 @@ def distill_all(bench: Workbench, settings: Sequence[DistillSettings], out: Path
     quantized = (yield from _quantized_before(pair, settings[0])) if settings[0].bits else None
     runs: list[DistillRun] = []
     for index, one in enumerate(settings):
-        read = pair.learned.source.fingerprint, pair.scored.source.fingerprint
+        read = pair.learned.source.fingerprint, pair.scored.source.fingerprint, pair.calibration and pair.calibration[1]
         key = store.content_key("distill", code_version(), one, pair.teacher.identity, pair.student.identity, read)
         cell = store.root() / "distillations" / key
         run = store.cached_json(cell / RUN_FILE, DistillRun)
@@ -115,9 +118,23 @@ def _pair(bench: Workbench, settings: DistillSettings) -> Generator[Progress, No
     context = min(each.context or settings.window for each in (teacher, student))
     length = min(LM_LENGTH, context)
     sequences = cut_sequences(_tokens_to_learn(tokenizer, learned), length)
-    return _Pair(
-        teacher, student, sequences, tokenize(tokenizer, scored.content), learned, scored, min(settings.window, context)
+    tokens, window = tokenize(tokenizer, scored.content), min(settings.window, context)
+    calibration = (yield from _calibration(bench, student, settings)) if settings.bits else None
+    return _Pair(teacher, student, sequences, tokens, learned, scored, window, calibration)
+
+
+def _calibration(
+    bench: Workbench, student: DenseModel, settings: DistillSettings
+) -> Generator[Progress, None, tuple[Tensor, AnyCalibration]]:
+    """What ``quantize`` would calibrate on."""
+    recipe = Recipe(
+        settings.student,
+        calibration_text=settings.calibration,
+        num_sequences=settings.calibration_sequences,
+        sequence_length=settings.sequence_length,
     )
+    recipe.check()
+    return (yield from bench.calibration_sequences(student, recipe))
 
 
 def _tokens_to_learn(tokenizer: PreTrainedTokenizerBase, learned: texts.Text) -> Tensor:
@@ -153,8 +170,9 @@ def _before(pair: _Pair, model: DenseModel, settings: DistillSettings) -> Genera
 
 def _quantized_before(pair: _Pair, settings: DistillSettings) -> Generator[Progress, None, float]:
     """Perplexity of the student after GPTQ without learning, measured once."""
-    learned = pair.learned.source.fingerprint
-    file = _file(pair, "quantized", pair.student.identity, settings.max_windows, settings.bits, learned)
+    assert pair.calibration is not None
+    how = settings.bits, settings.group_size, pair.calibration[1]
+    file = _file(pair, "quantized", pair.student.identity, settings.max_windows, *how)
     perplexity = store.cached_json(file, float)
     if perplexity is None:
         perplexity, _ = yield from _quantized(pair, pair.student.loaded.model, settings)
@@ -170,9 +188,10 @@ def _file(pair: _Pair, *what: Any) -> Path:
 def _quantized(
     pair: _Pair, model: PreTrainedModel, settings: DistillSettings
 ) -> Generator[Progress, None, tuple[float, int]]:
-    """Perplexity and stored bits after GPTQ on top."""
-    sequences = pair.sequences[torch.linspace(0, len(pair.sequences) - 1, GPTQ_SEQUENCES).long()]
-    made = yield from quantize_in_sequence(model, pair.student.sites, sequences, QuantizationSettings(settings.bits))
+    """Perplexity and stored bits after GPTQ on top, as ``quantize`` would give them."""
+    assert pair.calibration is not None
+    how = QuantizationSettings(settings.bits, settings.group_size)
+    made = yield from quantize_in_sequence(model, pair.student.sites, pair.calibration[0], how)
     report = yield from _measure(pair, made.model, settings)
     return report.perplexity, report.stored_bits
 
@@ -180,7 +199,8 @@ def _quantized(
 def _run(
     pair: _Pair, settings: DistillSettings, cell: Path, teacher: PerplexityReport, student: PerplexityReport
 ) -> Generator[Progress, None, DistillRun]:
-    model = copy.deepcopy(pair.student.loaded.model).float()
+    # Parameters are in float32 already; the 16-bit buffers of compressed layers stay what is stored.
+    model = copy.deepcopy(pair.student.loaded.model)
     problem = Distillation(
         pair.teacher.loaded.model,
         pair.sequences,
@@ -203,7 +223,8 @@ def _run(
             problem.loss,
             parts=problem.parts,
         )
-        adapter = StudentAdapter(setup, pair.student.sites, settings.what, settings.rank, settings.lora_alpha)
+        floats = getattr(torch, pair.student.loaded.storage_dtype)
+        adapter = StudentAdapter(setup, pair.student.sites, settings.what, settings.rank, settings.lora_alpha, floats)
     rate = settings.learning_rate or LEARNING_RATES[settings.what]
     plan = Plan(settings.max_minutes, settings.steps, rate, rate, settings.seed, optimizer=settings.optimizer)
     checkpoint = cell.with_suffix(".safetensors")

@@ -21,6 +21,9 @@ from compression.types import LinearSite, TextSource
 class Distillation(LanguageModelling):
     """``α·T²·KL(teacher ‖ student) + (1 − α)·CE`` on the next token, in nats a token.
 
+    Models of one tokenizer may have logits of different widths: those beyond its tokens are padding. The distance is
+    between distributions over the tokens that both have, the first ones, which are all that the tokenizer gives.
+
     Source: Distilling the knowledge in a neural network (1503.02531), section 2; settings as in 2601.09865.
     """
 
@@ -50,17 +53,18 @@ class Distillation(LanguageModelling):
             return loss
         with torch.no_grad():
             taught = self._teacher(input_ids=tokens, use_cache=False).logits[:, :-1].flatten(0, 1).float()
-        t = self._temperature
-        distance = F.kl_div(
-            F.log_softmax(logits / t, -1), F.log_softmax(taught / t, -1), reduction="batchmean", log_target=True
-        )
+        t, width = self._temperature, min(logits.shape[-1], taught.shape[-1])
+        learned, wanted = (F.log_softmax(each[:, :width] / t, -1) for each in (logits, taught))
+        distance = F.kl_div(learned, wanted, reduction="batchmean", log_target=True)
         return self._alpha * t * t * distance + (1 - self._alpha) * loss
 
 
 class StudentAdapter(Adapter):
     """A student in training."""
 
-    def __init__(self, setup: Setup, sites: Sequence[LinearSite], what: str, rank: int, alpha: float) -> None:
+    def __init__(
+        self, setup: Setup, sites: Sequence[LinearSite], what: str, rank: int, alpha: float, floats: torch.dtype
+    ) -> None:
         """Put trainable layers in place.
 
         Args:
@@ -69,6 +73,7 @@ class StudentAdapter(Adapter):
             what: of `compression.distillation.report.WHAT`.
             rank: of the adapters.
             alpha: α of the adapters, divided by the rank.
+            floats: 16-bit type in which the student's dense layers are stored.
 
         Raises:
             UserError: for a student without factors, or adapters for one without some rows and columns.
@@ -84,7 +89,7 @@ class StudentAdapter(Adapter):
                         f"{site.name} is stored without some rows and columns, and takes no adapter: recover a student "
                         "of dense, low-rank or dictionary layers."
                     )
-                self.trained[site.name] = WithAdapter(layer, site.out_features, site.in_features, rank, alpha)
+                self.trained[site.name] = WithAdapter(layer, site.out_features, site.in_features, rank, alpha, floats)
             elif (own := trainable_factors(layer)) is not None:
                 self.trained[site.name] = own
         if not self.trained:

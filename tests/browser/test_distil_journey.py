@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 OpenPage = Callable[..., "Page"]
 TITLES = {"en-US": "Distil and quantise", "ru-RU": "Дистилляция и квантование"}
-CHARTS = ("losses", "stages", "benchmarks", "formats", "budget", "search")
+CHARTS = ("losses", "stages", "quantized", "benchmarks", "formats", "budget", "search")
 NOTE_DRAWINGS = """() => {
   window.drawings = 0;
   const plot = document.querySelector('#distil-losses .plot');

@@ -22,7 +22,7 @@ TABS = {
     "Test live": (),
     "Adapt": ("adapt-rows",),
     "Distil and quantise": tuple(
-        f"distil-{name}" for name in ("losses", "stages", "benchmarks", "formats", "budget", "search")
+        f"distil-{name}" for name in ("losses", "stages", "quantized", "benchmarks", "formats", "budget", "search")
     ),
     "Trade-offs": ("pareto", "run-map"),
     "What changed": (),

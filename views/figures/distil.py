@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -12,6 +13,7 @@ from compression.deployment.analysis import (
     OptimizerMean,
     StagePoint,
     TaskDots,
+    UnderQuantization,
     best_at,
     best_trial,
     budget_lines,
@@ -33,6 +35,8 @@ STAGES_HEIGHT = 400
 BUDGET_HEIGHT = 440
 SEARCH_HEIGHT = 520
 ROW = 46
+QUANTIZED_HEIGHT = 340
+DUMBBELL_ROW = 30
 ROOM = 1.35
 """The axis of sizes goes on for so much longer: names stand to the right of their points."""
 OPTIMIZER_STYLES = {"adamw": (BLUE, "solid", "circle"), "muon": (VERMILLION, "dash", "square")}
@@ -124,6 +128,123 @@ def _traces_table(traces: Sequence[LossTrace], words: Words) -> Table:
         for step, loss in zip(trace.steps, trace.losses, strict=True)
     )
     return Table("losses", tuple(words(f"distil.column.{key}") for key in keys), rows)
+
+
+def quantized_view(found: UnderQuantization, words: Words) -> View:
+    """Every student before and after GPTQ: on a logarithmic axis a bar is as long as what the loss rises by."""
+    places = list(range(len(found.rises)))
+    labels = [_student(rise.optimizer, rise.seed, words) for rise in found.rises]
+    styles = [OPTIMIZER_STYLES.get(rise.optimizer, (NEUTRAL, "dot", "diamond")) for rise in found.rises]
+    figure = go.Figure()
+    for name, value, dash in (
+        (words("distil.before"), found.dense, "solid"),
+        (words("distil.not_distilled"), found.student, "dot"),
+    ):
+        figure.add_trace(
+            go.Scatter(
+                x=[value, value],
+                y=[-0.5, len(places) - 0.5],
+                mode="lines",
+                name=f"{name}: {words.number(value, 2)}",
+                line={"color": NEUTRAL, "dash": dash, "width": 1.5},
+                hoverinfo="skip",
+            )
+        )
+    for place, rise, (colour, dash, _) in zip(places, found.rises, styles, strict=True):
+        figure.add_trace(
+            go.Scatter(
+                x=[rise.before, rise.after],
+                y=[place, place],
+                mode="lines",
+                line={"color": colour, "dash": dash, "width": 2.5},
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
+    for name, values, ending in (
+        (words("distil.before_gptq"), [rise.before for rise in found.rises], "-open"),
+        (words("distil.after_gptq", bits=found.bits), [rise.after for rise in found.rises], ""),
+    ):
+        figure.add_trace(
+            go.Scatter(
+                x=values,
+                y=places,
+                mode="markers",
+                name=name,
+                text=labels,
+                marker={
+                    "color": [colour for colour, _, _ in styles],
+                    "symbol": [f"{symbol}{ending}" for _, _, symbol in styles],
+                    "size": 11,
+                    "line": {"width": 2},
+                },
+                hovertemplate="%{text}: %{x:.2f}",
+            )
+        )
+    ends = [found.dense, found.student, *(value for rise in found.rises for value in (rise.before, rise.after))]
+    low, high = math.log10(min(ends)), math.log10(max(ends))
+    beside = 0.05 * (high - low)  # without it the dense model's line would lie on the axis
+    figure.update_xaxes(title_text=words("distil.quantized_x"), type="log", range=[low - beside, high + beside])
+    figure.update_yaxes(
+        tickvals=places,
+        ticktext=labels,
+        range=[len(places) - 0.5, -0.5],
+        showgrid=False,
+        automargin=True,
+        title_text="",
+    )
+    figure.update_layout(margin={"t": 12}, legend={"y": 1.04})
+    height = rows_height(240, len(places), DUMBBELL_ROW, 130)
+    return View(finish(figure, height, words("distil.quantized_title")), _risen(found, words), _rises(found, words))
+
+
+def _student(optimizer: str, seed: int | None, words: Words) -> str:
+    """A student by what it has learned with."""
+    if seed is None:
+        return words("distil.not_distilled")
+    return words("distil.optimizer_seed", optimizer=words.name("optimizer", optimizer), seed=seed)
+
+
+def _risen(found: UnderQuantization, words: Words) -> str:
+    """What GPTQ adds to the loss, and whether that depends on the optimiser by more than on the seed."""
+    parts = []
+    for each in found.ranges:
+        key = "distil.rise_range" if each.seeds > 1 else "distil.rise"
+        parts.append(
+            words(
+                key,
+                optimizer=words.name("optimizer", each.optimizer),
+                mean=words.number(each.mean, 3),
+                low=words.number(each.low, 3),
+                high=words.number(each.high, 3),
+                seeds=each.seeds,
+            )
+        )
+    parts += [
+        words("distil.rise", optimizer=words("distil.not_distilled"), mean=words.number(rise.nats, 3))
+        for rise in found.rises
+        if rise.seed is None
+    ]
+    verdict = "" if found.overlap is None else words("distil.overlap" if found.overlap else "distil.apart")
+    return words("distil.quantized_summary", bits=found.bits, rises=", ".join(parts), verdict=verdict)
+
+
+def _rises(found: UnderQuantization, words: Words) -> Table:
+    keys = ("optimizer", "seed", "perplexity", "quantized", "rise")
+    dense = (words("distil.before"), None, found.dense, None, None)
+    student = (words("distil.not_distilled"), None, found.student, None, None)
+    rows = [
+        (
+            words.name("optimizer", rise.optimizer) if rise.optimizer else words("distil.not_distilled"),
+            rise.seed,
+            rise.before,
+            rise.after,
+            rise.nats,
+        )
+        for rise in found.rises
+    ]
+    first = [dense] if any(rise.seed is None for rise in found.rises) else [dense, student]
+    return Table("quantised", tuple(words(f"distil.column.{key}") for key in keys), (*first, *rows))
 
 
 def stages_view(runs: Sequence[tuple[str, Sequence[StagePoint]]], words: Words) -> View:

@@ -14,7 +14,15 @@ from typing import Any
 import gradio as gr
 
 from compression.adaptation.types import OPTIMIZERS, Moment
-from compression.deployment.analysis import LossTrace, OptimizerMean, optimizer_means, stage_points, trace_of
+from compression.deployment.analysis import (
+    LossTrace,
+    OptimizerMean,
+    optimizer_means,
+    stage_points,
+    trace_of,
+    under_quantization,
+    under_quantization_of,
+)
 from compression.deployment.costs import STAGES
 from compression.deployment.gallery import Examples, load_examples
 from compression.deployment.recipe import PipelineRecipe
@@ -121,6 +129,7 @@ def build(context: Context) -> None:
     with gr.Row(equal_height=False):
         losses = _panel("losses", figures.LOSS_HEIGHT, _losses(known, words), words)
         stages = _panel("stages", figures.STAGES_HEIGHT, _stages(made, words), words)
+    quantized = _panel("quantized", figures.QUANTIZED_HEIGHT, _quantized(known, words), words)
     with gr.Row(equal_height=False):
         benchmarks = _panel("benchmarks", 300, _benchmarks(made, words), words)
         _panel("formats", 300, figures.formats_view(known.formats, words) if known.formats else None, words)
@@ -132,10 +141,11 @@ def build(context: Context) -> None:
         if problem := asked.problem(model_id, words):
             raise UserError(problem)
         yield from running(
-            words, asked.recipes(model_id, pipeline_cards.benchmark_folder()), losses, stages, benchmarks
+            words, asked.recipes(model_id, pipeline_cards.benchmark_folder()), losses, stages, benchmarks, quantized
         )
 
-    outputs = [caption, *cards.outcomes, *losses.outputs, *stages.outputs, *benchmarks.outputs]
+    panels = (losses, stages, benchmarks, quantized)
+    outputs = [caption, *cards.outcomes, *(output for panel in panels for output in panel.outputs)]
     context.heavy(button, cancel, status, work, [context.model_id, *cards.controls], outputs)
 
 
@@ -270,6 +280,25 @@ def _losses(known: Examples, words: Words) -> View | None:
     return figures.losses_view([trace_of(run) for run in known.distill.runs], optimizer_means(known.distill), words)
 
 
+def _quantized(known: Examples, words: Words) -> View | None:
+    found = under_quantization(known.distill) if known.distill else None
+    return figures.quantized_view(found, words) if found else None
+
+
+def _quantized_now(runs: Sequence[Reached], recipes: Sequence[tuple[str, PipelineRecipe]], words: Words) -> View | None:
+    """What GPTQ costs the runs that are that far."""
+    asked = [recipe for _, recipe in recipes]
+    if not asked or asked[0].quantize is None:
+        return None
+    there = [
+        (run.optimizer, recipe.distill.seed, run.points)
+        for run, recipe in zip(runs, asked, strict=True)
+        if recipe.distill is not None
+    ]
+    found = under_quantization_of(asked[0].quantize.bits, there)
+    return figures.quantized_view(found, words) if found else None
+
+
 def _stages(runs: Sequence[Reached], words: Words) -> View | None:
     there = [(run.optimizer, run.points) for run in runs if run.points]
     return figures.stages_view(there, words) if there else None
@@ -310,6 +339,7 @@ def running(
     losses: ChartPanel,
     stages: ChartPanel,
     benchmarks: ChartPanel,
+    quantized: ChartPanel,
 ) -> Generator[list[Any], None, None]:
     """Run pipelines, and show it while they go on.
 
@@ -319,6 +349,7 @@ def running(
         losses: shows the losses, all optimisers on one axis.
         stages: shows where the model is after each stage.
         benchmarks: shows them before and after.
+        quantized: shows the perplexity before and after GPTQ; empty until there is one.
 
     Yields:
         Values of the status, the caption, the cards' outcomes and the panels.
@@ -341,6 +372,8 @@ def running(
             (benchmarks, _benchmarks(runs, words)),
         )
         shown = [each for panel, view in views for each in (panel.updates(view) if view else panel.unchanged())]
+        risen = _quantized_now(runs, recipes, words)
+        shown += quantized.updates(risen) if risen else quantized.cleared()
         return [begun, *pipeline_cards.outcome_lines(runs, words), *shown]
 
     for name, recipe in recipes:
@@ -359,7 +392,8 @@ def running(
                     drawn = time.monotonic()
                     return [said, *pictures()]
             nothing = [gr.skip() for _ in STAGES]
-            return [said, gr.skip(), *nothing, *losses.unchanged(), *stages.unchanged(), *benchmarks.unchanged()]
+            panels = (losses, stages, benchmarks, quantized)
+            return [said, gr.skip(), *nothing, *(each for panel in panels for each in panel.unchanged())]
 
         report = yield from engine.relay(engine.workbench().pipeline(recipe), show)
         reached[name] = reached[name].finished(report)
