@@ -62,6 +62,7 @@ from compression.speech.clips import Recordings
 from compression.speech.recordings import DEFAULT_RECORDINGS, load_recordings
 from compression.speech.sequences import SpeechSplit, split_recordings, too_few
 from compression.steps import Steps
+from compression.streams import Sequences as CalibrationSequences
 from compression.streams import SpokenSequences
 from compression.tensors import TensorFolder, load_checked, save_checked
 from compression.truncation import learn_positions
@@ -244,6 +245,8 @@ class Workbench:
     @exclusive
     def is_speech(self, model_id: str) -> Steps[bool]:
         """Whether a model, or one that ``compress`` wrote, writes down speech."""
+        if folder.is_adapted_directory(model_id):
+            return False
         opened = yield from self._open(Recipe(model_id))
         return (opened.source if isinstance(opened, CompressedModel) else opened.loaded).is_speech
 
@@ -291,6 +294,10 @@ class Workbench:
     def calibration_sequences(self, model: DenseModel, recipe: Recipe) -> Steps[tuple[torch.Tensor, AnyCalibration]]:
         """What a language model is calibrated on, for work of this workbench that stands elsewhere."""
         return (yield from self._token_sequences(model, recipe)), (yield from self._settings(model, recipe))
+
+    def sequences_of(self, model: DenseModel, recipe: Recipe) -> Steps[tuple[CalibrationSequences, AnyCalibration]]:
+        """The same of a model of any kind."""
+        return (yield from self._split(model, recipe)).inputs, (yield from self._settings(model, recipe))
 
     @exclusive
     def formats(

@@ -1577,6 +1577,7 @@ ENGINE: Mapping[str, str] = {
     "whole rows": "строки целиком",
     "quantized rows and columns": "квантованные строки и столбцы",
     "{name!s}: {bits} bits a weight, perplexity {perplexity}": "{name}: бит на вес: {bits}, перплексия {perplexity}",
+    "{name!s}: {bits} bits a weight, word error rate {wer}": "{name}: бит на вес: {bits}, доля ошибочных слов {wer}",
     "round to nearest: {site!s}": "округление до ближайшего: {site}",
     "quantising by GPTQ: {site!s}": "квантование методом GPTQ: {site}",
     "Bits must be a whole number from {low} to {high}, but {value} was given.": (
