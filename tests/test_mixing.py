@@ -118,6 +118,18 @@ def test_five_ways_meet_one_budget_and_the_joint_one_has_the_least_predicted_los
     assert run_mix(model, "--bits-per-weight", "6")[0].runs == report.runs
 
 
+def test_a_calibration_text_that_was_rewritten_under_its_name_is_another_one(model: Path) -> None:
+    calibration = model.parent / "calibration.txt"
+    made = []
+    for sentences in (SENTENCES, SENTENCES[::-1], SENTENCES):
+        calibration.write_text(" and ".join(sentences) * 60, encoding="utf-8")
+        made.append(run_mix(model, "--bits-per-weight", "4", "--calibration", str(calibration))[0])
+    assert made[0].dense == made[1].dense == made[2].dense
+    for before, after in zip(made[0].runs, made[1].runs, strict=True):
+        assert before.measured.window_losses != after.measured.window_losses, before.name
+    assert made[2].runs == made[0].runs
+
+
 def test_a_budget_in_megabytes_is_that_of_the_whole_model(model: Path) -> None:
     report, _ = run_mix(model, "--bits-per-weight", "8")
     rest = report.dense.stored_bits - 16 * sum(part.weights for part in report.runs[0].parts)

@@ -87,6 +87,7 @@ class _Task:
     bench: Workbench
     dense: DenseModel
     recipe: Recipe
+    calibration: CalibrationSettings
     sequences: Tensor
     tokens: Tensor
     text: texts.Text
@@ -148,7 +149,7 @@ def mix(
     assert isinstance(calibration, CalibrationSettings)
     scored = yield from texts.load_text(text or texts.DEFAULT_EVALUATION)
     tokens = tokenize(dense.loaded.tokenizer, scored.content)
-    task = _Task(bench, dense, recipe, sequences, tokens, scored, window, max_windows)
+    task = _Task(bench, dense, recipe, calibration, sequences, tokens, scored, window, max_windows)
     if megabytes is not None:
         bits_per_weight = (8e6 * megabytes - task.rest_bits) / task.weights
     assert bits_per_weight is not None
@@ -291,9 +292,9 @@ def _joint(task: _Task, joint: Mix) -> _Way:
 
 def _measured(task: _Task, way: _Way) -> Generator[Progress, None, MixRun]:
     """A way carried out and measured, or what was measured before."""
-    key = store.content_key(
-        "mix", code_version(), task.dense.identity, way, task.text.source.fingerprint, task.window, task.max_windows
-    )
+    measuring = task.text.source.fingerprint, task.window, task.max_windows
+    looked_at = None if way.recipe.is_dense and not way.grids else task.calibration
+    key = store.content_key("mix", code_version(), task.dense.identity, way, looked_at, *measuring)
     file = store.root() / "mixes" / f"{key}.json"
     run = store.cached_json(file, MixRun)
     if run is None:
