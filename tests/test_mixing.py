@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
 import random
 from pathlib import Path
 
 import pytest
+from distil_samples import measured
 from tiny import SENTENCES, write_tiny_llama
 from typer.testing import CliRunner
 
@@ -15,7 +18,8 @@ from compression.__main__ import app
 from compression.errors import UserError
 from compression.mixing import runner
 from compression.mixing.choose import best_mix
-from compression.mixing.report import Choice, MixReport, MixTable
+from compression.mixing.curves import Line, budget_curves, coefficient
+from compression.mixing.report import Choice, MixReport, MixRun, MixTable
 
 CHOICES = tuple(Choice(0.0, bits, 128) for bits in (2, 3, 4, 8))
 
@@ -70,6 +74,35 @@ def test_what_is_not_allowed_is_not_taken() -> None:
     assert found is not None and {choice.bits for choice in found.choices.values()} <= {2, 3}
 
 
+def run_of(name: str, bits: int, change: float, predicted: float | None) -> MixRun:
+    """A run of 100 weights beside 50 other bits, so much worse than a dense model of perplexity 1."""
+    report = dataclasses.replace(measured(math.exp(change), 1), negative_log_likelihood=change)
+    return MixRun(name, bits / 100, 50 + bits, math.exp(change), report, (), predicted)
+
+
+def test_between_two_sizes_a_loss_is_a_geometric_mean_and_beyond_them_unknown() -> None:
+    line = Line(((100, 0.8), (200, 0.2), (400, 0.0)))
+    assert line.at(150) == pytest.approx(0.4) and line.at(200) == pytest.approx(0.2) and line.at(400) == 0
+    assert line.at(99) is None and line.at(401) is None and line.at(300) is None
+
+
+def test_a_curve_passes_through_what_was_measured_of_its_kind() -> None:
+    lines = {
+        "gptq": Line(((300, 0.8), (400, 0.2))),
+        "compot": Line(((300, 9.0), (400, 1.0))),
+        "joint": Line(((350, 0.3),)),
+    }
+    runs = (run_of("gptq", 300, 0.4, 0.8), run_of("compot", 300, 4.0, 9.0), run_of("joint", 350, 0.6, 0.3))
+    curves = {curve.name: curve for curve in budget_curves(lines, runs, 0.0, 50, 100)}
+    assert curves["gptq"].coefficient == pytest.approx(0.5) and curves["joint"].coefficient == pytest.approx(2)
+    for run in (runs[0], runs[2]):
+        point = next(each for each in curves[run.name].points if each.stored_bits == run.stored_bits)
+        assert point.perplexity == pytest.approx(run.perplexity) and curves[run.name].own
+    # What is broken says nothing about what is not: the mean of the others does.
+    assert not curves["compot"].own and curves["compot"].coefficient == pytest.approx(coefficient(0.0, runs)) == 1
+    assert [point.perplexity for point in curves["compot"].points] == [None, pytest.approx(math.e)]
+
+
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "cache"))
@@ -103,6 +136,8 @@ def test_five_ways_meet_one_budget_and_the_joint_one_has_the_least_predicted_los
         assert sum(part.layers for part in run.parts) == sum(part.layers for part in report.runs[0].parts)
     joint = report.runs[-1]
     assert joint.predicted_loss is not None and len({part.choice for part in joint.parts}) > 1
+    assert [run.name for run in report.runs if run.predicted_loss is None] == ["svd-llm + gptq"], "no table of it"
+    assert joint.predicted_loss <= min(run.predicted_loss for run in report.runs if run.predicted_loss is not None)
     curves = {curve.name: curve for curve in report.curves}
     assert list(curves) == ["gptq", "compot-fisher", "compot-fisher + gptq", "joint"]
     for curve in report.curves:

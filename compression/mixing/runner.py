@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics as stats
 from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
@@ -23,24 +22,16 @@ from compression.accounting import (
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
 from compression.evaluation.perplexity import measure_perplexity, tokenize
-from compression.forecast import MAX_CHANGE
 from compression.methods.dictionary import DictionaryMethod
 from compression.mixing.choose import Mix, best_mix
-from compression.mixing.report import (
-    BudgetCurve,
-    Choice,
-    ChoiceCount,
-    CurvePoint,
-    MixReport,
-    MixRun,
-    MixTable,
-)
-from compression.mixing.table import DENSE_CHOICES, FACTOR_GRIDS, WHOLE, grid_of, make_table
+from compression.mixing.curves import FACTOR_BITS, GPTQ, JOINT, Line, budget_curves, coefficient, loss_lines
+from compression.mixing.report import Choice, ChoiceCount, MixReport, MixRun, MixTable
+from compression.mixing.table import WHOLE, grid_of, make_table
 from compression.quantization.factors import bits_of
 from compression.quantization.grid import QuantizationSettings
 from compression.quantization.sequence import quantize_in_sequence
 from compression.recipe import DENSE, OWN, Recipe
-from compression.types import CalibrationSettings, LinearSite, PerplexityReport, Progress
+from compression.types import CalibrationSettings, LinearSite, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,13 +41,11 @@ if TYPE_CHECKING:
 
 LOW_RANK = "svd-llm"
 """The low-rank method beside the one that is asked for."""
-FACTOR_BITS = 4
 GROUP_SIZES = (32, 48, 64, 96, 128, 192, 256, 0)
 """Of GPTQ alone: the finest that fits."""
 CURVE_BUDGETS = tuple(2.25 + 0.25 * step for step in range(28))
 """Bits a weight at which curves are drawn."""
 MAX_CACHE_BYTES = 2**26
-JOINT = "joint"
 
 Grids = Mapping[str, QuantizationSettings]
 
@@ -70,14 +59,12 @@ class _Way:
         recipe: what is removed; dense for nothing.
         fractions: site name → share removed at 16 bits.
         grids: site name → how its values are rounded; without a name they keep 16 bits.
-        predicted: change of the loss; None where no table tells.
     """
 
     name: str
     recipe: Recipe
     fractions: Mapping[str, float]
     grids: Grids
-    predicted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -156,13 +143,14 @@ def mix(
     _check_budget(bits_per_weight, task)
     table = yield from _table(task)
     ways = yield from _ways(task, table, bits_per_weight)
+    lines = loss_lines(table, recipe.method, [each * task.weights for each in (*CURVE_BUDGETS, bits_per_weight)])
     whole = yield from _measured(task, _Way("dense", plain, {}, {}))
     runs: list[MixRun] = []
     for way in ways:
-        runs.append((yield from _measured(task, way)))
+        runs.append(_predicted((yield from _measured(task, way)), lines, task))
         said = f"{way.name}: {runs[-1].bits_per_weight:.2f} bits a weight, perplexity {runs[-1].perplexity:.2f}"
         yield Progress("run", len(runs), len(ways), said, runs[-1])
-    coefficient = _coefficient(whole.measured, runs)
+    loss = whole.measured.negative_log_likelihood
     return MixReport(
         model_id=dense.loaded.id,
         model_note=dense.loaded.note,
@@ -171,8 +159,8 @@ def mix(
         calibration=calibration,
         dense=whole.measured,
         runs=tuple(runs),
-        curves=_curves(task, table, whole.measured.negative_log_likelihood, coefficient),
-        coefficient=coefficient,
+        curves=budget_curves(lines, runs, loss, task.rest_bits, task.weights),
+        coefficient=coefficient(loss, runs),
         notes=dense.loaded.notes,
         environment=describe_environment(),
     )
@@ -210,7 +198,7 @@ def _ways(task: _Task, table: MixTable, bits_per_weight: float) -> Generator[Pro
     ways = []
     alone = _finest(task.dense.sites, budget)
     if alone is not None:
-        ways.append(_Way("gptq", plain, {}, {site.name: alone for site in task.dense.sites}))
+        ways.append(_Way(GPTQ, plain, {}, {site.name: alone for site in task.dense.sites}))
     for method, settings in (
         (task.recipe.method, None),
         (LOW_RANK, QuantizationSettings(FACTOR_BITS)),
@@ -287,7 +275,7 @@ def _joint(task: _Task, joint: Mix) -> _Way:
     if removed > 0:
         pins = tuple(sorted(fractions.items()))
         recipe = replace(task.recipe, policy="uniform", removed_fraction=removed, pins=pins)
-    return _Way(JOINT, recipe, fractions, grids, joint.loss)
+    return _Way(JOINT, recipe, fractions, grids)
 
 
 def _measured(task: _Task, way: _Way) -> Generator[Progress, None, MixRun]:
@@ -316,7 +304,6 @@ def _measured(task: _Task, way: _Way) -> Generator[Progress, None, MixRun]:
             perplexity=report.perplexity,
             measured=report,
             parts=_parts(task.dense.sites, way),
-            predicted_loss=way.predicted,
         )
         store.write_cached(file, run)
         store.prune(file.parent, MAX_CACHE_BYTES)
@@ -336,41 +323,7 @@ def _parts(sites: tuple[LinearSite, ...], way: _Way) -> tuple[ChoiceCount, ...]:
     return tuple(ChoiceCount(choice, layers[choice], weights[choice]) for choice, _ in weights.most_common())
 
 
-def _coefficient(dense: PerplexityReport, runs: list[MixRun]) -> float | None:
-    """Measured over predicted change, geometric mean over the runs that a table predicts and that are not broken."""
-    ratios = []
-    for run in runs:
-        change = run.measured.negative_log_likelihood - dense.negative_log_likelihood
-        if run.predicted_loss and 0 < change <= MAX_CHANGE:
-            ratios.append(change / run.predicted_loss)
-    return stats.geometric_mean(ratios) if ratios else None
-
-
-def _curves(task: _Task, table: MixTable, dense_loss: float, coefficient: float | None) -> tuple[BudgetCurve, ...]:
-    method = task.recipe.method
-    grids = {pair for pair in FACTOR_GRIDS if pair[0] == FACTOR_BITS}
-    families = {
-        method: lambda choice: choice.bits == WHOLE.bits,
-        f"{method} + gptq": lambda choice: (choice.bits, choice.group_size) in grids,
-        JOINT: lambda choice: True,
-    }
-
-    def point(bits: int, loss: float) -> CurvePoint:
-        change = None if coefficient is None else coefficient * loss
-        perplexity = math.exp(dense_loss + change) if change is not None and change <= MAX_CHANGE else None
-        return CurvePoint(bits / task.weights, task.rest_bits + bits, loss, perplexity)
-
-    uniform = []
-    for index, choice in enumerate(table.choices):
-        if choice in DENSE_CHOICES:
-            bits = sum(stored[index] for stored in table.stored_bits.values())
-            uniform.append(point(bits, math.fsum(losses[index] for losses in table.losses.values())))
-    curves = [BudgetCurve("gptq", tuple(sorted(uniform, key=lambda each: each.stored_bits)))]
-    for name, allowed in families.items():
-        points = []
-        for budget in CURVE_BUDGETS:
-            found = best_mix(table, budget * task.weights, allowed)
-            if found is not None:
-                points.append(point(found.stored_bits, found.loss))
-        curves.append(BudgetCurve(name, tuple(points)))
-    return tuple(curves)
+def _predicted(run: MixRun, lines: Mapping[str, Line], task: _Task) -> MixRun:
+    """A run with what the table predicts for its kind at its size."""
+    line = lines.get(run.name)
+    return run if line is None else replace(run, predicted_loss=line.at(run.stored_bits - task.rest_bits))
