@@ -20,6 +20,7 @@ from compression.mixing import runner
 from compression.mixing.choose import best_mix
 from compression.mixing.curves import Line, budget_curves, coefficient
 from compression.mixing.report import Choice, MixReport, MixRun, MixTable
+from compression.mixing.runner import joint_choice
 
 CHOICES = tuple(Choice(0.0, bits, 128) for bits in (2, 3, 4, 8))
 
@@ -103,6 +104,17 @@ def test_a_curve_passes_through_what_was_measured_of_its_kind() -> None:
     assert [point.perplexity for point in curves["compot"].points] == [None, pytest.approx(math.e)]
 
 
+def test_the_joint_choice_is_the_way_that_measured_best() -> None:
+    ways = (run_of("gptq", 300, 0.4, None), run_of("compot", 300, 0.9, None))
+    better, worse = run_of("joint", 299, 0.3, None), run_of("joint", 299, 0.5, None)
+    assert joint_choice((*ways, better)) == ((*ways, better), None, ())
+    assert joint_choice(ways) == (ways, None, ())
+    runs, outdone, notes = joint_choice((*ways, worse))
+    assert runs[:2] == ways and outdone == worse and len(notes) == 1 and notes[0].endswith("the joint choice is gptq.")
+    assert (runs[2].name, runs[2].taken_from, runs[2].perplexity) == ("joint", "gptq", ways[0].perplexity)
+    assert runs[2].measured == ways[0].measured and runs[2].parts == ways[0].parts
+
+
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "cache"))
@@ -135,9 +147,11 @@ def test_five_ways_meet_one_budget_and_the_joint_one_has_the_least_predicted_los
         assert run.stored_bits == run.measured.stored_bits < report.dense.stored_bits
         assert sum(part.layers for part in run.parts) == sum(part.layers for part in report.runs[0].parts)
     joint = report.runs[-1]
-    assert joint.predicted_loss is not None and len({part.choice for part in joint.parts}) > 1
+    assert joint.perplexity == min(run.perplexity for run in report.runs)
+    mixed = report.outdone or joint
+    assert mixed.predicted_loss is not None and len({part.choice for part in mixed.parts}) > 1
     assert [run.name for run in report.runs if run.predicted_loss is None] == ["svd-llm + gptq"], "no table of it"
-    assert joint.predicted_loss <= min(run.predicted_loss for run in report.runs if run.predicted_loss is not None)
+    assert mixed.predicted_loss <= min(run.predicted_loss for run in report.runs if run.predicted_loss is not None)
     curves = {curve.name: curve for curve in report.curves}
     assert list(curves) == ["gptq", "compot-fisher", "compot-fisher + gptq", "joint"]
     for curve in report.curves:

@@ -76,9 +76,9 @@ def mix(
 def show(report: MixReport) -> None:
     """Print what was measured, and what other budgets are predicted to cost."""
     measured = report.dense
-    name = named(report.model_id, report.model_note)
+    title = named(report.model_id, report.model_note)
     output.print(
-        f"{name}: {report.budget_bits_per_weight:.2f} bits a weight, perplexity on "
+        f"{title}: {report.budget_bits_per_weight:.2f} bits a weight, perplexity on "
         f"{measured.text.name}, {measured.convention}; calibrated on {report.calibration.text.name}.",
         highlight=False,
     )
@@ -89,7 +89,8 @@ def show(report: MixReport) -> None:
         parts = [f"{part.layers} × {describe(part.choice)}" for part in each.parts[:SHOWN_PARTS]]
         parts += ["…"] if len(each.parts) > SHOWN_PARTS else []
         sizes = f"{each.bits_per_weight:.3f}", f"{each.stored_bits / 8e6:.1f}"
-        rows.append((each.name, *sizes, perplexity_text(each.measured), predicted, ", ".join(parts)))
+        name = f"{each.name} ({each.taken_from})" if each.taken_from else each.name
+        rows.append((name, *sizes, perplexity_text(each.measured), predicted, ", ".join(parts)))
     show_table(rows)
     table: list[tuple[str, ...]] = [("bits a weight at most", *(curve.name for curve in report.curves))]
     table += [(f"{budget:g}", *(_at(curve, budget) for curve in report.curves)) for budget in SHOWN_BUDGETS]

@@ -65,6 +65,8 @@ class MixRun:
         parts: how the layers are stored.
         predicted_loss: change of the loss that the table predicts for its kind at its size, in nats a token; None where
             no table tells.
+        taken_from: of the joint choice, name of the way that measured better than the mix by layer and took its place;
+            empty where the mix stands.
     """
 
     name: str
@@ -74,6 +76,7 @@ class MixRun:
     measured: PerplexityReport
     parts: tuple[ChoiceCount, ...]
     predicted_loss: float | None = None
+    taken_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class MixReport:
             broken; None without such a run.
         notes: cautions, a sentence each.
         environment: where it was measured.
+        outdone: the mix by layer where another way measured better and is the joint choice in its place.
     """
 
     model_id: str
@@ -142,3 +146,4 @@ class MixReport:
     coefficient: float | None
     notes: tuple[str, ...]
     environment: Environment
+    outdone: MixRun | None = None

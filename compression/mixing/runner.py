@@ -151,6 +151,7 @@ def mix(
         said = f"{way.name}: {runs[-1].bits_per_weight:.2f} bits a weight, perplexity {runs[-1].perplexity:.2f}"
         yield Progress("run", len(runs), len(ways), said, runs[-1])
     loss = whole.measured.negative_log_likelihood
+    chosen, outdone, notes = joint_choice(tuple(runs))
     return MixReport(
         model_id=dense.loaded.id,
         model_note=dense.loaded.note,
@@ -158,12 +159,31 @@ def mix(
         budget_bits_per_weight=bits_per_weight,
         calibration=calibration,
         dense=whole.measured,
-        runs=tuple(runs),
+        runs=chosen,
         curves=budget_curves(lines, runs, loss, task.rest_bits, task.weights),
         coefficient=coefficient(loss, runs),
-        notes=dense.loaded.notes,
+        notes=(*dense.loaded.notes, *notes),
         environment=describe_environment(),
+        outdone=outdone,
     )
+
+
+def joint_choice(runs: tuple[MixRun, ...]) -> tuple[tuple[MixRun, ...], MixRun | None, tuple[str, ...]]:
+    """The runs with a joint choice that is at least as good as each of the others, as measured.
+
+    Returns:
+        The runs; the mix by layer where another way measured better and took its place; and a sentence that says so.
+    """
+    best = min(runs, key=lambda run: run.perplexity, default=None)
+    mixed = next((run for run in runs if run.name == JOINT), None)
+    if best is None or mixed is None or best.perplexity >= mixed.perplexity:
+        return runs, None, ()
+    note = (
+        f"At this budget the mix by layer measured perplexity {mixed.perplexity:.2f}, and another way "
+        f"{best.perplexity:.2f}: the joint choice is {best.name}."
+    )
+    taken = replace(best, name=JOINT, taken_from=best.name)
+    return tuple(taken if run is mixed else run for run in runs), mixed, (note,)
 
 
 def _check_budget(bits_per_weight: float, task: _Task) -> None:

@@ -1563,6 +1563,11 @@ ENGINE: Mapping[str, str] = {
         "Бюджет (бит на вес) должен быть от {low} до {high}, то есть вся модель от {least} до {most} МБ, "
         "а задано {value}."
     ),
+    "At this budget the mix by layer measured perplexity {mixed}, and another way {best}: the joint choice is "
+    "{name!s}.": (
+        "При этом бюджете у смеси по слоям измерена перплексия {mixed}, а у другого способа — {best}: совместным "
+        "выбором становится {name}."
+    ),
     "Give the budget either in bits a weight or in megabytes: one of the two.": (
         "Задайте бюджет либо в битах на вес, либо в мегабайтах: что-то одно."
     ),
