@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from compression.methods import create_method
 from compression.modules import CompressedLinear
 from compression.pipeline import sites_by_input
 from compression.quantization import runner
-from compression.quantization.factors import quantize_layer
+from compression.quantization.factors import _row_factors, quantize_layer
 from compression.quantization.grid import Grid, QuantizationSettings, fit_grid, round_to_nearest
 from compression.quantization.layers import PackedMatrix, QuantizedLinear, pack_codes, unpack_codes
 from compression.quantization.report import QuantizeReport
@@ -302,6 +303,16 @@ def test_the_command_measures_three_models_and_answers_again_from_the_cache(
     monkeypatch.setattr(runner, "measure_perplexity", lambda *_: pytest.fail("it was measured again"))
     CliRunner().invoke(app, call, catch_exceptions=False)
     assert store.read_json(out, QuantizeReport).gptq == report.gptq
+    assert not any("rank-deficient" in note for note in report.notes)
+
+
+def test_a_calibration_text_too_short_for_the_inputs_is_noted(model: Path) -> None:
+    out = model.parent / "out.json"
+    few = ["--calibration-sequences", "2", "--max-windows", "1", "--json", str(out), "--out", str(model.parent / "few")]
+    CliRunner().invoke(app, ["quantize", str(model), *options(model), *few], catch_exceptions=False)
+    noted = "input Gram matrices are rank-deficient: 64 calibration tokens"
+    assert any(noted in note for note in store.read_json(out, QuantizeReport).notes)
+    assert any(noted in note for note in export.load(model.parent / "few").report.notes)
 
 
 @pytest.mark.parametrize(
@@ -366,6 +377,32 @@ def test_rows_with_inputs_of_their_own_equal_the_same_one_by_one() -> None:
         alone = gptq(weight[row : row + 1], grams[row], settings)
         assert torch.equal(together.codes[row], alone.codes[0])
         assert torch.equal(together.scales[row], alone.scales[0])
+
+
+@pytest.mark.parametrize("kind", ["low-rank", "dictionary"])
+def test_factors_whose_inputs_never_had_a_signal_keep_their_values(kind: str) -> None:
+    weight, gram = problem(64, 72)
+    layer = compressed_layer(kind, weight, gram)
+    made = quantize_layer(layer, torch.zeros_like(gram), QuantizationSettings(8, 16))
+    missing = (made.dense_weight() - layer.dense_weight()).norm()
+    assert missing < 0.02 * layer.dense_weight().norm()
+
+
+def test_too_few_tokens_for_a_dictionary_are_damped_more_and_noted() -> None:
+    """A Gram matrix of seven positions, with an error of rounding that makes it indefinite."""
+    weight, whole = problem(64, 72)
+    layer = compressed_layer("dictionary", weight, whole)
+    inputs = torch.randn(7, 72, generator=torch.Generator().manual_seed(2))
+    gram = inputs.T @ inputs
+    gram -= 1e-4 * gram.diagonal().mean() * torch.eye(72)
+    notes: list[str] = []
+    made = quantize_layer(layer, gram, QuantizationSettings(8, 16), notes.append)
+    assert torch.isfinite(made.dense_weight()).all()
+    assert len(notes) == 1 and re.fullmatch(
+        "Gram matrix damped with 1e-0[1-5] of its mean diagonal instead of 1e-06", notes[0]
+    )
+    with pytest.raises(UserError, match="cannot be inverted: calibrate on a longer text"):
+        _row_factors(-torch.eye(3, dtype=torch.float64)[None])
 
 
 def test_a_layer_of_another_kind_is_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -17,7 +19,7 @@ from compression.quantization.layers import (
     QuantizedLowRankLinear,
     QuantizedShrunkLinear,
 )
-from compression.quantization.solver import gptq, gptq_rows
+from compression.quantization.solver import MAX_DAMPING, gptq, gptq_rows
 from compression.sites import read_weight
 
 REFIT_DAMPING = 1e-6
@@ -25,17 +27,27 @@ REFIT_DAMPING = 1e-6
 CHUNK_BYTES = 2**27
 """Memory for the Gram matrices of single rows."""
 
+Note = Callable[[str], object]
+"""Takes a sentence on a fallback."""
 
-def quantize_layer(layer: nn.Module, gram: Tensor | None, settings: QuantizationSettings) -> CompressedLinear:
+
+def _unsaid(_note: str) -> None:
+    """For callers that report nothing."""
+
+
+def quantize_layer(
+    layer: nn.Module, gram: Tensor | None, settings: QuantizationSettings, note: Note = _unsaid
+) -> CompressedLinear:
     """A layer in fewer bits.
 
     Args:
         layer: dense, low-rank, a dictionary, without some rows and columns, or one of these with an adapter beside it.
         gram: ``XᵀX`` of the inputs that arrive, (in, in), for GPTQ; None to round to nearest.
         settings: how.
+        note: called with a sentence on every fallback.
 
     Raises:
-        UserError: for a layer of another kind.
+        UserError: for a layer of another kind, or inputs that no damping helps.
     """
     bias = layer.bias.detach() if isinstance(layer.bias, Tensor) else None
 
@@ -46,7 +58,7 @@ def quantize_layer(layer: nn.Module, gram: Tensor | None, settings: Quantization
         first, second = _low_rank(layer, gram, settings)
         return QuantizedLowRankLinear(packed(first), packed(second), bias)
     if isinstance(layer, DictionaryLinear):
-        first, second = _dictionary(layer, gram, settings)
+        first, second = _dictionary(layer, gram, settings, note)
         return QuantizedDictionaryLinear(packed(first), packed(second), layer.mask(), bias)
     if type(layer) is ShrunkLinear:
         part = layer.part()
@@ -55,10 +67,10 @@ def quantize_layer(layer: nn.Module, gram: Tensor | None, settings: Quantization
         return QuantizedShrunkLinear(packed(made), layer)
     if isinstance(layer, SumLinear):
         beside = layer.adapter
-        own = quantize_layer(layer.layer, gram, settings)
+        own = quantize_layer(layer.layer, gram, settings, note)
         if gram is not None and isinstance(beside, LowRankLinear):
             beside = _making_up(beside, layer.dense_weight() - own.dense_weight(), gram)
-        return SumLinear(own, quantize_layer(beside, gram, settings))
+        return SumLinear(own, quantize_layer(beside, gram, settings, note))
     if isinstance(layer, CompressedLinear):
         raise UserError(
             f"A layer that is stored as {layer.representation} cannot be quantised: dense, low-rank and "
@@ -127,12 +139,12 @@ def _low_rank(layer: LowRankLinear, gram: Tensor | None, settings: QuantizationS
         return round_to_nearest(first, settings), round_to_nearest(second, settings)
     rounded = gptq(first, gram, settings)
     hidden, cross = _behind(rounded, first, gram)
-    fitted = torch.linalg.solve(_damped(hidden), cross @ second.double().T).T
+    fitted = torch.linalg.solve(_damped(hidden), cross @ second.double().T).T if hidden.any() else second
     return rounded, gptq(fitted, hidden, settings)
 
 
 def _dictionary(
-    layer: DictionaryLinear, gram: Tensor | None, settings: QuantizationSettings
+    layer: DictionaryLinear, gram: Tensor | None, settings: QuantizationSettings, note: Note
 ) -> tuple[Quantized, Quantized]:
     """Dᵀ (k, in) and the nonzeros of Sᵀ (out, s): as above, and every row of Sᵀ on the Gram matrix of its own atoms."""
     mask, first, codes = layer.mask(), *layer.factors()
@@ -146,17 +158,43 @@ def _dictionary(
     hidden, cross = _behind(rounded, first, gram)
     places = mask.nonzero()[:, 1].view(len(mask), -1)
     wanted = (cross @ second.double().T).T.gather(1, places)
+    values = second.double().gather(1, places)
     nonzeros = places.shape[1]
     rows = max(1, CHUNK_BYTES // (8 * nonzeros**2))
-    pieces = []
-    for piece, right in zip(places.split(rows), wanted.split(rows), strict=True):
+    pieces, most = [], REFIT_DAMPING
+    for piece, right, before in zip(places.split(rows), wanted.split(rows), values.split(rows), strict=True):
         own = hidden[piece[:, :, None], piece[:, None, :]]
-        damping = REFIT_DAMPING * own.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
-        lower = torch.linalg.cholesky(own + damping * torch.eye(nonzeros, dtype=own.dtype))
-        fitted = torch.cholesky_solve(right[:, :, None], lower)[:, :, 0]
+        # Atoms that nothing arrives at count as independent of each other, and what stands behind them stays.
+        silent = own.diagonal(dim1=1, dim2=2).sum(1) <= 0
+        own[silent] = torch.eye(nonzeros, dtype=own.dtype)
+        lower, damping = _row_factors(own)
+        most = max(most, damping)
+        fitted = torch.cholesky_solve(torch.where(silent[:, None], before, right)[:, :, None], lower)[:, :, 0]
         pieces.append(gptq_rows(fitted, own, settings))
+    if most > REFIT_DAMPING:
+        note(f"Gram matrix damped with {most:.0e} of its mean diagonal instead of {REFIT_DAMPING:.0e}")
     codes, scales, zeros = (torch.cat([getattr(p, name) for p in pieces]) for name in ("codes", "scales", "zeros"))
     return rounded, Quantized(codes, scales, zeros, settings.bits, pieces[0].group)
+
+
+def _row_factors(grams: Tensor) -> tuple[Tensor, float]:
+    """Lower Cholesky factors of a Gram matrix for every row, (rows, s, s), and the largest damping it took.
+
+    Where a factor does not exist the row's damping grows tenfold until it does.
+
+    Raises:
+        UserError: if one does not exist for any damping.
+    """
+    mean = grams.diagonal(dim1=1, dim2=2).mean(1)
+    damping = torch.full_like(mean, REFIT_DAMPING)
+    while True:
+        damped = grams + (damping * mean)[:, None, None] * torch.eye(grams.shape[1], dtype=grams.dtype)
+        lower, failed = torch.linalg.cholesky_ex(damped)
+        if not failed.any():
+            return lower, float(damping.max())
+        damping = torch.where(failed > 0, 10 * damping, damping)
+        if not bool((damping <= MAX_DAMPING).all()):
+            raise UserError("The Gram matrix of a layer's inputs cannot be inverted: calibrate on a longer text.")
 
 
 def _damped(hidden: Tensor) -> Tensor:

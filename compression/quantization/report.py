@@ -20,6 +20,8 @@ class QuantizedSite:
         relative_output_error: ‖X(W − Ŵ)ᵀ‖ ÷ ‖XWᵀ‖ on the calibration inputs as they arrive behind what is quantised;
             None where no data was looked at.
         seconds: time spent, on one thread.
+        positions: of the text, or of recordings, that the layer's inputs were seen at; 0 where no data was looked at.
+        notes: fallbacks, a sentence each.
     """
 
     name: str
@@ -29,6 +31,8 @@ class QuantizedSite:
     stored_bits: int
     relative_output_error: float | None
     seconds: float
+    positions: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from compression.quantization.report import (
     QuantizeReport,
     SpeechQuantizeReport,
 )
-from compression.quantization.sequence import QuantizedModel, quantize_in_sequence, quantize_plainly
+from compression.quantization.sequence import QuantizedModel, notes_of, quantize_in_sequence, quantize_plainly
 from compression.recipe import Recipe
 from compression.speech.recordings import DEFAULT_RECORDINGS, held_out
 from compression.streams import Sequences
@@ -236,7 +236,7 @@ def _three(
         "model_id": loaded.id,
         "model_note": loaded.note,
         **dataclasses.asdict(settings),
-        "notes": loaded.notes,
+        "notes": (*loaded.notes, *notes_of(runs["gptq"].sites, sites)),
         "environment": describe_environment(),
     }
     return common, calibration, runs
@@ -288,6 +288,8 @@ def _write(
     groups = f"groups of {settings.group_size}" if settings.group_size else "whole rows"
     note = f"Quantised by GPTQ to {settings.bits} bits, {groups}."
     written = pipeline.restated(dense.loaded, made.model, dense.sites, before, note)
+    notes = (*written.report.notes, *notes_of(made.sites, dense.sites))
+    written = dataclasses.replace(written, report=dataclasses.replace(written.report, notes=notes))
     export.save(written, directory)
     yield Progress("save", 1, 1, f"wrote {directory}")
     return written.report
