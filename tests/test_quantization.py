@@ -25,7 +25,7 @@ from compression.calibration import SiteStatistics
 from compression.errors import UserError
 from compression.linalg import relative_output_error
 from compression.methods import create_method
-from compression.modules import CompressedLinear
+from compression.modules import CompressedLinear, MixedLowRankLinear
 from compression.pipeline import sites_by_input
 from compression.quantization import runner
 from compression.quantization.factors import _row_factors, quantize_layer
@@ -405,11 +405,43 @@ def test_too_few_tokens_for_a_dictionary_are_damped_more_and_noted() -> None:
         _row_factors(-torch.eye(3, dtype=torch.float64)[None])
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_kept_values_of_a_pattern_are_quantised_on_what_their_row_reads(symmetric: bool) -> None:
+    weight, gram = problem(24, 40)
+    layer = create_method("magnitude-2:4").compress(weight, torch.ones(24), None, 0.4).layer
+    settings = QuantizationSettings(3, 8, symmetric)
+    plain, ours = (quantize_layer(layer, given, settings) for given in (None, gram))
+    errors = [relative_output_error(layer.dense_weight(), made.dense_weight(), gram) for made in (plain, ours)]
+    assert errors[1] < 0.8 * errors[0]
+    assert torch.equal(ours.mask(), layer.mask()) and not ours.dense_weight()[~layer.mask()].any()
+    for row, mask in enumerate(layer.mask()):
+        alone = gptq(layer.dense_weight()[row : row + 1, mask], gram[mask][:, mask], settings).dequantized()[0]
+        assert torch.equal(ours.dense_weight()[row, mask], alone)
+    assert ours.stored_bits() == plain.stored_bits() == settings.two_of_four_bits(24, 40)
+    assert torch.equal(ours.bias, layer.bias)
+    again = type(ours).empty(40, 24, layer.bias, **ours.spec())
+    again.load_state_dict(ours.state_dict())
+    x = torch.randn(5, 40)
+    assert torch.equal(again(x), ours(x)) and torch.allclose(ours(x), x @ ours.dense_weight().T + 1, atol=1e-4)
+    with pytest.raises(UserError, match="finite Gram matrix"):
+        quantize_layer(layer, gram * float("nan"), settings)
+
+
+def test_low_rank_layers_that_are_partly_of_8_bits_are_quantised_as_others_are() -> None:
+    weight, gram = problem(64, 72)
+    first, second = compressed_layer("low-rank", weight, gram).factors()
+    layer = MixedLowRankLinear(first.T, second)
+    made = quantize_layer(layer, gram, QuantizationSettings(4, 16))
+    assert made.representation == "quantized-low-rank" and made.stored_bits() < layer.stored_bits()
+    assert relative_output_error(layer.dense_weight(), made.dense_weight(), gram) < 0.15
+
+
 def test_a_layer_of_another_kind_is_refused() -> None:
     weight, gram = problem(8, 16)
-    layer = create_method("magnitude-2:4").compress(weight, None, None, 0.4).layer
-    with pytest.raises(UserError, match="stored as 2:4 cannot be quantised"):
-        quantize_layer(layer, gram, QuantizationSettings())
+    for layer in (nn.Linear(16, 8), create_method("magnitude-2:4").compress(weight, None, None, 0.4).layer):
+        made = quantize_layer(layer, gram, QuantizationSettings())
+        with pytest.raises(UserError, match=f"stored as {made.representation} cannot be quantised"):
+            quantize_layer(made, gram, QuantizationSettings())
 
 
 @pytest.mark.parametrize("method", ["svd-llm", "compot"])
@@ -428,7 +460,12 @@ def test_a_compressed_folder_is_quantised_on_top(model: Path, method: str) -> No
     assert abs(math.log(report.gptq.perplexity / report.dense.perplexity)) < 0.2
 
 
-KINDS = {"svd-llm": "quantized-low-rank", "compot": "quantized-dictionary", "finegates-fisher": None}
+KINDS = {
+    "svd-llm": "quantized-low-rank",
+    "compot": "quantized-dictionary",
+    "finegates-fisher": None,
+    "wanda-2:4": "quantized-2:4",
+}
 
 
 @pytest.mark.parametrize("method", ["dense", *KINDS])

@@ -152,6 +152,9 @@ ENGINE: Mapping[str, str] = {
     "{count} quantised dictionary layers run merged into a dense matrix, unpacked": (
         "квантованных словарных слоёв: {count} — распакованные множители слиты в плотную матрицу"
     ),
+    "{count} quantised layers of a 2:4 pattern run as dense matrices, zeros filled in, unpacked": (
+        "квантованных слоёв с шаблоном 2:4: {count} — распакованы и работают как плотные матрицы с нулями"
+    ),
     "{count} quantised layers without some rows and columns run as smaller dense products, unpacked": (
         "квантованных слоёв без части строк и столбцов: {count} — вычисление меньшими плотными матрицами, распакованы"
     ),
@@ -1572,10 +1575,10 @@ ENGINE: Mapping[str, str] = {
         "Задайте бюджет либо в битах на вес, либо в мегабайтах: что-то одно."
     ),
     # Quantisation
-    "A layer that is stored as {kind!s} cannot be quantised: dense, low-rank and dictionary layers can, and those "
-    "without some rows and columns.": (
-        "Слой, хранящийся как {kind}, квантовать нельзя: можно плотные, низкоранговые, словарные слои и слои без части "
-        "строк и столбцов."
+    "A layer that is stored as {kind!s} cannot be quantised: dense, low-rank and dictionary layers can, those of a 2:4 "
+    "pattern, and those without some rows and columns.": (
+        "Слой, хранящийся как {kind}, квантовать нельзя: можно плотные, низкоранговые и словарные слои, слои с "
+        "шаблоном 2:4 и слои без части строк и столбцов."
     ),
     "Quantised by GPTQ to {bits} bits, {groups}.": "Квантовано методом GPTQ, бит: {bits}, {groups}.",
     "groups of {size}": "размер группы {size}",
