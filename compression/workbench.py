@@ -346,11 +346,12 @@ class Workbench:
         text: str = "",
         window: int = 1024,
         max_windows: int | None = None,
+        out: Path | None = None,
     ) -> Steps[MixReport]:
         """Spend one budget in five ways, see `compression.mixing.runner.mix`."""
         from compression.mixing.runner import mix
 
-        return (yield from mix(self, recipe, bits_per_weight, megabytes, text, window, max_windows))
+        return (yield from mix(self, recipe, bits_per_weight, megabytes, text, window, max_windows, out))
 
     @exclusive
     def quantize(

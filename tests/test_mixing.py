@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 from distil_samples import measured
-from tiny import SENTENCES, write_tiny_llama
+from tiny import SENTENCES, finish, write_tiny_llama
 from typer.testing import CliRunner
 
-from compression import store
+from compression import export, store
 from compression.__main__ import app
 from compression.errors import UserError
 from compression.mixing import runner
@@ -21,6 +21,8 @@ from compression.mixing.choose import best_mix
 from compression.mixing.curves import Line, budget_curves, coefficient
 from compression.mixing.report import Choice, MixReport, MixRun, MixTable
 from compression.mixing.runner import joint_choice
+from compression.types import PerplexityReport
+from compression.verification import verify_directory
 
 CHOICES = tuple(Choice(0.0, bits, 128) for bits in (2, 3, 4, 8))
 
@@ -177,6 +179,32 @@ def test_a_calibration_text_that_was_rewritten_under_its_name_is_another_one(mod
     for before, after in zip(made[0].runs, made[1].runs, strict=True):
         assert before.measured.window_losses != after.measured.window_losses, before.name
     assert made[2].runs == made[0].runs
+
+
+@pytest.mark.parametrize("outdone", [False, True])
+def test_the_joint_model_is_written_and_reads_back_as_it_was(
+    outdone: bool, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if outdone:
+        monkeypatch.setattr(runner, "joint_choice", lambda runs: joint_choice(tuple(map(worse_if_joint, runs))))
+    report, _ = run_mix(model, "--bits-per-weight", "6", "--out", str(model.parent / "mixed"))
+    joint = report.runs[-1]
+    assert outdone <= bool(joint.taken_from)
+    written = export.load(model.parent / "mixed")
+    assert written.report.stored_bits == joint.stored_bits
+    assert f"Made by mix, as {joint.taken_from or 'joint'}, within 6.00 bits a weight." in written.report.notes
+    finish(verify_directory(model.parent / "mixed"))
+    out = model.parent / "evaluated.json"
+    call = ["evaluate", str(model.parent / "mixed"), "--text", str(model.parent / "text.txt"), "--json", str(out)]
+    CliRunner().invoke(app, [*call, "--window", "64", "--max-windows", "2"], catch_exceptions=False)
+    assert store.read_json(out, PerplexityReport).perplexity == pytest.approx(joint.perplexity, rel=1e-5)
+    with pytest.raises(UserError, match="not empty"):
+        run_mix(model, "--bits-per-weight", "6", "--out", str(model.parent / "mixed"))
+
+
+def worse_if_joint(run: MixRun) -> MixRun:
+    """The same run, or a mix by layer that is worse than anything."""
+    return dataclasses.replace(run, perplexity=math.inf) if run.name == "joint" else run
 
 
 def test_a_budget_in_megabytes_is_that_of_the_whole_model(model: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,7 @@ def mix(
     text: TextOption = "",
     window: WindowOption = 1024,
     max_windows: WindowsOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the model of the joint choice here.")] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Spend one budget by GPTQ alone, by removing alone, by both, and by the best choice for each layer."""
@@ -68,7 +70,7 @@ def mix(
         sequence_length=sequence_length,
         seed=seed,
     )
-    report = run(get_workbench().mix(recipe, bits_per_weight, megabytes, text, window, max_windows))
+    report = run(get_workbench().mix(recipe, bits_per_weight, megabytes, text, window, max_windows, out))
     show(report)
     write(report, json_file)
 

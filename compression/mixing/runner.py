@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compression import pipeline, store, texts
+from compression import export, pipeline, store, texts
 from compression.accounting import (
     VALUE_BITS,
     average_removed_fraction,
@@ -31,7 +32,7 @@ from compression.quantization.factors import bits_of
 from compression.quantization.grid import QuantizationSettings
 from compression.quantization.sequence import quantize_in_sequence
 from compression.recipe import DENSE, OWN, Recipe
-from compression.types import CalibrationSettings, LinearSite, Progress
+from compression.types import CalibrationSettings, CompressionPlan, LinearSite, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,6 +101,7 @@ def mix(
     text: str = "",
     window: int = 1024,
     max_windows: int | None = None,
+    out: Path | None = None,
 ) -> Generator[Progress, None, MixReport]:
     """Meet one budget by GPTQ alone, by a method alone, by low rank and by the method with 4-bit GPTQ, and jointly.
 
@@ -114,12 +116,14 @@ def mix(
         text: name of the text to measure on, or a file.
         window: tokens a window.
         max_windows: number of windows; None for all.
+        out: where the model of the joint choice is written; None for nowhere.
 
     Yields:
         Among others, an event of stage ``run`` after each way, whose `partial` is its `MixRun`.
 
     Raises:
-        UserError: for a budget that no way meets, a compressed or a speech model, or a text that is too short.
+        UserError: for a budget that no way (with `out`: no mix by layer) meets, a compressed or a speech model, or a
+            text that is too short.
     """
     if (bits_per_weight is None) == (megabytes is None):
         raise UserError("Give the budget either in bits a weight or in megabytes: one of the two.")
@@ -129,6 +133,8 @@ def mix(
         raise UserError(
             f"A mix removes by a dictionary, such as compot-fisher makes, but {recipe.method} was asked for."
         )
+    if out is not None:
+        store.check_new_directory(out)
     dense = yield from bench.dense_model(recipe.model_id)
     dense.loaded.check_language()
     plain = replace(recipe, method=DENSE, policy="uniform")
@@ -143,6 +149,8 @@ def mix(
     _check_budget(bits_per_weight, task)
     table = yield from _table(task)
     ways = yield from _ways(task, table, bits_per_weight)
+    if out is not None and all(way.name != JOINT for way in ways):
+        raise UserError("No mix by layer fits into this budget, so there is nothing to write: give a larger one.")
     lines = loss_lines(table, recipe.method, [each * task.weights for each in (*CURVE_BUDGETS, bits_per_weight)])
     whole = yield from _measured(task, _Way("dense", plain, {}, {}))
     runs: list[MixRun] = []
@@ -152,6 +160,9 @@ def mix(
         yield Progress("run", len(runs), len(ways), said, runs[-1])
     loss = whole.measured.negative_log_likelihood
     chosen, outdone, notes = joint_choice(tuple(runs))
+    if out is not None:
+        name = next(run.taken_from or JOINT for run in chosen if run.name == JOINT)
+        yield from _write(task, next(way for way in ways if way.name == name), bits_per_weight, out)
     return MixReport(
         model_id=dense.loaded.id,
         model_note=dense.loaded.note,
@@ -306,12 +317,7 @@ def _measured(task: _Task, way: _Way) -> Generator[Progress, None, MixRun]:
     file = store.root() / "mixes" / f"{key}.json"
     run = store.cached_json(file, MixRun)
     if run is None:
-        model: PreTrainedModel = task.dense.loaded.model
-        if not way.recipe.is_dense:
-            model = (yield from task.bench.compressed_model(way.recipe)).model
-        if way.grids:
-            made = yield from quantize_in_sequence(model, task.dense.sites, task.sequences, way.grids)
-            model = made.model
+        model, _ = yield from _made(task, way)
         site_bits = sum(bits_of(model.get_submodule(site.name)) for site in task.dense.sites)
         stored = task.rest_bits + site_bits
         report = yield from measure_perplexity(
@@ -328,6 +334,29 @@ def _measured(task: _Task, way: _Way) -> Generator[Progress, None, MixRun]:
         store.write_cached(file, run)
         store.prune(file.parent, MAX_CACHE_BYTES)
     return run
+
+
+def _made(task: _Task, way: _Way) -> Generator[Progress, None, tuple[PreTrainedModel, CompressionPlan]]:
+    """The model of a way, and the plan by which it lost what it lost."""
+    loaded, sites = task.dense.loaded, task.dense.sites
+    model, plan = loaded.model, pipeline.untouched(loaded, sites, GPTQ)
+    if way.grids:
+        plan = replace(plan, calibration=task.calibration)
+    if not way.recipe.is_dense:
+        compressed = yield from task.bench.compressed_model(way.recipe)
+        model, plan = compressed.model, compressed.report.plan
+    if way.grids:
+        model = (yield from quantize_in_sequence(model, sites, task.sequences, way.grids)).model
+    return model, plan
+
+
+def _write(task: _Task, way: _Way, bits_per_weight: float, directory: Path) -> Generator[Progress, None, None]:
+    """Write the model of a way, made again: what was measured of it may come from the cache."""
+    model, plan = yield from _made(task, way)
+    yield Progress("save", 0, 1, f"writing {directory}")
+    note = f"Made by mix, as {way.name}, within {bits_per_weight:.2f} bits a weight."
+    export.save(pipeline.restated(task.dense.loaded, model, task.dense.sites, plan, note), directory)
+    yield Progress("save", 1, 1, f"wrote {directory}")
 
 
 def _parts(sites: tuple[LinearSite, ...], way: _Way) -> tuple[ChoiceCount, ...]:

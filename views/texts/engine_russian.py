@@ -1571,6 +1571,12 @@ ENGINE: Mapping[str, str] = {
         "При этом бюджете у смеси по слоям измерена перплексия {mixed}, а у другого способа — {best}: совместным "
         "выбором становится {name}."
     ),
+    "No mix by layer fits into this budget, so there is nothing to write: give a larger one.": (
+        "Ни одна смесь по слоям не помещается в этот бюджет, и записывать нечего: задайте больший."
+    ),
+    "Made by mix, as {name!s}, within {bits} bits a weight.": (
+        "Получено командой mix, способ {name}; бит на вес не больше {bits}."
+    ),
     "Give the budget either in bits a weight or in megabytes: one of the two.": (
         "Задайте бюджет либо в битах на вес, либо в мегабайтах: что-то одно."
     ),
