@@ -6,7 +6,7 @@ import dataclasses
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -117,6 +117,7 @@ def _model_layers(bench: Workbench, recipe: Recipe) -> Generator[Progress, None,
 def _encoder_layers(recipe: Recipe) -> Generator[Progress, None, tuple[str, str, Layers]]:
     """Of an encoder, whatever it classifies: a head has no part in what arrives at the layers before it."""
     loaded = yield from load_encoder(recipe.model_id, None, 0)
+    examples: Sequence[tasks.Example]
     if recipe.calibration_text:
         text = yield from texts.load_text(recipe.calibration_text)
         source, length = text.source.name, recipe.sequence_length

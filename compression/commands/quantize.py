@@ -99,13 +99,13 @@ def quantize(
     report: QuantizeReport | SpeechQuantizeReport
     if speech:
         report = run(bench.quantize_speech(recipe, settings, audio or recordings.DEFAULT_TEST, out))
-        quality, source = "word error rate", report.dense.measured.source
+        quality, source = "word error rate", report.dense.measured.source.name
         notes = (*report.dense.measured.left_out, *report.notes)
     else:
         report = run(bench.quantize(recipe, settings, text or texts.DEFAULT_EVALUATION, window, max_windows, out))
-        quality, source, notes = "perplexity", report.dense.measured.text, report.notes
+        quality, source, notes = "perplexity", report.dense.measured.text.name, report.notes
     output.print(
-        f"{named(report.model_id, report.model_note)}: {quality} on {source.name}, {report.dense.measured.convention}; "
+        f"{named(report.model_id, report.model_note)}: {quality} on {source}, {report.dense.measured.convention}; "
         f"calibrated on {report.calibration.source.name}.",
         highlight=False,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -37,7 +37,7 @@ class Line:
         return next((loss for size, loss in self.points if size == bits), None)
 
 
-def loss_lines(table: MixTable, method: str, budgets: Iterable[float]) -> dict[str, Line]:
+def loss_lines(table: MixTable, method: str, budgets: Sequence[float]) -> dict[str, Line]:
     """Name of a way → the losses that the table predicts for it.
 
     Args:

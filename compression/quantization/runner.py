@@ -112,7 +112,8 @@ def quantize_all(
     )
     common, calibration, runs = yield from _three(bench, dense, recipe, settings, judge, out)
     assert isinstance(calibration, CalibrationSettings)
-    return QuantizeReport(**common, calibration=calibration, **runs)
+    dense_run, rtn, gptq = runs
+    return QuantizeReport(**common, calibration=calibration, dense=dense_run, rtn=rtn, gptq=gptq)
 
 
 def quantize_speech(
@@ -157,7 +158,8 @@ def quantize_speech(
     )
     common, calibration, runs = yield from _three(bench, dense, recipe, settings, judge, out)
     assert isinstance(calibration, SpeechCalibration)
-    return SpeechQuantizeReport(**common, calibration=calibration, **runs)
+    dense_run, rtn, gptq = runs
+    return SpeechQuantizeReport(**common, calibration=calibration, dense=dense_run, rtn=rtn, gptq=gptq)
 
 
 def _perplexity_said(name: str, run: QuantizedRun) -> str:
@@ -181,7 +183,7 @@ def _three(
     settings: QuantizationSettings,
     judge: _Judge[Measured, Run],
     out: Path | None,
-) -> Generator[Progress, None, tuple[dict[str, Any], AnyCalibration, dict[str, Run]]]:
+) -> Generator[Progress, None, tuple[dict[str, Any], AnyCalibration, tuple[Run, Run, Run]]]:
     """The fields that every report has, what was calibrated on, and the runs ``dense``, ``rtn`` and ``gptq``."""
     sequences, calibration = yield from _inputs(bench, dense, recipe)
     loaded, sites = dense.loaded, dense.sites
@@ -239,7 +241,7 @@ def _three(
         "notes": (*loaded.notes, *notes_of(runs["gptq"].sites, sites)),
         "environment": describe_environment(),
     }
-    return common, calibration, runs
+    return common, calibration, (runs["dense"], runs["rtn"], runs["gptq"])
 
 
 def quantize_to(
