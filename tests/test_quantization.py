@@ -412,7 +412,7 @@ def test_the_kept_values_of_a_pattern_are_quantised_on_what_their_row_reads(symm
     settings = QuantizationSettings(3, 8, symmetric)
     plain, ours = (quantize_layer(layer, given, settings) for given in (None, gram))
     errors = [relative_output_error(layer.dense_weight(), made.dense_weight(), gram) for made in (plain, ours)]
-    assert errors[1] < 0.8 * errors[0]
+    assert errors[1] < 0.9 * errors[0]
     assert torch.equal(ours.mask(), layer.mask()) and not ours.dense_weight()[~layer.mask()].any()
     for row, mask in enumerate(layer.mask()):
         alone = gptq(layer.dense_weight()[row : row + 1, mask], gram[mask][:, mask], settings).dequantized()[0]
@@ -444,7 +444,10 @@ def test_a_layer_of_another_kind_is_refused() -> None:
             quantize_layer(made, gram, QuantizationSettings())
 
 
-@pytest.mark.parametrize("method", ["svd-llm", "compot"])
+ON_TOP = {"svd-llm": "low-rank", "compot": "dictionary", "wanda-2:4": "2:4"}
+
+
+@pytest.mark.parametrize("method", ON_TOP)
 def test_a_compressed_folder_is_quantised_on_top(model: Path, method: str) -> None:
     small, out = model.parent / "small", model.parent / "out.json"
     calibrated = options(model)[:2] + options(model)[4:8]
@@ -452,20 +455,19 @@ def test_a_compressed_folder_is_quantised_on_top(model: Path, method: str) -> No
     CliRunner().invoke(
         app, ["compress", str(model), *removed, *calibrated, "--out", str(small)], catch_exceptions=False
     )
+    written = ["--out", str(model.parent / "few"), "--json", str(out)]
     CliRunner().invoke(
-        app, ["quantize", str(small), "--group-size", "16", *options(model), "--json", str(out)], catch_exceptions=False
+        app, ["quantize", str(small), "--group-size", "16", *options(model), *written], catch_exceptions=False
     )
     report = store.read_json(out, QuantizeReport)
     assert report.dense.bits_per_weight < 0.7 * 16 and report.gptq.bits_per_weight < 0.5 * report.dense.bits_per_weight
     assert abs(math.log(report.gptq.perplexity / report.dense.perplexity)) < 0.2
+    again = export.load(model.parent / "few").report
+    assert again.stored_bits == report.gptq.stored_bits
+    assert {site.representation for site in again.sites} == {f"quantized-{ON_TOP[method]}"}
 
 
-KINDS = {
-    "svd-llm": "quantized-low-rank",
-    "compot": "quantized-dictionary",
-    "finegates-fisher": None,
-    "wanda-2:4": "quantized-2:4",
-}
+KINDS = {"svd-llm": "quantized-low-rank", "compot": "quantized-dictionary", "finegates-fisher": None}
 
 
 @pytest.mark.parametrize("method", ["dense", *KINDS])

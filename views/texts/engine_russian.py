@@ -1574,9 +1574,7 @@ ENGINE: Mapping[str, str] = {
     "No mix by layer fits into this budget, so there is nothing to write: give a larger one.": (
         "Ни одна смесь по слоям не помещается в этот бюджет, и записывать нечего: задайте больший."
     ),
-    "Made by mix, as {name!s}, within {bits} bits a weight.": (
-        "Получено командой mix, способ {name}; бит на вес не больше {bits}."
-    ),
+    "Made by mix, as {name!s}, within {bits} bits a weight.": "Получено под бюджет (бит на вес: {bits}) так: {name}.",
     "Give the budget either in bits a weight or in megabytes: one of the two.": (
         "Задайте бюджет либо в битах на вес, либо в мегабайтах: что-то одно."
     ),
