@@ -17,6 +17,7 @@ from compression.evaluation.perplexity import measure_perplexity, tokenize
 from compression.quantization.factors import bits_of
 from compression.quantization.grid import QuantizationSettings
 from compression.quantization.report import (
+    MeasuredModel,
     QuantizedRun,
     QuantizedSpeechRun,
     QuantizeReport,
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 MAX_CACHE_BYTES = 2**26
 
 Making = Generator[Progress, None, QuantizedModel]
-Measured = TypeVar("Measured", PerplexityReport, TranscriptionReport)
-Run = TypeVar("Run", QuantizedRun, QuantizedSpeechRun)
+Measured = TypeVar("Measured", bound=PerplexityReport | TranscriptionReport)
+Run = TypeVar("Run", bound=MeasuredModel)
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ def _three(
         "model_id": loaded.id,
         "model_note": loaded.note,
         **dataclasses.asdict(settings),
-        "notes": (*loaded.notes, *notes_of(runs["gptq"].sites, sites)),
+        "notes": (*dense.loaded.notes, *notes_of(runs["gptq"].sites, dense.sites)),
         "environment": describe_environment(),
     }
     return common, calibration, (runs["dense"], runs["rtn"], runs["gptq"])
