@@ -20,6 +20,7 @@ from compression.quantization.layers import (
     QuantizedLinear,
     QuantizedLowRankLinear,
     QuantizedShrunkLinear,
+    QuantizedTwoOfFourLinear,
 )
 
 LAYER_TYPES: dict[str, type[CompressedLinear]] = {
@@ -37,6 +38,7 @@ LAYER_TYPES: dict[str, type[CompressedLinear]] = {
         QuantizedLowRankLinear,
         QuantizedDictionaryLinear,
         QuantizedShrunkLinear,
+        QuantizedTwoOfFourLinear,
     )
 }
 """Representation name → class. A `SumLinear` goes by the names of its two parts."""

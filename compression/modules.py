@@ -584,20 +584,24 @@ class TwoOfFourLinear(CompressedLinear):
 
     def mask(self) -> Tensor:
         """Boolean (n, m): which weights are stored."""
-        count = self.values.numel()
+        count = self.out_features * self.in_features // 2
         bits = unpack_bits(self.place_bits, 2 * count).view(count, 2)
         places = (bits[:, 0] + 2 * bits[:, 1]).view(-1, 2)
         groups = torch.zeros(len(places), 4, dtype=torch.bool, device=places.device)
         return groups.scatter_(1, places, True).view(self.out_features, self.in_features)
 
+    def kept(self) -> Tensor:
+        """The values that are stored, (n, m/2), float32."""
+        return self.values.float()
+
     def dense_weight(self) -> Tensor:
         """Ŵ in float32, zeros filled in."""
         mask = self.mask()
-        return torch.zeros(mask.shape, device=mask.device).masked_scatter_(mask, self.values.float())
+        return torch.zeros(mask.shape, device=mask.device).masked_scatter_(mask, self.kept())
 
     def factors(self) -> tuple[Tensor, Tensor]:
         """Ŵ (n, m) and the identity (n, n)."""
-        return self.dense_weight(), torch.eye(self.out_features, device=self.values.device)
+        return self.dense_weight(), torch.eye(self.out_features, device=self.place_bits.device)
 
 
 class SumLinear(CompressedLinear):

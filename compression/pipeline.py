@@ -212,7 +212,8 @@ def compress(
     seconds = time.perf_counter() - started
     factorising = learning + sum(r.seconds for r in reports.values())
     stages = {"calibration": report.calibration_seconds, "factorisation": factorising}
-    notes = (*source.notes, *_rank_notes(sites, calibration), *report.notes)
+    short = rank_notes(sites, calibration.num_positions) if calibration else ()
+    notes = (*source.notes, *short, *report.notes)
     report = replace(report, compress_seconds=seconds, stages=stages, notes=notes, model_note=source.note)
     return CompressedModel(source, model, report)
 
@@ -336,15 +337,18 @@ def _collector(inputs: dict[str, list[Tensor]], stream: BlockStream) -> Callable
     return lambda group, batch: inputs[group].append(stream.by_sequence(batch.detach()))
 
 
-def _rank_notes(sites: tuple[LinearSite, ...], calibration: Calibration | None) -> tuple[str, ...]:
-    """A sentence where the calibration text was too short for some inputs."""
-    if calibration is None:
-        return ()
-    short = {s.input_group: s for s in sites if calibration.num_positions[s.input_group] < s.in_features}
+def rank_notes(sites: tuple[LinearSite, ...], num_positions: Mapping[str, int]) -> tuple[str, ...]:
+    """A sentence where the calibration text was too short for some inputs.
+
+    Args:
+        sites: what was calibrated.
+        num_positions: input group → positions that its Gram matrix is the sum of.
+    """
+    short = {s.input_group: s for s in sites if num_positions.get(s.input_group, s.in_features) < s.in_features}
     if not short:
         return ()
     widest = max(site.in_features for site in short.values())
-    seen = min(calibration.num_positions[group] for group in short)
+    seen = min(num_positions[group] for group in short)
     return (
         f"{len(short)} input Gram matrices are rank-deficient: {seen} calibration tokens for up to {widest} inputs, so "
         f"directions that the text never used count as free; calibrate on at least {widest} tokens.",

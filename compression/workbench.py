@@ -62,6 +62,7 @@ from compression.speech.clips import Recordings
 from compression.speech.recordings import DEFAULT_RECORDINGS, load_recordings
 from compression.speech.sequences import SpeechSplit, split_recordings, too_few
 from compression.steps import Steps
+from compression.streams import Sequences as CalibrationSequences
 from compression.streams import SpokenSequences
 from compression.tensors import TensorFolder, load_checked, save_checked
 from compression.truncation import learn_positions
@@ -244,6 +245,8 @@ class Workbench:
     @exclusive
     def is_speech(self, model_id: str) -> Steps[bool]:
         """Whether a model, or one that ``compress`` wrote, writes down speech."""
+        if folder.is_adapted_directory(model_id):
+            return False
         opened = yield from self._open(Recipe(model_id))
         return (opened.source if isinstance(opened, CompressedModel) else opened.loaded).is_speech
 
@@ -292,6 +295,10 @@ class Workbench:
         """What a language model is calibrated on, for work of this workbench that stands elsewhere."""
         return (yield from self._token_sequences(model, recipe)), (yield from self._settings(model, recipe))
 
+    def sequences_of(self, model: DenseModel, recipe: Recipe) -> Steps[tuple[CalibrationSequences, AnyCalibration]]:
+        """The same of a model of any kind."""
+        return (yield from self._split(model, recipe)).inputs, (yield from self._settings(model, recipe))
+
     @exclusive
     def formats(
         self,
@@ -339,11 +346,12 @@ class Workbench:
         text: str = "",
         window: int = 1024,
         max_windows: int | None = None,
+        out: Path | None = None,
     ) -> Steps[MixReport]:
         """Spend one budget in five ways, see `compression.mixing.runner.mix`."""
         from compression.mixing.runner import mix
 
-        return (yield from mix(self, recipe, bits_per_weight, megabytes, text, window, max_windows))
+        return (yield from mix(self, recipe, bits_per_weight, megabytes, text, window, max_windows, out))
 
     @exclusive
     def quantize(

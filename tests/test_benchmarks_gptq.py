@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 from pathlib import Path
 
 import pytest
+from speech_samples import made_up, write_folder
 from tiny import SENTENCES, write_tiny_llama
+from tiny_encoder import write_tiny_encoder
+from tiny_whisper import write_tiny_whisper
 from typer.testing import CliRunner
 
 from compression import store
@@ -60,6 +64,34 @@ def test_every_layer_is_better_than_rounding_and_stands_beside_the_oracle(
     alone = CliRunner().invoke(app, call(model, "--bits", "4", "--json", str(out)), catch_exceptions=False)
     assert alone.exit_code == 0
     assert store.read_json(out, GptqBenchmark).settings[0].over_oracle is None
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "whisper"])
+def test_a_directory_of_any_kind_of_model_is_compared(
+    kind: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An encoder's head may tell apart whatever it likes: it has no part in what arrives at the layers."""
+    place, out, calibration = tmp_path / kind, tmp_path / "out.json", model.parent / "text.txt"
+    if kind == "whisper":
+        write_tiny_whisper(place)
+        calibration = write_folder(tmp_path / "recordings", made_up(6))
+    else:
+        write_tiny_encoder(place, kind, head=True, num_labels=5)
+    (tmp_path / "oracle.py").write_text(ORACLE, encoding="utf-8")
+    monkeypatch.setattr(gptq, "SCRIPT", tmp_path / "oracle.py")
+    arguments = ["bench", "gptq", str(place), "--bits", "4", "--group-size", "16", "--oracle", sys.executable]
+    arguments += ["--calibration", str(calibration), "--calibration-sequences", "6", "--sequence-length", "32"]
+    CliRunner().invoke(app, [*arguments, "--json", str(out)], catch_exceptions=False)
+    report = json.loads(out.read_text(encoding="utf-8"))
+    assert report["inputs"] == calibration.name
+    (setting,) = report["settings"]
+    assert len(setting["sites"]) == {"bert": 12, "roberta": 12, "whisper": 32}[kind]
+    for other in ("nearest", "oracle"):
+        ratios = [site[f"over_{other}"] for site in setting["sites"]]
+        assert ratios == [site["gptq"] / site[other] for site in setting["sites"]]
+        assert setting[f"over_{other}"] == pytest.approx(statistics.geometric_mean(ratios))
+        assert setting[f"worst_over_{other}"] == max(ratios)
+    assert setting["over_nearest"] < 0.95
 
 
 @pytest.mark.parametrize(

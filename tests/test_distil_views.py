@@ -137,6 +137,13 @@ def test_the_best_mix_at_a_size_is_the_best_that_fits() -> None:
     assert budget_lines(MIX)[1].perplexities == ()
 
 
+def test_where_another_way_is_the_joint_choice_the_picture_says_so() -> None:
+    joint = dataclasses.replace(MIX.runs[0], name="joint", taken_from="gptq")
+    report = dataclasses.replace(MIX, runs=(*MIX.runs[:2], joint), outdone=dataclasses.replace(joint, perplexity=52.0))
+    said = figures.budget_view(report, 99, EN).summary
+    assert "GPTQ is best, 45.00, and is the joint choice; the mix by layer, 52.00." in said
+
+
 @pytest.mark.parametrize("text", [EN, RU], ids=["en", "ru"])
 def test_every_picture_has_titles_a_sentence_and_a_table(text: Any) -> None:
     dots = task_dots(CHANGE)

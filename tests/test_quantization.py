@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,11 @@ from compression.calibration import SiteStatistics
 from compression.errors import UserError
 from compression.linalg import relative_output_error
 from compression.methods import create_method
-from compression.modules import CompressedLinear
+from compression.modules import CompressedLinear, MixedLowRankLinear
 from compression.pipeline import sites_by_input
 from compression.quantization import runner
 from compression.quantization.descent import descend
-from compression.quantization.factors import quantize_layer
+from compression.quantization.factors import _row_factors, quantize_layer
 from compression.quantization.grid import Grid, QuantizationSettings, Quantized, fit_grid, round_to_nearest
 from compression.quantization.layers import PackedMatrix, QuantizedLinear, pack_codes, unpack_codes
 from compression.quantization.report import QuantizeReport
@@ -349,6 +350,16 @@ def test_the_command_measures_three_models_and_answers_again_from_the_cache(
     monkeypatch.setattr(runner, "measure_perplexity", lambda *_: pytest.fail("it was measured again"))
     CliRunner().invoke(app, call, catch_exceptions=False)
     assert store.read_json(out, QuantizeReport).gptq == report.gptq
+    assert not any("rank-deficient" in note for note in report.notes)
+
+
+def test_a_calibration_text_too_short_for_the_inputs_is_noted(model: Path) -> None:
+    out = model.parent / "out.json"
+    few = ["--calibration-sequences", "2", "--max-windows", "1", "--json", str(out), "--out", str(model.parent / "few")]
+    CliRunner().invoke(app, ["quantize", str(model), *options(model), *few], catch_exceptions=False)
+    noted = "input Gram matrices are rank-deficient: 64 calibration tokens"
+    assert any(noted in note for note in store.read_json(out, QuantizeReport).notes)
+    assert any(noted in note for note in export.load(model.parent / "few").report.notes)
 
 
 @pytest.mark.parametrize(
@@ -415,14 +426,75 @@ def test_rows_with_inputs_of_their_own_equal_the_same_one_by_one() -> None:
         assert torch.equal(together.scales[row], alone.scales[0])
 
 
+@pytest.mark.parametrize("kind", ["low-rank", "dictionary"])
+def test_factors_whose_inputs_never_had_a_signal_keep_their_values(kind: str) -> None:
+    weight, gram = problem(64, 72)
+    layer = compressed_layer(kind, weight, gram)
+    made = quantize_layer(layer, torch.zeros_like(gram), QuantizationSettings(8, 16))
+    missing = (made.dense_weight() - layer.dense_weight()).norm()
+    assert missing < 0.02 * layer.dense_weight().norm()
+
+
+def test_too_few_tokens_for_a_dictionary_are_damped_more_and_noted() -> None:
+    """A Gram matrix of seven positions, with an error of rounding that makes it indefinite."""
+    weight, whole = problem(64, 72)
+    layer = compressed_layer("dictionary", weight, whole)
+    inputs = torch.randn(7, 72, generator=torch.Generator().manual_seed(2))
+    gram = inputs.T @ inputs
+    gram -= 1e-4 * gram.diagonal().mean() * torch.eye(72)
+    notes: list[str] = []
+    made = quantize_layer(layer, gram, QuantizationSettings(8, 16), notes.append)
+    assert torch.isfinite(made.dense_weight()).all()
+    assert len(notes) == 1 and re.fullmatch(
+        "Gram matrix damped with 1e-0[1-5] of its mean diagonal instead of 1e-06", notes[0]
+    )
+    with pytest.raises(UserError, match="cannot be inverted: calibrate on a longer text"):
+        _row_factors(-torch.eye(3, dtype=torch.float64)[None])
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_kept_values_of_a_pattern_are_quantised_on_what_their_row_reads(symmetric: bool) -> None:
+    weight, gram = problem(24, 40)
+    layer = create_method("magnitude-2:4").compress(weight, torch.ones(24), None, 0.4).layer
+    settings = QuantizationSettings(3, 8, symmetric)
+    plain, ours = (quantize_layer(layer, given, settings) for given in (None, gram))
+    errors = [relative_output_error(layer.dense_weight(), made.dense_weight(), gram) for made in (plain, ours)]
+    assert errors[1] < 0.9 * errors[0]
+    assert torch.equal(ours.mask(), layer.mask()) and not ours.dense_weight()[~layer.mask()].any()
+    for row, mask in enumerate(layer.mask()):
+        alone = gptq(layer.dense_weight()[row : row + 1, mask], gram[mask][:, mask], settings).dequantized()[0]
+        assert torch.equal(ours.dense_weight()[row, mask], alone)
+    assert ours.stored_bits() == plain.stored_bits() == settings.two_of_four_bits(24, 40)
+    assert torch.equal(ours.bias, layer.bias)
+    again = type(ours).empty(40, 24, layer.bias, **ours.spec())
+    again.load_state_dict(ours.state_dict())
+    x = torch.randn(5, 40)
+    assert torch.equal(again(x), ours(x)) and torch.allclose(ours(x), x @ ours.dense_weight().T + 1, atol=1e-4)
+    with pytest.raises(UserError, match="finite Gram matrix"):
+        quantize_layer(layer, gram * float("nan"), settings)
+
+
+def test_low_rank_layers_that_are_partly_of_8_bits_are_quantised_as_others_are() -> None:
+    weight, gram = problem(64, 72)
+    first, second = compressed_layer("low-rank", weight, gram).factors()
+    layer = MixedLowRankLinear(first.T, second)
+    made = quantize_layer(layer, gram, QuantizationSettings(4, 16))
+    assert made.representation == "quantized-low-rank" and made.stored_bits() < layer.stored_bits()
+    assert relative_output_error(layer.dense_weight(), made.dense_weight(), gram) < 0.15
+
+
 def test_a_layer_of_another_kind_is_refused() -> None:
     weight, gram = problem(8, 16)
-    layer = create_method("magnitude-2:4").compress(weight, None, None, 0.4).layer
-    with pytest.raises(UserError, match="stored as 2:4 cannot be quantised"):
-        quantize_layer(layer, gram, QuantizationSettings())
+    for layer in (nn.Linear(16, 8), create_method("magnitude-2:4").compress(weight, None, None, 0.4).layer):
+        made = quantize_layer(layer, gram, QuantizationSettings())
+        with pytest.raises(UserError, match=f"stored as {made.representation} cannot be quantised"):
+            quantize_layer(made, gram, QuantizationSettings())
 
 
-@pytest.mark.parametrize("method", ["svd-llm", "compot"])
+ON_TOP = {"svd-llm": "low-rank", "compot": "dictionary", "wanda-2:4": "2:4"}
+
+
+@pytest.mark.parametrize("method", ON_TOP)
 def test_a_compressed_folder_is_quantised_on_top(model: Path, method: str) -> None:
     small, out = model.parent / "small", model.parent / "out.json"
     calibrated = options(model)[:2] + options(model)[4:8]
@@ -430,12 +502,16 @@ def test_a_compressed_folder_is_quantised_on_top(model: Path, method: str) -> No
     CliRunner().invoke(
         app, ["compress", str(model), *removed, *calibrated, "--out", str(small)], catch_exceptions=False
     )
+    written = ["--out", str(model.parent / "few"), "--json", str(out)]
     CliRunner().invoke(
-        app, ["quantize", str(small), "--group-size", "16", *options(model), "--json", str(out)], catch_exceptions=False
+        app, ["quantize", str(small), "--group-size", "16", *options(model), *written], catch_exceptions=False
     )
     report = store.read_json(out, QuantizeReport)
     assert report.dense.bits_per_weight < 0.7 * 16 and report.gptq.bits_per_weight < 0.5 * report.dense.bits_per_weight
     assert abs(math.log(report.gptq.perplexity / report.dense.perplexity)) < 0.2
+    again = export.load(model.parent / "few").report
+    assert again.stored_bits == report.gptq.stored_bits
+    assert {site.representation for site in again.sites} == {f"quantized-{ON_TOP[method]}"}
 
 
 KINDS = {"svd-llm": "quantized-low-rank", "compot": "quantized-dictionary", "finegates-fisher": None}

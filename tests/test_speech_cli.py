@@ -108,6 +108,22 @@ def test_compare(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"{comparison.runs[0].wer:.2%}" in printed
 
 
+def test_quantize(command: Command, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = ("quantize", "tiny", "--bits", 3, "--group-size", 16, "--calibration", "calibration", *SIZES)
+    printed, report = command(*call, "--audio", "test", "--out", "few")
+    runs = (report.dense, report.rtn, report.gptq)
+    assert all(run.measured.clips == 4 and run.wer == run.measured.wer for run in runs), "one is for calibration"
+    assert all(f"{run.wer:.2%}" in printed for run in runs) and "left out: 1" in printed
+    assert report.dense.bits_per_weight == 16 and report.rtn.stored_bits == report.gptq.stored_bits
+    assert report.gptq.stored_bits < 0.7 * report.dense.stored_bits
+    assert report.rtn.mean_output_error is None and 0 < report.gptq.mean_output_error < 1
+    assert report.calibration.source.num_clips == 6 and report.calibration.language == "en"
+    _, measured = command("evaluate", "few", "--audio", "test")
+    assert measured.stored_bits == report.gptq.stored_bits
+    monkeypatch.setattr("compression.speech.workbench.measure_wer", lambda *_: pytest.fail("it was measured again"))
+    assert command(*call, "--audio", "test")[1].gptq == report.gptq
+
+
 def test_evaluate_and_latency_of_a_model_and_of_what_compress_wrote(command: Command, place: Path) -> None:
     printed, dense = command("evaluate", "tiny", "--audio", "test")
     assert f"word error rate {dense.wer:.2%}" in printed and "test, 5 recordings" in printed
@@ -201,11 +217,12 @@ def test_the_wrong_kind_of_model_or_of_material(refusal: Refusal, place: Path) -
     write_tiny_llama(place / "llama")
     Path("text.txt").write_text(" ".join(SENTENCES) * 40)
     hearing = "is a language model, which cannot hear: give --text in place of --audio"
-    for name in ("evaluate", "compare"):
+    for name in ("evaluate", "compare", "quantize"):
         assert hearing in refusal(name, "llama", "--audio", "test")
         assert "is measured on recordings: give --audio in place of --text" in refusal(
             name, "tiny", "--text", "text.txt"
         )
+    assert "minilm is an encoder, " in (said := refusal("quantize", "minilm")) and "use bench gptq" in said
     assert hearing in refusal("gallery", "llama", "--audio", "test", "--out", "out")
     reading = "writes down speech, and has no perplexity of a text"
     assert reading in refusal("ablate", "tiny")

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from compression import models
+from compression import export, models
 from compression.adaptation.structure import ENCODER_TYPES, head_parameter_names, unsupported
 from compression.errors import UserError
 from compression.types import Progress
@@ -41,14 +41,28 @@ class LoadedEncoder:
     notes: tuple[str, ...] = ()
 
 
-def load_encoder(model_id: str, labels: tuple[str, ...], seed: int) -> Generator[Progress, None, LoadedEncoder]:
+def is_encoder(model_id: str) -> Generator[Progress, None, bool]:
+    """Whether an id, a directory or a Hub id means an encoder, which is fetched if its configuration is not here.
+
+    Raises:
+        UserError: if it names no model, or a damaged one.
+    """
+    if model_id in models.ENCODERS:
+        return True
+    if model_id in models.CATALOGUE or export.is_compressed_directory(model_id):
+        return False
+    path, _ = yield from models.fetch_noting(models.resolve(model_id))
+    return models.read_config(model_id, path)["model_type"] in ENCODER_TYPES
+
+
+def load_encoder(model_id: str, labels: tuple[str, ...] | None, seed: int) -> Generator[Progress, None, LoadedEncoder]:
     """Fetch an encoder if necessary and load it with a head for `labels`.
 
     What the checkpoint lacks of head and pooler is initialised from `seed`; the global random state stays as it is.
 
     Args:
         model_id: an id of `models.ENCODERS`, a Hub id or a directory.
-        labels: names of the classes.
+        labels: names of the classes; None for those of its configuration, where nothing is to be classified.
         seed: of the fresh head.
 
     Yields:
@@ -68,6 +82,8 @@ def load_encoder(model_id: str, labels: tuple[str, ...], seed: int) -> Generator
         raise unsupported(plain["model_type"])
     models.check_not_quantised(spec.id, plain)
     config = models.load_config(spec.id, path)
+    if labels is None:
+        labels = tuple(str(config.id2label[index]) for index in range(config.num_labels))
     _check_head(spec.id, models.checkpoint_tensors(spec.id, path), config, labels)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: index for index, label in enumerate(labels)}

@@ -6,7 +6,7 @@ import dataclasses
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from compression import models
+from compression import texts
 from compression.adaptation import tasks
 from compression.adaptation.base import Setup
-from compression.adaptation.encoders import load_encoder
+from compression.adaptation.encoders import is_encoder, load_encoder
 from compression.adaptation.inputs import input_grams
 from compression.adaptation.problems import Classification
 from compression.adaptation.structure import linear, structure_of
-from compression.benchmarks.gptq_report import GptqBenchmark, GptqSetting, GptqSite
+from compression.benchmarks.gptq_report import GptqBenchmark, GptqSite, compared, summed_up
 from compression.environment import describe_environment
 from compression.errors import UserError
 from compression.linalg import relative_output_error
@@ -54,7 +54,8 @@ def benchmark_gptq(
 
     Args:
         bench: whose models and statistics are used.
-        recipe: names the model and what to calibrate on; an encoder is fed with sentences of `ENCODER_TASK`.
+        recipe: names the model, of any kind, and what to calibrate on; without a text an encoder is fed with sentences
+            of `ENCODER_TASK`.
         bits: numbers of bits.
         settings: how, whatever their bits.
         oracle: a Python interpreter that has llmcompressor; empty for none.
@@ -65,8 +66,8 @@ def benchmark_gptq(
     every = [dataclasses.replace(settings, bits=each) for each in bits]
     for one in every:
         one.check()
-    if recipe.model_id in models.ENCODERS:
-        note, source, layers = yield from _encoder_layers(recipe.model_id)
+    if (yield from is_encoder(recipe.model_id)):
+        note, source, layers = yield from _encoder_layers(recipe)
     else:
         note, source, layers = yield from _model_layers(bench, recipe)
     measured = []
@@ -83,13 +84,13 @@ def benchmark_gptq(
             made = [gptq(weight, gram, one).dequantized(), round_to_nearest(weight, one).dequantized()]
             ours, nearest = (relative_output_error(weight, each, gram) for each in made)
             theirs = relative_output_error(weight, others[name], gram) if name in others else None
-            return GptqSite(name, (weight.shape[0], weight.shape[1]), nearest, ours, theirs)
+            return compared(name, (weight.shape[0], weight.shape[1]), nearest, ours, theirs)
 
         with closing(parallel_map(compare, layers)) as results:
             for site in results:
                 sites.append(site)
                 yield Progress("quantize", len(sites), len(layers), f"quantising by GPTQ: {site.name}")
-        measured.append(GptqSetting(one.bits, tuple(sites), time.perf_counter() - started))
+        measured.append(summed_up(one.bits, tuple(sites), time.perf_counter() - started))
     return GptqBenchmark(
         model_id=recipe.model_id,
         model_note=note,
@@ -113,10 +114,18 @@ def _model_layers(bench: Workbench, recipe: Recipe) -> Generator[Progress, None,
     return dense.loaded.note, getattr(source, "name", ""), layers
 
 
-def _encoder_layers(model_id: str) -> Generator[Progress, None, tuple[str, str, Layers]]:
-    data = yield from tasks.load_task(ENCODER_TASK, "", "")
-    loaded = yield from load_encoder(model_id, data.labels, 0)
-    items = tasks.encode(loaded.tokenizer, data.train, ENCODER_LENGTH)
+def _encoder_layers(recipe: Recipe) -> Generator[Progress, None, tuple[str, str, Layers]]:
+    """Of an encoder, whatever it classifies: a head has no part in what arrives at the layers before it."""
+    loaded = yield from load_encoder(recipe.model_id, None, 0)
+    examples: Sequence[tasks.Example]
+    if recipe.calibration_text:
+        text = yield from texts.load_text(recipe.calibration_text)
+        source, length = text.source.name, recipe.sequence_length
+        examples = _pieces(text.content, recipe.num_sequences, length)
+    else:
+        data = yield from tasks.load_task(ENCODER_TASK, "", "")
+        source, length, examples = data.train_source, ENCODER_LENGTH, data.train
+    items = tasks.encode(loaded.tokenizer, examples, length)
     problem = Classification(items, items[:1], loaded.tokenizer.pad_token_id, ENCODER_BATCH, 0)
     structure = structure_of(loaded.model)
     setup = Setup(loaded.model, structure, 0.0, lambda: problem.batches(0), problem.loss)
@@ -130,7 +139,15 @@ def _encoder_layers(model_id: str) -> Generator[Progress, None, tuple[str, str, 
         seen += 1
         yield Progress("calibrate", seen, ENCODER_BATCHES, sentence)
     weights = {name: linear(loaded.model, name).weight.detach() for name in structure.layers}
-    return loaded.note, data.train_source, {name: (weights[name], grams[name]) for name in structure.layers}
+    return loaded.note, source, {name: (weights[name], grams[name]) for name in structure.layers}
+
+
+def _pieces(text: str, count: int, length: int) -> list[tasks.Example]:
+    """Spread evenly over a text, at most `count` runs of `length` words, which are as many tokens at least."""
+    words = text.split()
+    count = min(count, -(-len(words) // length))
+    starts = (round(index * (len(words) - length) / max(count - 1, 1)) for index in range(count))
+    return [tasks.Example((" ".join(words[max(start, 0) :][:length]),), 0) for start in starts]
 
 
 def _ask(python: str, layers: Layers, settings: QuantizationSettings) -> dict[str, Tensor]:

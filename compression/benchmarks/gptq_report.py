@@ -18,6 +18,8 @@ class GptqSite:
         nearest: rounded to nearest.
         gptq: by GPTQ.
         oracle: by the other implementation; None where none was asked.
+        over_nearest: `gptq` ÷ `nearest`; None where that is zero.
+        over_oracle: `gptq` ÷ `oracle`; None where none was asked, or it is zero.
     """
 
     name: str
@@ -25,37 +27,48 @@ class GptqSite:
     nearest: float
     gptq: float
     oracle: float | None
+    over_nearest: float | None
+    over_oracle: float | None
+
+
+def compared(name: str, shape: tuple[int, int], nearest: float, gptq: float, oracle: float | None) -> GptqSite:
+    """A layer with its ratios."""
+    return GptqSite(
+        name, shape, nearest, gptq, oracle, *(gptq / other if other else None for other in (nearest, oracle))
+    )
 
 
 @dataclass(frozen=True)
 class GptqSetting:
-    """All layers at one setting.
+    """All layers at one setting; the ratios are geometric means over the layers that have one.
 
     Attributes:
         bits: of a code.
         sites: the layers.
         seconds: GPTQ of all layers.
+        over_nearest: GPTQ's error over that of rounding to nearest.
+        over_oracle: GPTQ's error over the oracle's; None where none was asked.
+        worst_over_nearest: the largest such ratio of a layer.
+        worst_over_oracle: the largest such ratio of a layer.
     """
 
     bits: int
     sites: tuple[GptqSite, ...]
     seconds: float
+    over_nearest: float | None
+    over_oracle: float | None
+    worst_over_nearest: float | None
+    worst_over_oracle: float | None
 
-    @property
-    def over_nearest(self) -> float:
-        """Geometric mean of GPTQ's error over that of rounding to nearest."""
-        return statistics.geometric_mean(site.gptq / site.nearest for site in self.sites)
 
-    @property
-    def over_oracle(self) -> float | None:
-        """Geometric mean of GPTQ's error over the oracle's."""
-        ratios = [site.gptq / site.oracle for site in self.sites if site.oracle]
-        return statistics.geometric_mean(ratios) if ratios else None
-
-    @property
-    def worst_over_oracle(self) -> float | None:
-        """The largest such ratio of a layer."""
-        return max((site.gptq / site.oracle for site in self.sites if site.oracle), default=None)
+def summed_up(bits: int, sites: tuple[GptqSite, ...], seconds: float) -> GptqSetting:
+    """A setting with the means and the largest of its layers' ratios."""
+    ratios = [
+        [ratio for ratio in each if ratio]
+        for each in ([site.over_nearest for site in sites], [site.over_oracle for site in sites])
+    ]
+    means = (statistics.geometric_mean(each) if each else None for each in ratios)
+    return GptqSetting(bits, sites, seconds, *means, *(max(each, default=None) for each in ratios))
 
 
 @dataclass(frozen=True)

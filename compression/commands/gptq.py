@@ -43,7 +43,11 @@ def bench_gptq(
     sequence_length: LengthOption = 512,
     json_file: JsonOption = None,
 ) -> None:
-    """Quantise every layer of a model by itself, and compare output errors; minilm is fed with built-in sentences."""
+    """Quantise every layer of a model by itself, and compare output errors.
+
+    The model may be a language model, a speech model or an encoder such as minilm, which is fed with built-in sentences
+    unless --calibration names a text.
+    """
     check_output(json_file)
     try:
         wanted = tuple(int(part) for part in bits.split(","))
@@ -73,11 +77,10 @@ def bench_gptq(
 
 
 def _row(each: GptqSetting) -> tuple[str, ...]:
-    ratios = (each.over_oracle, each.worst_over_oracle)
+    ratios = (each.over_nearest, each.over_oracle, each.worst_over_oracle)
     return (
         str(each.bits),
         str(len(each.sites)),
-        f"{each.over_nearest:.3f}",
         *("" if ratio is None else f"{ratio:.3f}" for ratio in ratios),
         f"{each.seconds:.1f}",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,6 +55,7 @@ def mix(
     text: TextOption = "",
     window: WindowOption = 1024,
     max_windows: WindowsOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the model of the joint choice here.")] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Spend one budget by GPTQ alone, by removing alone, by both, and by the best choice for each layer."""
@@ -68,7 +70,7 @@ def mix(
         sequence_length=sequence_length,
         seed=seed,
     )
-    report = run(get_workbench().mix(recipe, bits_per_weight, megabytes, text, window, max_windows))
+    report = run(get_workbench().mix(recipe, bits_per_weight, megabytes, text, window, max_windows, out))
     show(report)
     write(report, json_file)
 
@@ -76,9 +78,9 @@ def mix(
 def show(report: MixReport) -> None:
     """Print what was measured, and what other budgets are predicted to cost."""
     measured = report.dense
-    name = named(report.model_id, report.model_note)
+    title = named(report.model_id, report.model_note)
     output.print(
-        f"{name}: {report.budget_bits_per_weight:.2f} bits a weight, perplexity on "
+        f"{title}: {report.budget_bits_per_weight:.2f} bits a weight, perplexity on "
         f"{measured.text.name}, {measured.convention}; calibrated on {report.calibration.text.name}.",
         highlight=False,
     )
@@ -89,7 +91,8 @@ def show(report: MixReport) -> None:
         parts = [f"{part.layers} × {describe(part.choice)}" for part in each.parts[:SHOWN_PARTS]]
         parts += ["…"] if len(each.parts) > SHOWN_PARTS else []
         sizes = f"{each.bits_per_weight:.3f}", f"{each.stored_bits / 8e6:.1f}"
-        rows.append((each.name, *sizes, perplexity_text(each.measured), predicted, ", ".join(parts)))
+        name = f"{each.name} ({each.taken_from})" if each.taken_from else each.name
+        rows.append((name, *sizes, perplexity_text(each.measured), predicted, ", ".join(parts)))
     show_table(rows)
     table: list[tuple[str, ...]] = [("bits a weight at most", *(curve.name for curve in report.curves))]
     table += [(f"{budget:g}", *(_at(curve, budget) for curve in report.curves)) for budget in SHOWN_BUDGETS]

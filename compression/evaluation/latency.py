@@ -177,6 +177,7 @@ FORMS = {
     ("quantized-low-rank", "merged"): "quantised low-rank layers run merged into a dense matrix, unpacked",
     ("quantized-dictionary", "factored"): "quantised dictionary layers run factor by factor, unpacked",
     ("quantized-dictionary", "merged"): "quantised dictionary layers run merged into a dense matrix, unpacked",
+    ("quantized-2:4", "merged"): "quantised layers of a 2:4 pattern run as dense matrices, zeros filled in, unpacked",
     ("quantized rows and columns", "smaller"): "quantised layers without some rows and columns run as smaller dense "
     "products, unpacked",
 }

@@ -63,7 +63,10 @@ class MixRun:
         perplexity: exp of the pooled loss.
         measured: the measurement with its convention.
         parts: how the layers are stored.
-        predicted_loss: predicted change of the loss, in nats a token; None where no table tells.
+        predicted_loss: change of the loss that the table predicts for its kind at its size, in nats a token; None where
+            no table tells.
+        taken_from: of the joint choice, name of the way that measured better than the mix by layer and took its place;
+            empty where the mix stands.
     """
 
     name: str
@@ -73,6 +76,7 @@ class MixRun:
     measured: PerplexityReport
     parts: tuple[ChoiceCount, ...]
     predicted_loss: float | None = None
+    taken_from: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,7 @@ class CurvePoint:
         bits_per_weight: stored bits of the compressible layers over their weights; at most the budget.
         stored_bits: of the whole model.
         predicted_loss: predicted change of the loss, in nats a token.
-        perplexity: what follows with `MixReport.coefficient`; None where the change is beyond what it was fitted on.
+        perplexity: what follows with `BudgetCurve.coefficient`; None where the change is beyond what it was fitted on.
     """
 
     bits_per_weight: float
@@ -100,10 +104,15 @@ class BudgetCurve:
         name: ``gptq`` (the same bits everywhere), ``method`` (16-bit values), ``method + gptq`` (4-bit values), or
             ``joint`` (whatever is best for each layer).
         points: by budget.
+        coefficient: measured change of the loss over the predicted one, by which the perplexities were predicted; None
+            where nothing was measured that is not broken, and in reports from before each curve had its own.
+        own: whether that is of this family's own run, through which the curve then passes, and not of all runs.
     """
 
     name: str
     points: tuple[CurvePoint, ...]
+    coefficient: float | None = None
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,10 +128,11 @@ class MixReport:
         dense: the model as it was.
         runs: the ways that were measured.
         curves: predicted, over all budgets.
-        coefficient: measured change of the loss over the predicted one, mean over the runs that are not broken; None
-            without such a run.
+        coefficient: measured change of the loss over the predicted one, geometric mean over the runs that are not
+            broken; None without such a run.
         notes: cautions, a sentence each.
         environment: where it was measured.
+        outdone: the mix by layer where another way measured better and is the joint choice in its place.
     """
 
     model_id: str
@@ -136,3 +146,4 @@ class MixReport:
     coefficient: float | None
     notes: tuple[str, ...]
     environment: Environment
+    outdone: MixRun | None = None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import statistics as stats
 from collections import Counter
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compression import pipeline, store, texts
+from compression import export, pipeline, store, texts
 from compression.accounting import (
     VALUE_BITS,
     average_removed_fraction,
@@ -23,24 +23,16 @@ from compression.accounting import (
 from compression.environment import code_version, describe_environment
 from compression.errors import UserError
 from compression.evaluation.perplexity import measure_perplexity, tokenize
-from compression.forecast import MAX_CHANGE
 from compression.methods.dictionary import DictionaryMethod
 from compression.mixing.choose import Mix, best_mix
-from compression.mixing.report import (
-    BudgetCurve,
-    Choice,
-    ChoiceCount,
-    CurvePoint,
-    MixReport,
-    MixRun,
-    MixTable,
-)
-from compression.mixing.table import DENSE_CHOICES, FACTOR_GRIDS, WHOLE, grid_of, make_table
+from compression.mixing.curves import FACTOR_BITS, GPTQ, JOINT, Line, budget_curves, coefficient, loss_lines
+from compression.mixing.report import Choice, ChoiceCount, MixReport, MixRun, MixTable
+from compression.mixing.table import WHOLE, grid_of, make_table
 from compression.quantization.factors import bits_of
 from compression.quantization.grid import QuantizationSettings
 from compression.quantization.sequence import quantize_in_sequence
 from compression.recipe import DENSE, OWN, Recipe
-from compression.types import CalibrationSettings, LinearSite, PerplexityReport, Progress
+from compression.types import CalibrationSettings, CompressionPlan, LinearSite, Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,13 +42,11 @@ if TYPE_CHECKING:
 
 LOW_RANK = "svd-llm"
 """The low-rank method beside the one that is asked for."""
-FACTOR_BITS = 4
 GROUP_SIZES = (32, 48, 64, 96, 128, 192, 256, 0)
 """Of GPTQ alone: the finest that fits."""
 CURVE_BUDGETS = tuple(2.25 + 0.25 * step for step in range(28))
 """Bits a weight at which curves are drawn."""
 MAX_CACHE_BYTES = 2**26
-JOINT = "joint"
 
 Grids = Mapping[str, QuantizationSettings]
 
@@ -70,14 +60,12 @@ class _Way:
         recipe: what is removed; dense for nothing.
         fractions: site name → share removed at 16 bits.
         grids: site name → how its values are rounded; without a name they keep 16 bits.
-        predicted: change of the loss; None where no table tells.
     """
 
     name: str
     recipe: Recipe
     fractions: Mapping[str, float]
     grids: Grids
-    predicted: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +75,7 @@ class _Task:
     bench: Workbench
     dense: DenseModel
     recipe: Recipe
+    calibration: CalibrationSettings
     sequences: Tensor
     tokens: Tensor
     text: texts.Text
@@ -112,6 +101,7 @@ def mix(
     text: str = "",
     window: int = 1024,
     max_windows: int | None = None,
+    out: Path | None = None,
 ) -> Generator[Progress, None, MixReport]:
     """Meet one budget by GPTQ alone, by a method alone, by low rank and by the method with 4-bit GPTQ, and jointly.
 
@@ -126,12 +116,14 @@ def mix(
         text: name of the text to measure on, or a file.
         window: tokens a window.
         max_windows: number of windows; None for all.
+        out: where the model of the joint choice is written; None for nowhere.
 
     Yields:
         Among others, an event of stage ``run`` after each way, whose `partial` is its `MixRun`.
 
     Raises:
-        UserError: for a budget that no way meets, a compressed or a speech model, or a text that is too short.
+        UserError: for a budget that no way (with `out`: no mix by layer) meets, a compressed or a speech model, or a
+            text that is too short.
     """
     if (bits_per_weight is None) == (megabytes is None):
         raise UserError("Give the budget either in bits a weight or in megabytes: one of the two.")
@@ -141,6 +133,8 @@ def mix(
         raise UserError(
             f"A mix removes by a dictionary, such as compot-fisher makes, but {recipe.method} was asked for."
         )
+    if out is not None:
+        store.check_new_directory(out)
     dense = yield from bench.dense_model(recipe.model_id)
     dense.loaded.check_language()
     plain = replace(recipe, method=DENSE, policy="uniform")
@@ -148,20 +142,27 @@ def mix(
     assert isinstance(calibration, CalibrationSettings)
     scored = yield from texts.load_text(text or texts.DEFAULT_EVALUATION)
     tokens = tokenize(dense.loaded.tokenizer, scored.content)
-    task = _Task(bench, dense, recipe, sequences, tokens, scored, window, max_windows)
+    task = _Task(bench, dense, recipe, calibration, sequences, tokens, scored, window, max_windows)
     if megabytes is not None:
         bits_per_weight = (8e6 * megabytes - task.rest_bits) / task.weights
     assert bits_per_weight is not None
     _check_budget(bits_per_weight, task)
     table = yield from _table(task)
     ways = yield from _ways(task, table, bits_per_weight)
+    if out is not None and all(way.name != JOINT for way in ways):
+        raise UserError("No mix by layer fits into this budget, so there is nothing to write: give a larger one.")
+    lines = loss_lines(table, recipe.method, [each * task.weights for each in (*CURVE_BUDGETS, bits_per_weight)])
     whole = yield from _measured(task, _Way("dense", plain, {}, {}))
     runs: list[MixRun] = []
     for way in ways:
-        runs.append((yield from _measured(task, way)))
+        runs.append(_predicted((yield from _measured(task, way)), lines, task))
         said = f"{way.name}: {runs[-1].bits_per_weight:.2f} bits a weight, perplexity {runs[-1].perplexity:.2f}"
         yield Progress("run", len(runs), len(ways), said, runs[-1])
-    coefficient = _coefficient(whole.measured, runs)
+    loss = whole.measured.negative_log_likelihood
+    chosen, outdone, notes = joint_choice(tuple(runs))
+    if out is not None:
+        name = next(run.taken_from or JOINT for run in chosen if run.name == JOINT)
+        yield from _write(task, next(way for way in ways if way.name == name), bits_per_weight, out)
     return MixReport(
         model_id=dense.loaded.id,
         model_note=dense.loaded.note,
@@ -169,12 +170,31 @@ def mix(
         budget_bits_per_weight=bits_per_weight,
         calibration=calibration,
         dense=whole.measured,
-        runs=tuple(runs),
-        curves=_curves(task, table, whole.measured.negative_log_likelihood, coefficient),
-        coefficient=coefficient,
-        notes=dense.loaded.notes,
+        runs=chosen,
+        curves=budget_curves(lines, runs, loss, task.rest_bits, task.weights),
+        coefficient=coefficient(loss, runs),
+        notes=(*dense.loaded.notes, *notes),
         environment=describe_environment(),
+        outdone=outdone,
     )
+
+
+def joint_choice(runs: tuple[MixRun, ...]) -> tuple[tuple[MixRun, ...], MixRun | None, tuple[str, ...]]:
+    """The runs with a joint choice that is at least as good as each of the others, as measured.
+
+    Returns:
+        The runs; the mix by layer where another way measured better and took its place; and a sentence that says so.
+    """
+    best = min(runs, key=lambda run: run.perplexity, default=None)
+    mixed = next((run for run in runs if run.name == JOINT), None)
+    if best is None or mixed is None or best.perplexity >= mixed.perplexity:
+        return runs, None, ()
+    note = (
+        f"At this budget the mix by layer measured perplexity {mixed.perplexity:.2f}, and another way "
+        f"{best.perplexity:.2f}: the joint choice is {best.name}."
+    )
+    taken = replace(best, name=JOINT, taken_from=best.name)
+    return tuple(taken if run is mixed else run for run in runs), mixed, (note,)
 
 
 def _check_budget(bits_per_weight: float, task: _Task) -> None:
@@ -209,7 +229,7 @@ def _ways(task: _Task, table: MixTable, bits_per_weight: float) -> Generator[Pro
     ways = []
     alone = _finest(task.dense.sites, budget)
     if alone is not None:
-        ways.append(_Way("gptq", plain, {}, {site.name: alone for site in task.dense.sites}))
+        ways.append(_Way(GPTQ, plain, {}, {site.name: alone for site in task.dense.sites}))
     for method, settings in (
         (task.recipe.method, None),
         (LOW_RANK, QuantizationSettings(FACTOR_BITS)),
@@ -286,23 +306,18 @@ def _joint(task: _Task, joint: Mix) -> _Way:
     if removed > 0:
         pins = tuple(sorted(fractions.items()))
         recipe = replace(task.recipe, policy="uniform", removed_fraction=removed, pins=pins)
-    return _Way(JOINT, recipe, fractions, grids, joint.loss)
+    return _Way(JOINT, recipe, fractions, grids)
 
 
 def _measured(task: _Task, way: _Way) -> Generator[Progress, None, MixRun]:
     """A way carried out and measured, or what was measured before."""
-    key = store.content_key(
-        "mix", code_version(), task.dense.identity, way, task.text.source.fingerprint, task.window, task.max_windows
-    )
+    measuring = task.text.source.fingerprint, task.window, task.max_windows
+    looked_at = None if way.recipe.is_dense and not way.grids else task.calibration
+    key = store.content_key("mix", code_version(), task.dense.identity, way, looked_at, *measuring)
     file = store.root() / "mixes" / f"{key}.json"
     run = store.cached_json(file, MixRun)
     if run is None:
-        model: PreTrainedModel = task.dense.loaded.model
-        if not way.recipe.is_dense:
-            model = (yield from task.bench.compressed_model(way.recipe)).model
-        if way.grids:
-            made = yield from quantize_in_sequence(model, task.dense.sites, task.sequences, way.grids)
-            model = made.model
+        model, _ = yield from _made(task, way)
         site_bits = sum(bits_of(model.get_submodule(site.name)) for site in task.dense.sites)
         stored = task.rest_bits + site_bits
         report = yield from measure_perplexity(
@@ -315,11 +330,33 @@ def _measured(task: _Task, way: _Way) -> Generator[Progress, None, MixRun]:
             perplexity=report.perplexity,
             measured=report,
             parts=_parts(task.dense.sites, way),
-            predicted_loss=way.predicted,
         )
         store.write_cached(file, run)
         store.prune(file.parent, MAX_CACHE_BYTES)
     return run
+
+
+def _made(task: _Task, way: _Way) -> Generator[Progress, None, tuple[PreTrainedModel, CompressionPlan]]:
+    """The model of a way, and the plan by which it lost what it lost."""
+    loaded, sites = task.dense.loaded, task.dense.sites
+    model, plan = loaded.model, pipeline.untouched(loaded, sites, GPTQ)
+    if way.grids:
+        plan = replace(plan, calibration=task.calibration)
+    if not way.recipe.is_dense:
+        compressed = yield from task.bench.compressed_model(way.recipe)
+        model, plan = compressed.model, compressed.report.plan
+    if way.grids:
+        model = (yield from quantize_in_sequence(model, sites, task.sequences, way.grids)).model
+    return model, plan
+
+
+def _write(task: _Task, way: _Way, bits_per_weight: float, directory: Path) -> Generator[Progress, None, None]:
+    """Write the model of a way, made again: what was measured of it may come from the cache."""
+    model, plan = yield from _made(task, way)
+    yield Progress("save", 0, 1, f"writing {directory}")
+    note = f"Made by mix, as {way.name}, within {bits_per_weight:.2f} bits a weight."
+    export.save(pipeline.restated(task.dense.loaded, model, task.dense.sites, plan, note), directory)
+    yield Progress("save", 1, 1, f"wrote {directory}")
 
 
 def _parts(sites: tuple[LinearSite, ...], way: _Way) -> tuple[ChoiceCount, ...]:
@@ -335,41 +372,7 @@ def _parts(sites: tuple[LinearSite, ...], way: _Way) -> tuple[ChoiceCount, ...]:
     return tuple(ChoiceCount(choice, layers[choice], weights[choice]) for choice, _ in weights.most_common())
 
 
-def _coefficient(dense: PerplexityReport, runs: list[MixRun]) -> float | None:
-    """Measured over predicted change, geometric mean over the runs that a table predicts and that are not broken."""
-    ratios = []
-    for run in runs:
-        change = run.measured.negative_log_likelihood - dense.negative_log_likelihood
-        if run.predicted_loss and 0 < change <= MAX_CHANGE:
-            ratios.append(change / run.predicted_loss)
-    return stats.geometric_mean(ratios) if ratios else None
-
-
-def _curves(task: _Task, table: MixTable, dense_loss: float, coefficient: float | None) -> tuple[BudgetCurve, ...]:
-    method = task.recipe.method
-    grids = {pair for pair in FACTOR_GRIDS if pair[0] == FACTOR_BITS}
-    families = {
-        method: lambda choice: choice.bits == WHOLE.bits,
-        f"{method} + gptq": lambda choice: (choice.bits, choice.group_size) in grids,
-        JOINT: lambda choice: True,
-    }
-
-    def point(bits: int, loss: float) -> CurvePoint:
-        change = None if coefficient is None else coefficient * loss
-        perplexity = math.exp(dense_loss + change) if change is not None and change <= MAX_CHANGE else None
-        return CurvePoint(bits / task.weights, task.rest_bits + bits, loss, perplexity)
-
-    uniform = []
-    for index, choice in enumerate(table.choices):
-        if choice in DENSE_CHOICES:
-            bits = sum(stored[index] for stored in table.stored_bits.values())
-            uniform.append(point(bits, math.fsum(losses[index] for losses in table.losses.values())))
-    curves = [BudgetCurve("gptq", tuple(sorted(uniform, key=lambda each: each.stored_bits)))]
-    for name, allowed in families.items():
-        points = []
-        for budget in CURVE_BUDGETS:
-            found = best_mix(table, budget * task.weights, allowed)
-            if found is not None:
-                points.append(point(found.stored_bits, found.loss))
-        curves.append(BudgetCurve(name, tuple(points)))
-    return tuple(curves)
+def _predicted(run: MixRun, lines: Mapping[str, Line], task: _Task) -> MixRun:
+    """A run with what the table predicts for its kind at its size."""
+    line = lines.get(run.name)
+    return run if line is None else replace(run, predicted_loss=line.at(run.stored_bits - task.rest_bits))

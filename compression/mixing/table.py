@@ -24,7 +24,7 @@ from compression.types import LinearSite, Progress
 
 WHOLE = Choice(0.0, 16, 0)
 DENSE_CHOICES = tuple(
-    Choice(0.0, *pair) for pair in ((2, 128), (2, 32), (3, 128), (3, 32), (4, 128), (5, 128), (8, 128))
+    Choice(0.0, *pair) for pair in ((2, 128), (2, 32), (3, 128), (3, 32), (4, 128), (5, 128), (6, 128), (8, 128))
 )
 """Without removing anything."""
 FRACTIONS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8)

@@ -72,6 +72,10 @@ class QuantizationSettings:
         values = self.stored_bits(num_atoms, in_features) + self.stored_bits(out_features, nonzeros_per_column)
         return values + 8 * math.ceil(num_atoms * out_features / 8)
 
+    def two_of_four_bits(self, out_features: int, in_features: int) -> int:
+        """Bits of the m/2 values that a row of a 2:4 pattern keeps, and of a 2-bit place for each."""
+        return self.stored_bits(out_features, in_features // 2) + 8 * math.ceil(out_features * in_features / 8)
+
 
 @dataclass(frozen=True)
 class Grid:

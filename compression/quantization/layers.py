@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from compression.accounting import VALUE_BITS, dense_flops, dictionary_flops, low_rank_flops
-from compression.modules import CompressedLinear, ShrunkLinear, pack_bits, unpack_bits
+from compression.modules import CompressedLinear, ShrunkLinear, TwoOfFourLinear, pack_bits, unpack_bits
 from compression.quantization.grid import SCALE_DTYPE, Quantized
 
 
@@ -257,6 +257,47 @@ class QuantizedShrunkLinear(ShrunkLinear):
 
     def part(self) -> Tensor:
         """The stored part, (rows, columns), float32."""
+        return self.matrix.dequantized()
+
+
+class QuantizedTwoOfFourLinear(TwoOfFourLinear):
+    """Two of every four neighbouring weights in a few bits; where they stand is stored as before."""
+
+    representation = "quantized-2:4"
+
+    def __init__(self, values: PackedMatrix, layer: TwoOfFourLinear) -> None:
+        """Put the values in the place of what a layer stores.
+
+        Args:
+            values: (out, in/2), the kept ones in order.
+            layer: where they stand, and the bias.
+        """
+        CompressedLinear.__init__(self, layer.in_features, layer.out_features, layer.bias)
+        self.values = values  # type: ignore[assignment]
+        self.register_buffer("place_bits", layer.place_bits.clone())
+
+    @property
+    def matrix(self) -> PackedMatrix:
+        """The kept values."""
+        return cast(PackedMatrix, self.values)
+
+    @classmethod
+    def empty(cls, in_features: int, out_features: int, bias: Tensor | None, **sizes: int) -> QuantizedTwoOfFourLinear:
+        """A layer filled with zeros in the first two places of every four."""
+        layer = TwoOfFourLinear.empty(in_features, out_features, bias)
+        return cls(PackedMatrix.empty(out_features, in_features // 2, sizes), layer)
+
+    def spec(self) -> dict[str, int]:
+        """Values kept in a row, bits of a code, weights a group, and whether the grid is symmetric."""
+        return {
+            "nonzeros_per_row": self.matrix.shape[1],
+            "bits": self.matrix.bits,
+            "symmetric": int(self.matrix.symmetric),
+            "group_size": self.matrix.group,
+        }
+
+    def kept(self) -> Tensor:
+        """The values that are stored, (n, m/2), float32."""
         return self.matrix.dequantized()
 
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 from compression.calibration import InputSums
 from compression.modules import CompressedLinear
 from compression.parallel import parallel_map
-from compression.pipeline import sites_by_input
+from compression.pipeline import rank_notes, sites_by_input
 from compression.quantization.factors import output_error, quantize_layer
 from compression.quantization.grid import QuantizationSettings
 from compression.quantization.report import QuantizedSite
@@ -55,7 +55,7 @@ def quantize_plainly(model: PreTrainedModel, sites: tuple[LinearSite, ...], sett
     def round_site(site: LinearSite) -> tuple[CompressedLinear, QuantizedSite]:
         begun = time.perf_counter()
         layer = quantize_layer(model.get_submodule(site.name), None, settings)
-        return layer, _report(site, layer, None, time.perf_counter() - begun)
+        return layer, _report(site, layer, time.perf_counter() - begun)
 
     with closing(parallel_map(round_site, sites)) as results:
         for layer, report in results:
@@ -99,14 +99,15 @@ def quantize_in_sequence(
         for group in sites_by_input(tuple(block.sites(sites))):
             sums = InputSums(group)
             sums.look(stream, index, compressed_copy(block.module, inside))
-            gram = sums.grams[group[0].input_group]
+            gram, seen = (of[group[0].input_group] for of in (sums.grams, sums.positions))
 
-            def quantize(site: LinearSite, gram=gram) -> tuple[CompressedLinear, QuantizedSite]:  # type: ignore[no-untyped-def]
+            def quantize(site: LinearSite, gram=gram, seen=seen) -> tuple[CompressedLinear, QuantizedSite]:  # type: ignore[no-untyped-def]
                 begun = time.perf_counter()
                 before = model.get_submodule(site.name)
-                layer = quantize_layer(before, gram, how[site.name])
+                notes: list[str] = []
+                layer = quantize_layer(before, gram, how[site.name], notes.append)
                 error = output_error(before, layer, gram)
-                return layer, _report(site, layer, error, time.perf_counter() - begun)
+                return layer, _report(site, layer, time.perf_counter() - begun, error, seen, tuple(notes))
 
             with closing(parallel_map(quantize, group)) as results:
                 for layer, report in results:
@@ -118,6 +119,26 @@ def quantize_in_sequence(
     return QuantizedModel(compressed_copy(model, layers), ordered, time.perf_counter() - started)
 
 
-def _report(site: LinearSite, layer: CompressedLinear, error: float | None, seconds: float) -> QuantizedSite:
+def _report(
+    site: LinearSite,
+    layer: CompressedLinear,
+    seconds: float,
+    error: float | None = None,
+    positions: int = 0,
+    notes: tuple[str, ...] = (),
+) -> QuantizedSite:
     shape = (site.out_features, site.in_features)
-    return QuantizedSite(site.name, site.block, site.projection, shape, layer.stored_bits(), error, seconds)
+    stored = layer.stored_bits()
+    return QuantizedSite(site.name, site.block, site.projection, shape, stored, error, seconds, positions, notes)
+
+
+def notes_of(quantized: tuple[QuantizedSite, ...], sites: tuple[LinearSite, ...]) -> tuple[str, ...]:
+    """What must be said of layers after GPTQ: where the calibration was too short, and each fallback with its layer.
+
+    Args:
+        quantized: what became of them.
+        sites: the layers, in any order.
+    """
+    groups = {site.name: site.input_group for site in sites}
+    seen = {groups[each.name]: each.positions for each in quantized}
+    return (*rank_notes(sites, seen), *(f"{each.name}: {note}" for each in quantized for note in each.notes))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,6 +48,10 @@ from compression.workbench import (
     with_facts,
 )
 
+if TYPE_CHECKING:
+    from compression.quantization.grid import QuantizationSettings
+    from compression.quantization.report import SpeechQuantizeReport
+
 
 class SpeechWorkbench(Workbench):
     """A workbench that can listen, too."""
@@ -62,11 +67,39 @@ class SpeechWorkbench(Workbench):
     def _transcription(self, recipe: Recipe, spoken: Recordings) -> Steps[TranscriptionReport]:
         opened, model, source = yield from self._listener(recipe)
         bits = opened.report.stored_bits if isinstance(opened, CompressedModel) else pipeline.dense_stored_bits(source)
-        normalise = yield from self._normaliser(recipe.language)
+        return (yield from self._word_errors(model, source, spoken, bits, recipe.language))
+
+    def _word_errors(
+        self, model: Any, source: Any, spoken: Recordings, stored_bits: int, language: str
+    ) -> Steps[TranscriptionReport]:
+        normalise = yield from self._normaliser(language)
         report = yield from measure_wer(
-            model, source.tokenizer, source.feature_extractor, spoken, bits, normalise, recipe.language
+            model, source.tokenizer, source.feature_extractor, spoken, stored_bits, normalise, language
         )
         return dataclasses.replace(report, **provenance(source))
+
+    def recordings(self, name: str) -> Steps[Recordings]:
+        """Named recordings or a folder, for work of this workbench that stands elsewhere."""
+        return (yield from self._recordings(name))
+
+    def transcription_of(
+        self, model: Any, dense: DenseModel, spoken: Recordings, stored_bits: int, language: str
+    ) -> Steps[TranscriptionReport]:
+        """Word error rate of a torch module that was made from a speech model, for such work.
+
+        Raises:
+            UserError: if it was made from a language model.
+        """
+        return (yield from self._word_errors(model, check_speech_model(dense), spoken, stored_bits, language))
+
+    @exclusive
+    def quantize_speech(
+        self, recipe: Recipe, settings: QuantizationSettings, recordings: str, out: Path | None = None
+    ) -> Steps[SpeechQuantizeReport]:
+        """Round a model's weights to a few bits, see `compression.quantization.runner.quantize_speech`."""
+        from compression.quantization.runner import quantize_speech
+
+        return (yield from quantize_speech(self, recipe, settings, recordings, out))
 
     @exclusive
     def evaluate_speech(self, recipe: Recipe, recordings: str) -> Steps[TranscriptionReport]:

@@ -493,6 +493,20 @@ def budget_view(report: MixReport, megabytes: float, words: Words) -> View:
         )
     joint = next((run for run in report.runs if run.name == "joint"), None)
     others = [run for run in report.runs if run.name != "joint"]
+    if joint is not None and report.outdone is not None:
+        said = " ".join(
+            (
+                said,
+                words(
+                    "distil.budget_outdone",
+                    bits=words.number(report.budget_bits_per_weight, 2),
+                    joint=words.number(joint.perplexity, 2),
+                    name=way_name(joint.taken_from, words),
+                    mixed=words.number(report.outdone.perplexity, 2),
+                ),
+            )
+        )
+        others = []
     if joint is not None and others:
         second = min(others, key=lambda run: run.perplexity)
         measured = words(

@@ -110,6 +110,9 @@ ENGLISH: dict[str, str] = {
     "distil.budget_measured": (
         "Measured at {bits} bits a weight: the joint choice {joint}; next best, {other}, {second}."
     ),
+    "distil.budget_outdone": (
+        "Measured at {bits} bits a weight: {name} is best, {joint}, and is the joint choice; the mix by layer, {mixed}."
+    ),
     "distil.search_title": "A search for settings, trial by trial",
     "distil.search_hint": "No search came with the app: `python -m compression tune RECIPE.yaml` makes one.",
     "distil.trial": "trial",
@@ -282,6 +285,10 @@ RUSSIAN: dict[str, str] = {
     "distil.budget_best": "Лучший прогноз в пределах {size} МБ: {name}, {used} МБ, перплексия {perplexity}.",
     "distil.budget_measured": (
         "Измерено при бюджете в битах на вес {bits}: совместный выбор — {joint}; следующий, {other}, — {second}."
+    ),
+    "distil.budget_outdone": (
+        "Измерено при бюджете в битах на вес {bits}: лучше всего {name} — {joint}, это и есть совместный выбор; смесь "
+        "по слоям — {mixed}."
     ),
     "distil.search_title": "Поиск настроек, проба за пробой",
     "distil.search_hint": "Готового поиска нет: его делает `python -m compression tune RECIPE.yaml`.",

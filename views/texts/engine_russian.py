@@ -152,6 +152,9 @@ ENGINE: Mapping[str, str] = {
     "{count} quantised dictionary layers run merged into a dense matrix, unpacked": (
         "квантованных словарных слоёв: {count} — распакованные множители слиты в плотную матрицу"
     ),
+    "{count} quantised layers of a 2:4 pattern run as dense matrices, zeros filled in, unpacked": (
+        "квантованных слоёв с шаблоном 2:4: {count} — распакованы и работают как плотные матрицы с нулями"
+    ),
     "{count} quantised layers without some rows and columns run as smaller dense products, unpacked": (
         "квантованных слоёв без части строк и столбцов: {count} — вычисление меньшими плотными матрицами, распакованы"
     ),
@@ -1563,20 +1566,30 @@ ENGINE: Mapping[str, str] = {
         "Бюджет (бит на вес) должен быть от {low} до {high}, то есть вся модель от {least} до {most} МБ, "
         "а задано {value}."
     ),
+    "At this budget the mix by layer measured perplexity {mixed}, and another way {best}: the joint choice is "
+    "{name!s}.": (
+        "При этом бюджете у смеси по слоям измерена перплексия {mixed}, а у другого способа — {best}: совместным "
+        "выбором становится {name}."
+    ),
+    "No mix by layer fits into this budget, so there is nothing to write: give a larger one.": (
+        "Ни одна смесь по слоям не помещается в этот бюджет, и записывать нечего: задайте больший."
+    ),
+    "Made by mix, as {name!s}, within {bits} bits a weight.": "Получено под бюджет (бит на вес: {bits}) так: {name}.",
     "Give the budget either in bits a weight or in megabytes: one of the two.": (
         "Задайте бюджет либо в битах на вес, либо в мегабайтах: что-то одно."
     ),
     # Quantisation
-    "A layer that is stored as {kind!s} cannot be quantised: dense, low-rank and dictionary layers can, and those "
-    "without some rows and columns.": (
-        "Слой, хранящийся как {kind}, квантовать нельзя: можно плотные, низкоранговые, словарные слои и слои без части "
-        "строк и столбцов."
+    "A layer that is stored as {kind!s} cannot be quantised: dense, low-rank and dictionary layers can, those of a 2:4 "
+    "pattern, and those without some rows and columns.": (
+        "Слой, хранящийся как {kind}, квантовать нельзя: можно плотные, низкоранговые и словарные слои, слои с "
+        "шаблоном 2:4 и слои без части строк и столбцов."
     ),
     "Quantised by GPTQ to {bits} bits, {groups}.": "Квантовано методом GPTQ, бит: {bits}, {groups}.",
     "groups of {size}": "размер группы {size}",
     "whole rows": "строки целиком",
     "quantized rows and columns": "квантованные строки и столбцы",
     "{name!s}: {bits} bits a weight, perplexity {perplexity}": "{name}: бит на вес: {bits}, перплексия {perplexity}",
+    "{name!s}: {bits} bits a weight, word error rate {wer}": "{name}: бит на вес: {bits}, доля ошибочных слов {wer}",
     "round to nearest: {site!s}": "округление до ближайшего: {site}",
     "quantising by GPTQ: {site!s}": "квантование методом GPTQ: {site}",
     "Bits must be a whole number from {low} to {high}, but {value} was given.": (
