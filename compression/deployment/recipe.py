@@ -144,7 +144,7 @@ class BenchmarkSection(Section):
     Attributes:
         tasks: task ids, as a list or comma-separated, or ``all``.
         data: folder of items; empty for the Hub.
-        limit: items a task at most; None for all.
+        limit: items a task at most, of MMLU equally many a subject; None for all.
     """
 
     tasks: Annotated[str, pydantic.BeforeValidator(_joined)] = "all"

@@ -95,7 +95,7 @@ class BenchmarkChange:
 
     Attributes:
         convention: how a choice is scored, in words.
-        limit: items a task at most; None for all.
+        limit: items a task at most, of MMLU equally many a subject; None for all.
         tasks: one for each benchmark.
     """
 
