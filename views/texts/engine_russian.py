@@ -1677,6 +1677,7 @@ ENGINE: Mapping[str, str] = {
     "a student comes from compress: add that section, or leave this out": (
         "ученика даёт раздел «compress»: добавьте его или уберите этот"
     ),
+    "it is searched as {path!s} already": "его уже ищут под именем {path}",
     "it stands in line {line} already": "оно уже есть, строка {line}",
     "a field of a stage of this recipe was expected, such as distill.rank": (
         "ожидалось поле одного из этапов этого рецепта, например distill.rank"
