@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from compression import export, store
 from compression.__main__ import app
+from compression.adaptation import training
 from compression.commands.shared import SCHEMAS
 from compression.deployment.markup import Bar, bars, curve, table
 from compression.deployment.pages import pipeline_page
@@ -147,6 +148,22 @@ def test_a_process_that_is_killed_leaves_nothing_in_the_way(
     report = store.read_json(tmp_path / "a.json", PipelineReport)
     assert store.content_key(without_stopwatch(report)) == store.content_key(without_stopwatch(expected))
     assert not list((cache / "pipelines").rglob("*.tmp"))
+
+
+def test_a_training_killed_before_its_first_minute_keeps_the_plan_that_a_stopwatch_made(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting = iter((3, 7))  # the machine is faster when the run goes on
+    monkeypatch.setattr(training, "_fitting_steps", lambda *_: next(fitting))
+    monkeypatch.setattr(training, "PACE_TOLERANCE", float("inf"))
+    distill = {"what": "lora", "minutes": 1, "rank": 2, "train": str(tmp_path / "text.txt")}
+    recipe = write_recipe(tmp_path, distill=distill, quantize=None, benchmark=None, latency=None)
+    until(Workbench().pipeline(read_recipe(recipe)), lambda e: e.stage == "train" and e.done > 0)
+    report = carried_out(recipe)
+    assert report.stages[-1].made.facts["steps"] == 3 and next(fitting) == 7, "it was not planned again"
+    monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "other"))
+    monkeypatch.setattr(training, "_fitting_steps", lambda *_: 3)
+    assert without_stopwatch(carried_out(recipe)) == without_stopwatch(report)
 
 
 def test_the_command_writes_the_same_files_again(cache: Path, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class DistillSection(StageSection):
         what: the compressed layers' own factors, or adapters beside all layers.
         optimizer: AdamW, or Muon for matrices.
         minutes: training time; as many steps are taken as fit.
-        steps: exact number of steps; then the minutes only limit.
+        steps: exact number of steps instead, the same on every machine.
         rank: of the adapters.
         lora_alpha: of the adapters, divided by the rank.
         temperature: T, by which logits are divided.
