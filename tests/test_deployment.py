@@ -26,7 +26,10 @@ from compression.deployment.markup import Bar, bars, curve, table
 from compression.deployment.pages import pipeline_page
 from compression.deployment.recipe import read_recipe
 from compression.deployment.report import PipelineReport
+from compression.deployment.search import _objective
 from compression.errors import UserError
+from compression.evaluation.perplexity import measure_perplexity, tokenize
+from compression.quantization.fast import to_int8
 from compression.types import Progress
 from compression.workbench import Workbench
 
@@ -86,6 +89,27 @@ def test_a_report_has_every_stage(undisturbed: tuple[Path, PipelineReport]) -> N
     assert report.benchmark is not None and report.benchmark.tasks[0].items == len(QUESTIONS)
     assert report.latency is not None and report.latency.stored_bits["dense"] == dense.measured.stored_bits
     assert report.latency.stored_bits["compressed"] == quantized.measured.stored_bits
+
+
+def test_the_final_model_is_timed_in_another_format_and_never_without_its_price(cache: Path, tmp_path: Path) -> None:
+    asked = {"prompt_tokens": 8, "decode_tokens": 2, "format": "int8-weights"}
+    recipe = write_recipe(tmp_path, compress=None, distill=None, benchmark=None, latency=asked)
+    report = carried_out(recipe, out=tmp_path / "small")
+    assert report.latency is not None and report.timed is not None and report.timed.name == "int8-weights"
+    assert "layers in 8 bits run from their codes" in report.latency.execution
+    final = finish(Workbench().any_model(str(tmp_path / "small")))
+    by_hand = to_int8(final.loaded.model, final.sites)
+    tokens = tokenize(final.loaded.tokenizer, (tmp_path / "text.txt").read_text(encoding="utf-8"))
+    measured = finish(measure_perplexity(by_hand, tokens, report.timed.measured.text, 0, 64, 4))
+    assert report.timed.measured.perplexity == pytest.approx(measured.perplexity, rel=1e-6)
+    stored = report.stages[-1].measured
+    assert report.timed.measured.perplexity != stored.perplexity
+    assert report.timed.measured.stored_bits == report.latency.stored_bits["compressed"] > stored.stored_bits
+    page = pipeline_page(report)
+    assert "final in int8-weights" in page and f"{measured.perplexity:,.2f}" in page
+    assert _objective(report, "perplexity") == report.timed.measured.perplexity, "a trial is judged as it is timed"
+    assert _objective(report, "bytes") == report.timed.measured.stored_bits / 8
+    assert carried_out(recipe) == report
 
 
 def untimed(recipe: Path, expected: PipelineReport) -> tuple[Path, PipelineReport]:

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from compression.adaptation.types import MAX_SEED
 from compression.errors import UserError
+from compression.quantization.formats_report import FastFormat
 from compression.recipe import Recipe
 from compression.recipe_file import Lines, Section, first_problem, read_sections, wrong
 from compression.types import MAX_REMOVED_FRACTION
@@ -174,13 +175,15 @@ class BenchmarkSection(Section):
 
 
 class LatencySection(Section):
-    """What ``latency`` is asked, of the dense and the final model in turns.
+    """What ``latency`` is asked, of the dense model in float32 and the final model in turns.
 
     Attributes:
+        format: what the final model computes in: ``stored`` for expanding what it stores, or a format of ``formats``.
         prompt_tokens: tokens in the prefill.
         decode_tokens: tokens decoded one by one.
     """
 
+    format: Literal["stored", FastFormat] = "stored"
     prompt_tokens: int = Field(default=128, ge=1, le=65536)
     decode_tokens: int = Field(default=16, ge=1, le=65536)
 
@@ -222,7 +225,8 @@ class TuneSection(Section):
 
     Attributes:
         objectives: what is made small, one to three of `OBJECTIVES`; bytes are those of the stored model, latency is
-            the milliseconds a decoded token takes.
+            the milliseconds a decoded token takes. With latency in another format than the stored one, bytes and
+            perplexity are of that format too.
         search: ``section.field`` → where its value may lie.
         startup_trials: so many trials are drawn at random, and none is pruned before so many are complete.
         seed: of the search.

@@ -1594,6 +1594,13 @@ ENGINE: Mapping[str, str] = {
     "GPTQ needs a finite Gram matrix of the layer's inputs: calibrate again.": (
         "GPTQ нужна конечная матрица Грама входов слоя: повторите калибровку."
     ),
+    "This processor has no kernel for 4-bit codes: choose another format.": (
+        "У этого процессора нет ядра для 4-битных кодов: выберите другой формат."
+    ),
+    "The 4-bit kernel takes none of these layers: choose another format.": (
+        "4-битное ядро не берёт ни одного из этих слоёв: выберите другой формат."
+    ),
+    "converting to {name!s}": "перевод в формат {name}",
     # deployment
     "{file!s}, line {line}, field {field!s}: {problem}.": "{file}, строка {line}, поле {field}: {problem}.",
     "{file!s}, line {line}: this is no YAML ({problem!s}).": "{file}, строка {line}: это не YAML ({problem}).",
