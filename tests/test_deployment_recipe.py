@@ -74,7 +74,7 @@ def test_a_field_may_be_called_as_its_option(tmp_path: Path) -> None:
         ("quantize: {bits: 3}", "distill: {rank: 2}", 6, "distill", "it stands in line 5 already"),
         ("model: smollm2-135m-q4", "max_windows: 2", 1, "model", "it is missing"),
         ("[perplexity]", "[perplexity, perplexity]", 8, "tune.objectives", "each objective may be named once"),
-        ("tune:", "latency: {format: int9}\ntune:", 7, "latency.format", "'stored', 'bfloat16', 'int8', 'int8-weights'"),
+        ("tune:", "latency: {format: int9}\ntune:", 7, "latency.format", "'stored', 'bfloat16', 'int8'"),
         ("tune:", "benchmark: {tasks: [3]}\ntune:", 7, "benchmark.tasks", "a valid string"),
         ("[perplexity]", "[accuracy]", 8, "tune.objectives.0", "'perplexity', 'bytes' or 'latency'"),
         ("low: 0.1, high: 0.5", "low: 0.5", 12, "tune.search.compress.ratio", "either low and high or choices"),
