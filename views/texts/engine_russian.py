@@ -1537,6 +1537,12 @@ ENGINE: Mapping[str, str] = {
     "A server may have several models: name one by --served-model.": (
         "На сервере может быть несколько моделей: назовите одну через --served-model."
     ),
+    "A server may have several models: name the one that grades by --judge.": (
+        "На сервере может быть несколько моделей: назовите ту, что оценивает, через --judge."
+    ),
+    "A judge was named, but --min-grade 0 asks for none: leave one of the two out.": (
+        "Названа модель-судья, но --min-grade 0 означает работу без неё: уберите что-то одно."
+    ),
     "The generation server {address!s} does not answer ({problem!s}): start it, or check the address; what was made is "
     "kept, and the same command goes on from there.": (
         "Сервер генерации {address} не отвечает ({problem}): запустите его или проверьте адрес; сделанное сохранено, "
