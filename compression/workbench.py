@@ -324,8 +324,13 @@ class Workbench:
         """A compressed model in another format, see `compression.quantization.formats.time_in_format`."""
         from compression.quantization.formats import time_in_format
 
-        steps = time_in_format(self, dense_id, recipe, name, text, window, max_windows, prompt_tokens, decode_tokens)
-        return (yield from steps)
+        source = (yield from self._load(dense_id)).loaded
+        found = yield from time_in_format(
+            self, dense_id, recipe, name, text, window, max_windows, prompt_tokens, decode_tokens
+        )
+        facts = provenance(source)
+        timed = dataclasses.replace(found.timed, measured=dataclasses.replace(found.timed.measured, **facts))
+        return dataclasses.replace(found, latency=dataclasses.replace(found.latency, **facts), timed=timed)
 
     @exclusive
     def synthesise(self, settings: SyntheticSettings) -> Steps[SyntheticReport]:

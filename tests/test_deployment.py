@@ -97,6 +97,7 @@ def test_the_final_model_is_timed_in_another_format_and_never_without_its_price(
     report = carried_out(recipe, out=tmp_path / "small")
     assert report.latency is not None and report.timed is not None and report.timed.name == "int8-weights"
     assert "layers in 8 bits run from their codes" in report.latency.execution
+    assert report.latency.weights_hash == report.timed.measured.weights_hash == report.stages[0].measured.weights_hash
     final = finish(Workbench().any_model(str(tmp_path / "small")))
     by_hand = to_int8(final.loaded.model, final.sites)
     tokens = tokenize(final.loaded.tokenizer, (tmp_path / "text.txt").read_text(encoding="utf-8"))
