@@ -82,7 +82,7 @@ class ServerWriter:
         except (httpx.InvalidURL, UnicodeError):
             fine = False
         if not fine:
-            raise UserError(f"A server has an address such as http://localhost:8000/v1, but {address} was given.")
+            raise UserError(f"A server has an address such as http://localhost:8000/v1, but {self._address} was given.")
 
     def write(self, turns: Sequence[str], max_new_tokens: int, temperature: float, seed: int) -> str:
         """Ask; a server that is busy or breaks off is asked again, a few times, after growing pauses.
