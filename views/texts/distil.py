@@ -52,7 +52,7 @@ ENGLISH: dict[str, str] = {
     "distil.no_example": "No runs came with the app: press “{button}” to make one.",
     "distil.note": "The model was {note}; every figure here was made with it.",
     "distil.yours": "**Your run.**",
-    "distil.latency_said": "a token takes {after} ms (format: {format}), {before} ms before (threads: {threads})",
+    "distil.latency_said": "a token takes {after} ms, {before} ms before (format: {format}, threads: {threads})",
     "distil.as_stored": "as stored",
     "distil.price_size": "All tensors: dense {before} MB, final {after} MB.",
     "distil.price_time": "A decoded token: dense {before} ms, final {after} ms (format: {format}).",
@@ -216,7 +216,7 @@ RUSSIAN: dict[str, str] = {
     "distil.note": "Модель: {note}; все числа здесь получены с ней.",
     "distil.yours": "**Ваш запуск.**",
     "distil.latency_said": (
-        "на токен уходит {after} мс (формат: {format}), до этого — {before} мс (потоков: {threads})"
+        "на токен уходит {after} мс, до этого — {before} мс (формат: {format}, потоков: {threads})"
     ),
     "distil.as_stored": "как хранится",
     "distil.price_size": "Все тензоры: плотная модель — {before} МБ, итоговая — {after} МБ.",
