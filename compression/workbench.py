@@ -91,7 +91,7 @@ if TYPE_CHECKING:
     from compression.deployment.report import PipelineReport, TuneReport
     from compression.distillation.report import DistillReport, DistillSettings
     from compression.mixing.report import MixReport
-    from compression.quantization.formats_report import FormatsReport
+    from compression.quantization.formats_report import FastFormat, FormatLatency, FormatsReport
     from compression.quantization.grid import QuantizationSettings
     from compression.quantization.report import QuantizeReport
     from compression.speech.workbench import SpeechWorkbench
@@ -315,6 +315,29 @@ class Workbench:
 
         steps = compare_formats(self, recipe, text, window, max_windows, prompt_tokens, decode_tokens, repeats)
         return (yield from steps)
+
+    @exclusive
+    def latency_in(
+        self,
+        name: FastFormat,
+        dense_id: str,
+        recipe: Recipe,
+        text: str,
+        window: int,
+        max_windows: int | None,
+        prompt_tokens: int,
+        decode_tokens: int,
+    ) -> Steps[FormatLatency]:
+        """A compressed model in another format, see `compression.quantization.formats.time_in_format`."""
+        from compression.quantization.formats import time_in_format
+
+        source = (yield from self._load(dense_id)).loaded
+        found = yield from time_in_format(
+            self, dense_id, recipe, name, text, window, max_windows, prompt_tokens, decode_tokens
+        )
+        facts = provenance(source)
+        timed = dataclasses.replace(found.timed, measured=dataclasses.replace(found.timed.measured, **facts))
+        return dataclasses.replace(found, latency=dataclasses.replace(found.latency, **facts), timed=timed)
 
     @exclusive
     def synthesise(self, settings: SyntheticSettings) -> Steps[SyntheticReport]:

@@ -20,12 +20,16 @@ from typer.testing import CliRunner
 
 from compression import export, store
 from compression.__main__ import app
+from compression.adaptation import training
 from compression.commands.shared import SCHEMAS
 from compression.deployment.markup import Bar, bars, curve, table
 from compression.deployment.pages import pipeline_page
 from compression.deployment.recipe import read_recipe
 from compression.deployment.report import PipelineReport
+from compression.deployment.search import _objective
 from compression.errors import UserError
+from compression.evaluation.perplexity import measure_perplexity, tokenize
+from compression.quantization.fast import to_int8
 from compression.types import Progress
 from compression.workbench import Workbench
 
@@ -85,6 +89,28 @@ def test_a_report_has_every_stage(undisturbed: tuple[Path, PipelineReport]) -> N
     assert report.benchmark is not None and report.benchmark.tasks[0].items == len(QUESTIONS)
     assert report.latency is not None and report.latency.stored_bits["dense"] == dense.measured.stored_bits
     assert report.latency.stored_bits["compressed"] == quantized.measured.stored_bits
+
+
+def test_the_final_model_is_timed_in_another_format_and_never_without_its_price(cache: Path, tmp_path: Path) -> None:
+    asked = {"prompt_tokens": 8, "decode_tokens": 2, "format": "int8-weights"}
+    recipe = write_recipe(tmp_path, compress=None, distill=None, benchmark=None, latency=asked)
+    report = carried_out(recipe, out=tmp_path / "small")
+    assert report.latency is not None and report.timed is not None and report.timed.name == "int8-weights"
+    assert "layers in 8 bits run from their codes" in report.latency.execution
+    assert report.latency.weights_hash == report.timed.measured.weights_hash == report.stages[0].measured.weights_hash
+    final = finish(Workbench().any_model(str(tmp_path / "small")))
+    by_hand = to_int8(final.loaded.model, final.sites)
+    tokens = tokenize(final.loaded.tokenizer, (tmp_path / "text.txt").read_text(encoding="utf-8"))
+    measured = finish(measure_perplexity(by_hand, tokens, report.timed.measured.text, 0, 64, 4))
+    assert report.timed.measured.perplexity == pytest.approx(measured.perplexity, rel=1e-6)
+    stored = report.stages[-1].measured
+    assert report.timed.measured.perplexity != stored.perplexity
+    assert report.timed.measured.stored_bits == report.latency.stored_bits["compressed"] > stored.stored_bits
+    page = pipeline_page(report)
+    assert "final in int8-weights" in page and f"{measured.perplexity:,.2f}" in page
+    assert _objective(report, "perplexity") == report.timed.measured.perplexity, "a trial is judged as it is timed"
+    assert _objective(report, "bytes") == report.timed.measured.stored_bits / 8
+    assert carried_out(recipe) == report
 
 
 def untimed(recipe: Path, expected: PipelineReport) -> tuple[Path, PipelineReport]:
@@ -147,6 +173,22 @@ def test_a_process_that_is_killed_leaves_nothing_in_the_way(
     report = store.read_json(tmp_path / "a.json", PipelineReport)
     assert store.content_key(without_stopwatch(report)) == store.content_key(without_stopwatch(expected))
     assert not list((cache / "pipelines").rglob("*.tmp"))
+
+
+def test_a_training_killed_before_its_first_minute_keeps_the_plan_that_a_stopwatch_made(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting = iter((3, 7))  # the machine is faster when the run goes on
+    monkeypatch.setattr(training, "_fitting_steps", lambda *_: next(fitting))
+    monkeypatch.setattr(training, "PACE_TOLERANCE", float("inf"))
+    distill = {"what": "lora", "minutes": 1, "rank": 2, "train": str(tmp_path / "text.txt")}
+    recipe = write_recipe(tmp_path, distill=distill, quantize=None, benchmark=None, latency=None)
+    until(Workbench().pipeline(read_recipe(recipe)), lambda e: e.stage == "train" and e.done > 0)
+    report = carried_out(recipe)
+    assert report.stages[-1].made.facts["steps"] == 3 and next(fitting) == 7, "it was not planned again"
+    monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "other"))
+    monkeypatch.setattr(training, "_fitting_steps", lambda *_: 3)
+    assert without_stopwatch(carried_out(recipe)) == without_stopwatch(report)
 
 
 def test_the_command_writes_the_same_files_again(cache: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compression.deployment.recipe import PipelineRecipe, read_recipe
+from compression.deployment.recipe import PipelineRecipe, read_recipe, recipe_text
 from compression.errors import UserError
 
 GOOD = """model: smollm2-135m-q4
@@ -43,9 +43,25 @@ def test_a_recipe_is_read_with_its_defaults(tmp_path: Path) -> None:
     assert recipe.distill is not None and recipe.distill.rank == 4
 
 
+def test_a_field_may_be_called_as_its_option(tmp_path: Path) -> None:
+    plain = "model: m\ncompress: {ratio: 0.3}\ndistill: {what: lora, minutes: 2}\n"
+    options = "model: m\ncompress: {removed: 0.3}\ndistill: {train_what: lora, max_minutes: 2}\n"
+    assert read(tmp_path, options) == read(tmp_path, plain)
+    assert "ratio: 0.3" in recipe_text(read(tmp_path, options)), "what is kept has one name"
+    searched = read(tmp_path, GOOD.replace("compress.ratio:", "compress.removed:"))
+    changed = searched.with_values({"compress.removed": 0.5, "distill.max_minutes": 3}).model_dump()
+    assert changed["compress"]["ratio"] == 0.5 and changed["distill"]["minutes"] == 3
+    assert searched.is_whole_number("distill.rank") and not searched.is_whole_number("compress.removed")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "field", "said"),
     [
+        ("ratio: 0.3", "removed: 1.3", 4, "compress.removed", "less than or equal to 0.95, but 1.3 was given"),
+        ("ratio: 0.3", "ratio: 0.3\n  removed: 0.3", 2, "compress", "ratio and removed are two names of one field"),
+        ("rank: 4", "what: lora, train_what: lora", 5, "distill", "what and train_what are two names of one field"),
+        ("low: 0.1, high: 0.5}", "low: 0.1, high: 0.5}\n    compress.removed: {low: 0.1, high: 0.5}", 13,
+         "tune.search.compress.removed", "it is searched as compress.ratio already"),
         ("ratio: 0.3", "ratio: 1.3", 4, "compress.ratio", "less than or equal to 0.95, but 1.3 was given"),
         ("ratio: 0.3", "ratio: .nan", 4, "compress.ratio", "finite number"),
         ("ratio: 0.3", "ration: 0.3", 4, "compress.ration", "no such field; expected one of method, policy, ratio"),
@@ -58,6 +74,7 @@ def test_a_recipe_is_read_with_its_defaults(tmp_path: Path) -> None:
         ("quantize: {bits: 3}", "distill: {rank: 2}", 6, "distill", "it stands in line 5 already"),
         ("model: smollm2-135m-q4", "max_windows: 2", 1, "model", "it is missing"),
         ("[perplexity]", "[perplexity, perplexity]", 8, "tune.objectives", "each objective may be named once"),
+        ("tune:", "latency: {format: int9}\ntune:", 7, "latency.format", "'stored', 'bfloat16', 'int8'"),
         ("tune:", "benchmark: {tasks: [3]}\ntune:", 7, "benchmark.tasks", "a valid string"),
         ("[perplexity]", "[accuracy]", 8, "tune.objectives.0", "'perplexity', 'bytes' or 'latency'"),
         ("low: 0.1, high: 0.5", "low: 0.5", 12, "tune.search.compress.ratio", "either low and high or choices"),

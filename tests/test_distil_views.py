@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from deployment_samples import QUESTIONS
-from distil_samples import CHANGE, DISTILL, FORMATS, LATENCY, MIX, RUNS, STAGES, TUNE
+from distil_samples import CHANGE, DISTILL, FORMATS, LATENCY, MIX, PIPELINE, RUNS, STAGES, TUNE, measured
 from tiny import SENTENCES, write_tiny_llama
 
 from compression import store, texts
@@ -36,6 +36,7 @@ from compression.deployment.costs import STAGES as STAGE_NAMES
 from compression.deployment.gallery import load_examples
 from compression.deployment.recipe import PipelineRecipe, read_recipe
 from compression.errors import UserError
+from compression.quantization.formats_report import TimedFormat
 from views import pipeline_cards
 from views.figures import distil as figures
 from views.pipeline_cards import Asked, Reached
@@ -178,6 +179,23 @@ def test_every_picture_has_titles_a_sentence_and_a_table(text: Any) -> None:
     assert len(views["budget"].table.rows) == 3
     assert list(views["formats"].figure.data[0].x) == [40, 14, 41]
     assert text("distil.not_faster") in views["formats"].summary, "the smallest is not the fastest"
+
+
+@pytest.mark.parametrize("text", [EN, RU], ids=["en", "ru"])
+def test_speed_is_shown_with_its_format_and_its_price(text: Any) -> None:
+    stored = pipeline_cards.example_of(PIPELINE)
+    line = pipeline_cards.price_line(stored, text)
+    sizes = [text.number(stage.stored_bytes / 1e6) for stage in (STAGES[0], STAGES[-1])]
+    assert all(part in line for part in (*sizes, text.number(40), text.number(30), text("distil.as_stored")))
+    timed = TimedFormat("int8", measured(21.37, 135), ())
+    fast = pipeline_cards.example_of(dataclasses.replace(PIPELINE, timed=timed))
+    said = pipeline_cards.price_line(fast, text)
+    assert all(part in said for part in (*sizes, "int8", text.number(135), text.number(21.37, 2)))
+    assert text("distil.as_stored") not in said
+    card = pipeline_cards.outcome_lines([fast], text)[STAGE_NAMES.index("latency")]
+    assert "int8" in card and text.number(21.37, 2) in card
+    view = distil._benchmarks([stored, fast], text)
+    assert view is not None and line in view.summary and said in view.summary
 
 
 def test_a_folder_is_read_as_far_as_it_reads(tmp_path: Path) -> None:

@@ -68,6 +68,11 @@ class Server:
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
 
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
     def answer(self, body: dict[str, Any]) -> bytes:
         prompt = body["messages"][-1]["content"]
         if prompt.startswith("Here are some tasks"):
@@ -83,11 +88,10 @@ class Server:
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Server, None, None]:
     monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(writers, "PAUSES", (0.0, 0.0))
     made = Server()
     yield made
-    made.server.shutdown()
-    made.server.server_close()
-    made.thread.join()
+    made.close()
 
 
 def settings(server: Server, **changes: Any) -> SyntheticSettings:
@@ -144,15 +148,52 @@ def test_a_strange_server_is_one_sentence(server: Server, reply: tuple[int, byte
         finish(Workbench().synthesise(settings(server)))
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["http://localhost:99999/v1", "http://localhost:x/v1", "http:///v1", f"http://{'a' * 300}/v1", "http://[::1"],
+)
+def test_what_is_no_address_is_one_sentence(address: str) -> None:
+    plain = SyntheticSettings(server=address, served_model="m")
+    with pytest.raises(UserError, match="A server has an address such as"):
+        finish(Workbench().synthesise(plain))
+
+
+def test_another_model_may_be_the_judge(server: Server) -> None:
+    judge = Server()
+    try:
+        asked = settings(server, judge="strict", judge_server=judge.address)
+        report = finish(Workbench().synthesise(asked))
+        assert report.grades[5] == 3 and {body["model"] for body in judge.asked} == {"strict"}
+        assert all("Answer with one digit" in body["messages"][-1]["content"] for body in judge.asked)
+        assert not any("Answer with one digit" in body["messages"][-1]["content"] for body in server.asked)
+        before = len(server.asked)
+        finish(Workbench().synthesise(settings(server)))
+        assert len(server.asked) > before, "what one judge has graded is not another one's"
+    finally:
+        judge.close()
+
+
+def test_a_model_in_this_process_may_judge_what_a_server_writes(server: Server, tmp_path: Path) -> None:
+    write_tiny_llama(tmp_path / "tiny")
+    report = finish(Workbench().synthesise(settings(server, judge=str(tmp_path / "tiny"), max_tries=2)))
+    assert sum(report.outcomes.values()) == 2 and not {"no-answer", "too-short"} & set(report.outcomes)
+    assert not any("Answer with one digit" in body["messages"][-1]["content"] for body in server.asked)
+
+
 def test_nobody_at_the_address_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(writers, "PAUSES", (0.0,))
     with pytest.raises(UserError, match=r"does not answer \(ConnectError\)"):
         ServerWriter("http://127.0.0.1:9/v1", "m").write(["a"], 8, 1.0, 0)
 
 
-def test_busy_servers_are_asked_again(server: Server) -> None:
-    server.misbehave = lambda number: (503, b"") if number == 1 else None
+def test_busy_servers_are_asked_again_after_growing_pauses(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(writers, "PAUSES", (0.25, 0.5))
+    monkeypatch.setattr(writers.time, "sleep", slept.append)
+    server.misbehave = lambda number: (503, b"") if number < 3 else None
     assert ServerWriter(server.address, "m").write(["Say so"], 8, 1.0, 0) == "An answer to Say so"
+    assert [pause for pause in slept if pause] == [0.25, 0.5]
 
 
 def test_an_unreadable_grade_and_a_repetition_are_not_kept(
@@ -256,6 +297,9 @@ def test_a_line_that_was_cut_off_is_dropped(server: Server, tmp_path: Path) -> N
         ({"writer": "smollm2-135m-q4"}, "either a model that writes or a server"),
         ({"server": "ftp://x"}, "an address such as http://localhost:8000/v1, but ftp://x"),
         ({"served_model": ""}, "name one by --served-model"),
+        ({"judge_server": "http://x/v1"}, "name the one that grades by --judge"),
+        ({"judge_server": "ftp://x", "judge": "m"}, "an address such as http://localhost:8000/v1, but ftp://x"),
+        ({"judge": "m", "min_grade": 0}, "--min-grade 0 asks for none"),
         ({"pairs": 0}, "--pairs takes 1 to"),
         ({"temperature": 0.0}, "--temperature takes 0.05 to 5, but 0"),
         ({"min_grade": 6}, "--min-grade takes 0 to 5, but 6"),

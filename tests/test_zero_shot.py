@@ -17,7 +17,7 @@ from compression.__main__ import app
 from compression.errors import UserError
 from compression.zero_shot import runner
 from compression.zero_shot.report import BenchmarkReport
-from compression.zero_shot.runner import bootstrap_stderr
+from compression.zero_shot.runner import bootstrap_stderr, spread
 from compression.zero_shot.scoring import encode, score
 from compression.zero_shot.tasks import EIGHT, choose_tasks, read_items
 
@@ -205,6 +205,27 @@ def test_mmlu_is_read_from_a_repository_with_a_configuration_for_every_subject(m
             scores = slow_scores(llama, tokenizer, {"query": query, "choices": list("ABCD")})
             expected += "1" if scores.index(max(scores)) == row["answer"] else "0"
     assert found.correct == expected
+    limited = run_benchmark(model, "--tasks", "mmlu", "--data", str(model.parent / "data"), "--limit", "5")
+    assert limited.tasks["mmlu"].items == 5, "a limit counts for the task, not for each subject"
+    assert limited.tasks["mmlu"].correct == expected[:2] + expected[9:12], "from both subjects, as evenly as it goes"
+    one = run_benchmark(model, "--tasks", "mmlu", "--data", str(model.parent / "data"), "--limit", "1")
+    assert one.tasks["mmlu"].correct == expected[9]
+
+
+@pytest.mark.parametrize(
+    ("limit", "sizes", "shares"),
+    [
+        (6, [9, 9, 9], [2, 2, 2]),
+        (2, [9, 9, 9, 9], [0, 1, 0, 1]),
+        (10, [1, 9, 9], [1, 4, 5]),
+        (100, [3, 4], [3, 4]),
+        (5, [9], [5]),
+    ],
+)
+def test_a_limit_is_spread_evenly_and_what_a_part_lacks_the_others_give(
+    limit: int, sizes: list[int], shares: list[int]
+) -> None:
+    assert spread(limit, sizes) == shares
 
 
 def test_what_is_finished_is_kept_and_a_changed_file_is_scored_again(

@@ -13,6 +13,7 @@ from compression.deployment.costs import STAGES, seconds_of
 from compression.deployment.recipe import PipelineRecipe, recipe_text
 from compression.deployment.report import PipelineReport
 from compression.errors import UserError
+from compression.quantization.formats_report import TimedFormat
 from compression.types import LatencyReport
 from compression.zero_shot.tasks import ALL, choose_tasks
 from views import engine
@@ -152,17 +153,20 @@ class Reached:
         points: the model after each stage.
         dots: benchmarks, if they were measured.
         latency: if it was measured.
+        timed: the format that was timed, if it was another than what is stored.
     """
 
     optimizer: str
     points: tuple[StagePoint, ...] = ()
     dots: tuple[TaskDots, ...] = ()
     latency: LatencyReport | None = None
+    timed: TimedFormat | None = None
 
     def finished(self, report: PipelineReport) -> Reached:
         """The same with all that a report says."""
         dots = task_dots(report.benchmark) if report.benchmark else ()
-        return replace(self, points=stage_points(report.stages), dots=dots, latency=report.latency)
+        points = stage_points(report.stages)
+        return replace(self, points=points, dots=dots, latency=report.latency, timed=report.timed)
 
 
 def example_of(report: PipelineReport) -> Reached:
@@ -186,11 +190,32 @@ def outcome_lines(runs: Sequence[Reached], words: Words, example: bool = False) 
             said = words("distil.benchmark_said", before=before, after=after, tasks=mean.tasks)
             lines["benchmark"].append(who + said)
         if run.latency is not None:
-            before, after = (words.number(run.latency.decode[label].median_ms) for label in ("dense", "compressed"))
-            said = words("distil.latency_said", before=before, after=after, threads=run.latency.threads)
-            lines["latency"].append(who + said)
+            said = words("distil.latency_said", **_times(run, run.latency, words), threads=run.latency.threads)
+            lines["latency"].append(" ".join([who + said, *_price_of_format(run, words)]))
     start = f"{words('distil.outcome_example')} " if example else ""
     return [start + "<br>".join(dict.fromkeys(said)) if said else "" for said in lines.values()]
+
+
+def price_line(run: Reached, words: Words) -> str:
+    """What dense and final model take, in megabytes and milliseconds a token, as far as it was measured."""
+    first, last = (words.number(point.megabytes) for point in (run.points[0], run.points[-1]))
+    said = [words("distil.price_size", before=first, after=last)]
+    if run.latency is not None:
+        said.append(words("distil.price_time", **_times(run, run.latency, words)))
+    return " ".join([*said, *_price_of_format(run, words)])
+
+
+def _times(run: Reached, latency: LatencyReport, words: Words) -> dict[str, str]:
+    before, after = (words.number(latency.decode[label].median_ms) for label in ("dense", "compressed"))
+    return {"before": before, "after": after, "format": run.timed.name if run.timed else words("distil.as_stored")}
+
+
+def _price_of_format(run: Reached, words: Words) -> list[str]:
+    """What the format that was timed costs, a sentence; none for what is stored, which is measured elsewhere."""
+    if run.timed is None:
+        return []
+    size, perplexity = words.number(run.timed.megabytes), words.number(run.timed.measured.perplexity, 2)
+    return [words("distil.price_format", format=run.timed.name, size=size, perplexity=perplexity)]
 
 
 def _outcome(point: StagePoint, words: Words) -> str:

@@ -148,7 +148,8 @@ def train(
     """Train an adapter.
 
     Every step has a random state of its own, made from the seed and the step, so that a run that goes on from a
-    checkpoint ends as one that never stopped (the number of steps is in the checkpoint). Where the time is given, the
+    checkpoint ends as one that never stopped (the number of steps is in the checkpoint, and the first one is written as
+    soon as it is known). Where the time is given, the
     pace is looked at on the way: on a machine that becomes slower or faster the schedule of the rest is stretched, so
     that it still comes to its end in time. Closing the generator stops; the checkpoint stays.
 
@@ -183,6 +184,9 @@ def train(
     if not done.planned:
         yield Progress("train", 0, 1, "timing a step")
         done.planned = plan.steps or _fitting_steps(adapter, problem, plan)
+        if checkpoint is not None and plan.steps is None:
+            # A stopwatch made the plan: killed at once and begun again, the training must not be another one.
+            _save(checkpoint, key, adapter, optimizer, done)
     loop = _Loop(adapter, problem, plan, optimizer, peaks, done)
     shown = noted = saved = time.perf_counter()
     good = _copy(adapter.state())

@@ -34,7 +34,10 @@ def benchmark(
     data: Annotated[
         Path | None, typer.Option("--data", help="Folder with a TASK.jsonl for each; without it the Hub is asked.")
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", help="Items a task at most, from the first on.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", help="Items a task at most, from the first on; of MMLU equally many a subject."),
+    ] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Score a language model on zero-shot benchmarks: MMLU, ARC-easy, CommonsenseQA, OpenBookQA and four more."""

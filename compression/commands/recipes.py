@@ -60,8 +60,9 @@ def pipeline(
     if report.benchmark is not None:
         show_table(benchmark_cells(report.benchmark))
     if report.latency is not None:
-        show_table(latency_cells(report.latency))
-    show_notes(tuple(dict.fromkeys(note for stage in report.stages for note in stage.made.notes)))
+        show_table(latency_cells(report))
+    notes = [note for stage in report.stages for note in stage.made.notes]
+    show_notes(tuple(dict.fromkeys([*notes, *(report.timed.notes if report.timed else ())])))
     write(report, json_file)
     _write_html(lambda: pipeline_page(report), html)
 

@@ -18,9 +18,13 @@ _DEFAULTS = SyntheticSettings()
 @app.command()
 def synthesise(
     out: Annotated[Path, typer.Option("--out", help="JSON Lines file for distill --train.")],
-    writer: Annotated[str, typer.Option("--writer", help="Model that writes, answers and grades.")] = "",
+    writer: Annotated[str, typer.Option("--writer", help="Model that writes and answers.")] = "",
     server: Annotated[str, typer.Option("--server", help="Or an OpenAI-compatible server, http://…/v1.")] = "",
     served_model: Annotated[str, typer.Option("--served-model", help="The server's name of its model.")] = "",
+    judge: Annotated[
+        str, typer.Option("--judge", help="Model that grades, or its name on --judge-server; by default the writer.")
+    ] = "",
+    judge_server: Annotated[str, typer.Option("--judge-server", help="OpenAI-compatible server that grades.")] = "",
     pairs: Annotated[int, typer.Option("--pairs", help="Pairs to keep.")] = _DEFAULTS.pairs,
     max_tries: Annotated[int, typer.Option("--max-tries", help="Tries at most; 0: ten a pair.")] = 0,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="Of an answer.")] = _DEFAULTS.max_new_tokens,
@@ -49,6 +53,8 @@ def synthesise(
         min_grade,
         similarity,
         seed,
+        judge,
+        judge_server,
     )
     report = run(get_workbench().synthesise(settings))
     told = ", ".join(f"{name} {count}" for name, count in report.outcomes.items())

@@ -45,13 +45,22 @@ def benchmark_cells(benchmark: BenchmarkChange) -> Cells:
     return cells
 
 
-def latency_cells(latency: LatencyReport) -> Cells:
-    """Dense and final model, header first."""
-    cells: Cells = [("model", "prefill, ms", "IQR", "decode, ms a token", "IQR")]
-    for label, name in (("dense", "dense"), ("compressed", "final")):
-        figures = latency.prefill[label], latency.decode[label]
-        cells.append((name, *(f"{value:.2f}" for each in figures for value in (each.median_ms, each.iqr_ms))))
+def latency_cells(report: PipelineReport) -> Cells:
+    """Dense and final model by the clock, with what the timed layers cost; header first."""
+    cells: Cells = [("model", "prefill, ms", "IQR", "decode, ms a token", "IQR", "perplexity", "all tensors, MB")]
+    assert report.latency is not None
+    for label, name, measured in (
+        ("dense", DENSE, report.stages[0].measured),
+        ("compressed", _timed_name(report), report.timed_measured),
+    ):
+        figures = report.latency.prefill[label], report.latency.decode[label]
+        times = (f"{value:.2f}" for each in figures for value in (each.median_ms, each.iqr_ms))
+        cells.append((name, *times, f"{measured.perplexity:,.2f}", f"{measured.stored_bits / 8e6:.1f}"))
     return cells
+
+
+def _timed_name(report: PipelineReport) -> str:
+    return f"final in {report.timed.name}" if report.timed else "final as stored"
 
 
 def pipeline_page(report: PipelineReport) -> str:
@@ -89,8 +98,9 @@ def pipeline_page(report: PipelineReport) -> str:
     if report.benchmark is not None:
         parts += _benchmark_parts(report.benchmark)
     if report.latency is not None:
-        parts += _latency_parts(report.latency)
+        parts += _latency_parts(report, report.latency)
     notes = [note for stage in report.stages for note in (*stage.measured.notes, *stage.made.notes)]
+    notes += report.timed.notes if report.timed else ()
     if notes:
         parts += [heading("Notes"), folded(f"{len(set(notes))} notes", "\n".join(dict.fromkeys(notes)))]
     environment = report.stages[-1].environment
@@ -110,7 +120,7 @@ def _benchmark_parts(benchmark: BenchmarkChange) -> list[str]:
     return [heading("Benchmarks"), bars(caption, rows), table(benchmark_cells(benchmark))]
 
 
-def _latency_parts(latency: LatencyReport) -> list[str]:
+def _latency_parts(report: PipelineReport, latency: LatencyReport) -> list[str]:
     parts = [heading("Latency")]
     for caption, figures in (
         (f"Prefill of {latency.prompt_tokens} tokens, ms", latency.prefill),
@@ -118,11 +128,11 @@ def _latency_parts(latency: LatencyReport) -> list[str]:
     ):
         rows = [
             Bar(name, figures[label].median_ms, figures[label].iqr_ms / 2, second=label != "dense")
-            for label, name in (("dense", "dense"), ("compressed", "final"))
+            for label, name in (("dense", DENSE), ("compressed", _timed_name(report)))
         ]
         parts.append(bars(f"{caption}; median, lines: half the interquartile range to each side", rows))
     said = f"{latency.threads} threads, both in turns in one run; {latency.execution}."
-    return [*parts, table(latency_cells(latency)), paragraph(said)]
+    return [*parts, table(latency_cells(report)), paragraph(said)]
 
 
 def trial_cells(report: TuneReport) -> Cells:

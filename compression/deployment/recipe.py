@@ -1,13 +1,14 @@
 """What a recipe file may say, and reading one: whatever is wrong is named with its line and its field.
 
-Names of files are looked up from the folder in which the command runs, as on the command line.
+Names of files are looked up from the folder in which the command runs, as on the command line. A field that an option
+of the command line calls otherwise may be written as that option is, with underscores.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 import yaml
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from compression.adaptation.types import MAX_SEED
 from compression.errors import UserError
+from compression.quantization.formats_report import FastFormat
 from compression.recipe import Recipe
 from compression.recipe_file import Lines, Section, first_problem, read_sections, wrong
 from compression.types import MAX_REMOVED_FRACTION
@@ -25,8 +27,28 @@ Value = bool | int | float | str
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Count = Annotated[int, Field(ge=1, le=65536)]
 
+OPTIONS = {"ratio": "removed", "what": "train_what", "minutes": "max_minutes"}
+"""Field → the name of its option on the command line, where the two differ."""
+FIELDS = {option: field for field, option in OPTIONS.items()}
 
-class CompressSection(Section):
+
+def _names(field: str) -> pydantic.AliasChoices:
+    return pydantic.AliasChoices(field, OPTIONS[field])
+
+
+class StageSection(Section):
+    """Settings of a stage, under their own names or those of the command line."""
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _named_once(cls, given: Any) -> Any:
+        for field, option in OPTIONS.items() if isinstance(given, dict) else ():
+            if field in cls.model_fields and field in given and option in given:
+                raise ValueError(f"{field} and {option} are two names of one field: give one of them")
+        return given
+
+
+class CompressSection(StageSection):
     """What ``compress`` is asked.
 
     Attributes:
@@ -43,7 +65,7 @@ class CompressSection(Section):
 
     method: str = "compot-fisher"
     policy: str = "own"
-    ratio: float = Field(default=0.2, ge=0, le=MAX_REMOVED_FRACTION)
+    ratio: float = Field(default=0.2, ge=0, le=MAX_REMOVED_FRACTION, validation_alias=_names("ratio"))
     calibration: str = ""
     calibration_sequences: Count = 32
     sequence_length: Count = 512
@@ -67,14 +89,14 @@ class CompressSection(Section):
         )
 
 
-class DistillSection(Section):
+class DistillSection(StageSection):
     """What ``distill`` is asked; the teacher is the dense model.
 
     Attributes:
         what: the compressed layers' own factors, or adapters beside all layers.
         optimizer: AdamW, or Muon for matrices.
         minutes: training time; as many steps are taken as fit.
-        steps: exact number of steps; then the minutes only limit.
+        steps: exact number of steps instead, the same on every machine.
         rank: of the adapters.
         lora_alpha: of the adapters, divided by the rank.
         temperature: T, by which logits are divided.
@@ -84,9 +106,9 @@ class DistillSection(Section):
         train: name of a text to learn from, or a file; empty for the built-in one.
     """
 
-    what: Literal["factors", "lora"] = "lora"
+    what: Literal["factors", "lora"] = Field(default="lora", validation_alias=_names("what"))
     optimizer: Literal["adamw", "muon"] = "adamw"
-    minutes: float = Field(default=10.0, ge=0.05, le=24 * 60)
+    minutes: float = Field(default=10.0, ge=0.05, le=24 * 60, validation_alias=_names("minutes"))
     steps: int | None = Field(default=None, ge=1, le=10**6)
     rank: int = Field(default=8, ge=1, le=1024)
     lora_alpha: float = Field(default=16.0, ge=0.01, le=4096)
@@ -144,7 +166,7 @@ class BenchmarkSection(Section):
     Attributes:
         tasks: task ids, as a list or comma-separated, or ``all``.
         data: folder of items; empty for the Hub.
-        limit: items a task at most; None for all.
+        limit: items a task at most, of MMLU equally many a subject; None for all.
     """
 
     tasks: Annotated[str, pydantic.BeforeValidator(_joined)] = "all"
@@ -153,13 +175,15 @@ class BenchmarkSection(Section):
 
 
 class LatencySection(Section):
-    """What ``latency`` is asked, of the dense and the final model in turns.
+    """What ``latency`` is asked, of the dense model in float32 and the final model in turns.
 
     Attributes:
+        format: what the final model computes in: ``stored`` for expanding what it stores, or a format of ``formats``.
         prompt_tokens: tokens in the prefill.
         decode_tokens: tokens decoded one by one.
     """
 
+    format: Literal["stored", FastFormat] = "stored"
     prompt_tokens: int = Field(default=128, ge=1, le=65536)
     decode_tokens: int = Field(default=16, ge=1, le=65536)
 
@@ -201,7 +225,8 @@ class TuneSection(Section):
 
     Attributes:
         objectives: what is made small, one to three of `OBJECTIVES`; bytes are those of the stored model, latency is
-            the milliseconds a decoded token takes.
+            the milliseconds a decoded token takes. With latency in another format than the stored one, bytes and
+            perplexity are of that format too.
         search: ``section.field`` → where its value may lie.
         startup_trials: so many trials are drawn at random, and none is pruned before so many are complete.
         seed: of the search.
@@ -255,14 +280,20 @@ class PipelineRecipe(Section):
         """
         plain = self.model_dump()
         for path, value in values.items():
-            section, field = path.split(".")
+            section, field = setting_at(path)
             plain[section][field] = value
         return PipelineRecipe.model_validate(plain)
 
     def is_whole_number(self, path: str) -> bool:
         """Whether the field at ``section.field`` takes whole numbers alone."""
-        section, field = path.split(".")
+        section, field = setting_at(path)
         return type(getattr(self, section)).model_fields[field].annotation in (int, int | None)
+
+
+def setting_at(path: str) -> tuple[str, str]:
+    """Section and field at ``section.field``, the field under its own name."""
+    section, _, field = path.partition(".")
+    return section, FIELDS.get(field, field)
 
 
 def read_recipe(file: Path) -> PipelineRecipe:
@@ -308,12 +339,16 @@ def _check_stages(file: Path, lines: Lines, recipe: PipelineRecipe, before: tupl
 
 def _check_search(file: Path, lines: Lines, recipe: PipelineRecipe) -> None:
     """Every setting that is searched is one of a stage, and the recipe is possible with each of its values alone."""
+    searched: dict[tuple[str, str], str] = {}
     for path, span in recipe.tune.search.items() if recipe.tune else ():
         where = ("tune", "search", path)
-        section, _, field = path.partition(".")
+        section, field = setting_at(path)
         stage = getattr(recipe, section) if section in ("compress", "distill", "quantize") else None
         if stage is None or field not in type(stage).model_fields or field == "settings":
             raise wrong(file, lines, where, "a field of a stage of this recipe was expected, such as distill.rank")
+        if (section, field) in searched:
+            raise wrong(file, lines, where, f"it is searched as {searched[section, field]} already")
+        searched[section, field] = path
         if not span.choices and type(stage).model_fields[field].annotation not in (int, int | None, float):
             raise wrong(file, lines, where, "low and high are for numbers; name choices instead")
         for value in span.extremes:

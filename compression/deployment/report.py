@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from compression.quantization.formats_report import TimedFormat
 from compression.types import Environment, LatencyReport, PerplexityReport
 
 DENSE = "dense"
@@ -95,7 +96,7 @@ class BenchmarkChange:
 
     Attributes:
         convention: how a choice is scored, in words.
-        limit: items a task at most; None for all.
+        limit: items a task at most, of MMLU equally many a subject; None for all.
         tasks: one for each benchmark.
     """
 
@@ -117,6 +118,7 @@ class PipelineReport:
         stages: the dense model, then the model after each stage.
         benchmark: before and after; None where it was not asked for.
         latency: of the dense and the final model in turns; None where it was not asked for.
+        timed: the format in which the final model was timed, with its price; None for what is stored.
     """
 
     recipe: dict[str, Any]
@@ -125,6 +127,12 @@ class PipelineReport:
     stages: tuple[StageReport, ...]
     benchmark: BenchmarkChange | None
     latency: LatencyReport | None
+    timed: TimedFormat | None = None
+
+    @property
+    def timed_measured(self) -> PerplexityReport:
+        """Perplexity and stored bits of the final model in the format in which it was timed."""
+        return self.timed.measured if self.timed else self.stages[-1].measured
 
 
 @dataclass(frozen=True)

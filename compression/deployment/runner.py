@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from compression import export, store, texts
-from compression.deployment.recipe import PipelineRecipe
+from compression.deployment.recipe import LatencySection, PipelineRecipe
 from compression.deployment.report import (
     DENSE,
     BenchmarkChange,
@@ -29,6 +29,7 @@ from compression.deployment.report import (
 )
 from compression.deployment.stages import Stage, stages_of
 from compression.environment import code_version, describe_environment
+from compression.quantization.formats_report import FormatLatency, TimedFormat
 from compression.recipe import Recipe
 from compression.steps import Steps
 from compression.types import LatencyReport, Progress
@@ -91,7 +92,7 @@ def run_pipeline(bench: Workbench, recipe: PipelineRecipe, out: Path | None = No
         done = now.report
         said = f"{stage.name}: perplexity {done.measured.perplexity:.2f}, {done.stored_bytes / 1e6:.1f} MB"
         yield Progress("run", len(reached) - 1, len(stages), said, done)
-    benchmark, latency = None, None
+    benchmark, latency, timed = None, None, None
     if asked:
         items = [(source.task, source.fingerprint) for source in sources]
         key = store.content_key("pipeline-benchmark", now.key, items, asked.limit)
@@ -99,11 +100,7 @@ def run_pipeline(bench: Workbench, recipe: PipelineRecipe, out: Path | None = No
             recipe.model, key, BenchmarkChange, lambda: _benchmark(bench, recipe, now.model_id)
         )
     if recipe.latency:
-        counts = recipe.latency.prompt_tokens, recipe.latency.decode_tokens
-        key = store.content_key("pipeline-latency", now.key, counts)
-        latency = yield from _kept(
-            recipe.model, key, LatencyReport, lambda: bench.latency(Recipe(now.model_id), *counts)
-        )
+        latency, timed = yield from _timed(bench, recipe, recipe.latency, now)
     if out is not None:
         yield Progress("save", 0, 1, f"writing {out}")
         with store.atomic_directory(out) as temporary:
@@ -115,6 +112,7 @@ def run_pipeline(bench: Workbench, recipe: PipelineRecipe, out: Path | None = No
         stages=tuple(each.report for each in reached),
         benchmark=benchmark,
         latency=latency,
+        timed=timed,
     )
 
 
@@ -178,6 +176,32 @@ def _measured(bench: Workbench, recipe: PipelineRecipe, name: str, model_id: str
     text = recipe.text or texts.DEFAULT_EVALUATION
     measured = yield from bench.evaluate(Recipe(model_id), text, recipe.window, recipe.max_windows)
     return StageReport(name, measured, made, describe_environment())
+
+
+def _timed(
+    bench: Workbench, recipe: PipelineRecipe, asked: LatencySection, final: Reached
+) -> Steps[tuple[LatencyReport, TimedFormat | None]]:
+    """Dense and final model by the clock; the latter as it is stored, or in another format with its price."""
+    counts = asked.prompt_tokens, asked.decode_tokens
+    name = asked.format
+    if name == "stored":
+        key = store.content_key("pipeline-latency", final.key, counts)
+        plain = yield from _kept(
+            recipe.model, key, LatencyReport, lambda: bench.latency(Recipe(final.model_id), *counts)
+        )
+        return plain, None
+    calibrated = recipe.quantize or recipe.compress  # whose texts and settings are in the key already
+    assert calibrated is not None
+    read = calibrated.recipe(final.model_id)
+    measuring = recipe.text, recipe.window, recipe.max_windows
+    key = store.content_key("pipeline-latency", final.key, counts, name)
+    found = yield from _kept(
+        recipe.model,
+        key,
+        FormatLatency,
+        lambda: bench.latency_in(name, recipe.model, read, *measuring, *counts),
+    )
+    return found.latency, found.timed
 
 
 def _benchmark(bench: Workbench, recipe: PipelineRecipe, final: str) -> Steps[BenchmarkChange]:

@@ -228,11 +228,11 @@ def _perplexity_at(event: Progress) -> tuple[int, float] | None:
 
 
 def _objective(report: PipelineReport, name: str) -> float:
-    last = report.stages[-1]
     if name == "latency":
         assert report.latency is not None
         return report.latency.decode["compressed"].median_ms
-    return last.stored_bytes if name == "bytes" else last.measured.perplexity
+    measured = report.timed_measured  # one model has all the values: the one that was timed
+    return measured.stored_bits / 8 if name == "bytes" else measured.perplexity
 
 
 def _reports(study: optuna.Study, asked: TuneSection) -> tuple[TrialReport, ...]:

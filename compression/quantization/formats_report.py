@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from compression.types import Environment, LatencyFigure, PerplexityReport
+from compression.types import Environment, LatencyFigure, LatencyReport, PerplexityReport
+
+FastFormat = Literal["bfloat16", "int8", "int8-weights", "int4"]
+"""What a model can be converted to and computed with, see `FormatRun`."""
 
 
 @dataclass(frozen=True)
@@ -60,3 +64,36 @@ class FormatsReport:
     device: str
     notes: tuple[str, ...]
     environment: Environment
+
+
+@dataclass(frozen=True)
+class TimedFormat:
+    """A compressed model that was converted to a format to be timed, and what that costs.
+
+    Attributes:
+        name: of the format, see `FormatRun`.
+        measured: perplexity and stored bits of the very layers that were timed.
+        notes: cautions, a sentence each.
+    """
+
+    name: str
+    measured: PerplexityReport
+    notes: tuple[str, ...]
+
+    @property
+    def megabytes(self) -> float:
+        """Of the whole model in this format, 10⁶ bytes each."""
+        return self.measured.stored_bits / 8e6
+
+
+@dataclass(frozen=True)
+class FormatLatency:
+    """A compressed model in a format beside its dense original, in turns.
+
+    Attributes:
+        latency: of ``dense`` and ``compressed``, the latter in the format.
+        timed: the format and its price.
+    """
+
+    latency: LatencyReport
+    timed: TimedFormat

@@ -27,6 +27,8 @@ class SyntheticSettings:
         min_grade: what the judge must give at least, from 1 to 5; 0 for no judge.
         similarity: an instruction that is more alike to one that is there than this, from 0 to 1, is dropped.
         seed: of sampling.
+        judge: the model that grades, as `writer`; empty for the writer itself.
+        judge_server: address of a server that grades; then `judge` is its name of its model. Empty for none.
     """
 
     writer: str = ""
@@ -39,6 +41,8 @@ class SyntheticSettings:
     min_grade: int = 3
     similarity: float = 0.7
     seed: int = 0
+    judge: str = ""
+    judge_server: str = ""
 
     def check(self) -> None:
         """Refuse what cannot be carried out.
@@ -48,10 +52,15 @@ class SyntheticSettings:
         """
         if bool(self.writer) == bool(self.server):
             raise UserError("Name either a model that writes or a server: one of the two.")
-        if self.server and not self.server.startswith(("http://", "https://")):
-            raise UserError(f"A server has an address such as http://localhost:8000/v1, but {self.server} was given.")
+        for server in (self.server, self.judge_server):
+            if server and not server.startswith(("http://", "https://")):
+                raise UserError(f"A server has an address such as http://localhost:8000/v1, but {server} was given.")
         if self.server and not self.served_model:
             raise UserError("A server may have several models: name one by --served-model.")
+        if self.judge_server and not self.judge:
+            raise UserError("A server may have several models: name the one that grades by --judge.")
+        if self.judge and not self.min_grade:
+            raise UserError("A judge was named, but --min-grade 0 asks for none: leave one of the two out.")
         for what, value, low, high in (
             ("--pairs", self.pairs, 1, MAX_PAIRS),
             ("--max-tries", self.max_tries, 0, 100 * MAX_PAIRS),

@@ -50,20 +50,18 @@ def synthesise(bench: Workbench, settings: SyntheticSettings) -> Generator[Progr
         UserError: for settings out of range, a speech model, or a server that does not answer; what was made is kept.
     """
     settings.check()
-    if settings.server:
-        writer: Writer = ServerWriter(settings.server, settings.served_model)
-        identity = settings.server
-    else:
-        model = yield from bench.any_model(settings.writer)
-        model.loaded.check_language()
-        writer, identity = LocalWriter(model.loaded.model, model.loaded.tokenizer), model.identity
-    key = store.content_key("synthetic", code_version(), identity, _start(settings))
+    wanted = settings.served_model if settings.server else settings.writer
+    writer, identity = yield from _who(bench, settings.server, wanted)
+    judge, judging = writer, identity
+    if settings.judge:
+        judge, judging = yield from _who(bench, settings.judge_server, settings.judge)
+    key = store.content_key("synthetic", code_version(), identity, judging, _start(settings))
     file = store.root() / "synthetic" / f"{key}.jsonl"
     made = _read(file)
     seeds = [line for line in SEEDS.read_text(encoding="utf-8").splitlines() if line]
     tries = settings.max_tries or TRIES_A_PAIR * settings.pairs
     while len(made) < tries and _kept(made) < settings.pairs:
-        decision = _try(writer, settings, seeds, made)
+        decision = _try(writer, judge, settings, seeds, made)
         made.append(decision)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("a", encoding="utf-8") as lines:
@@ -79,6 +77,15 @@ def synthesise(bench: Workbench, settings: SyntheticSettings) -> Generator[Progr
         {grade: grades[grade] for grade in range(GRADES[0], GRADES[1] + 1)},
         describe_environment(),
     )
+
+
+def _who(bench: Workbench, server: str, model_id: str) -> Generator[Progress, None, tuple[Writer, str]]:
+    """Who writes or grades, a server's model or one in this process, and what tells it from others."""
+    if server:
+        return ServerWriter(server, model_id), server
+    model = yield from bench.any_model(model_id)
+    model.loaded.check_language()
+    return LocalWriter(model.loaded.model, model.loaded.tokenizer), model.identity
 
 
 def write_pairs(report: SyntheticReport, file: Path) -> None:
@@ -111,7 +118,9 @@ def _kept(made: Sequence[Decision]) -> int:
     return sum(each.outcome == "kept" for each in made)
 
 
-def _try(writer: Writer, settings: SyntheticSettings, seeds: list[str], made: Sequence[Decision]) -> Decision:
+def _try(
+    writer: Writer, judge: Writer, settings: SyntheticSettings, seeds: list[str], made: Sequence[Decision]
+) -> Decision:
     """One instruction with its answer and its grade."""
     number = settings.seed * 1_000_003 + len(made)
     there = seeds + [each.pair.instruction for each in made if each.outcome == "kept"]
@@ -130,7 +139,7 @@ def _try(writer: Writer, settings: SyntheticSettings, seeds: list[str], made: Se
     if not settings.min_grade:
         return Decision("kept", Pair(instruction, output, None))
     shown = [turn for task, answer, given in GRADED for turn in (_judge(task, answer), str(given))]
-    grade = read_grade(writer.write([*shown, _judge(instruction, output)], GRADE_TOKENS, 0.0, number))
+    grade = read_grade(judge.write([*shown, _judge(instruction, output)], GRADE_TOKENS, 0.0, number))
     if grade is None:
         return Decision("ungraded", Pair(instruction, output, None))
     return Decision("kept" if grade >= settings.min_grade else "low-grade", Pair(instruction, output, grade))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -14,7 +15,8 @@ from compression.errors import UserError
 KEY_VARIABLE = "GENERATION_API_KEY"
 """Environment variable with a server's key; it is sent and never shown."""
 TIMEOUT = 120.0
-TRIES = 3
+PAUSES = (0.5, 2.0)
+"""Seconds before a server is asked for the second and the third time."""
 MAX_REPLY_BYTES = 2**22
 
 
@@ -67,11 +69,23 @@ class ServerWriter:
     """``POST /chat/completions`` of an OpenAI-compatible server."""
 
     def __init__(self, address: str, model: str) -> None:
-        """Remember where to ask; nothing is sent yet."""
+        """Remember where to ask; nothing is sent yet.
+
+        Raises:
+            UserError: if this is no address.
+        """
         self._address, self._model = address.rstrip("/"), model
+        try:
+            url = httpx.URL(self._address)
+            url.host.encode("idna")  # as a connection would
+            fine = url.scheme in ("http", "https") and bool(url.host) and (url.port or 0) < 2**16
+        except (httpx.InvalidURL, UnicodeError):
+            fine = False
+        if not fine:
+            raise UserError(f"A server has an address such as http://localhost:8000/v1, but {self._address} was given.")
 
     def write(self, turns: Sequence[str], max_new_tokens: int, temperature: float, seed: int) -> str:
-        """Ask; a server that is busy or breaks off is asked again, a few times.
+        """Ask; a server that is busy or breaks off is asked again, a few times, after growing pauses.
 
         Raises:
             UserError: if it cannot be reached, refuses, or does not answer as expected.
@@ -86,7 +100,8 @@ class ServerWriter:
         key = os.environ.get(KEY_VARIABLE)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         problem = ""
-        for _ in range(TRIES):
+        for pause in (0.0, *PAUSES):
+            time.sleep(pause)
             try:
                 reply = httpx.post(f"{self._address}/chat/completions", json=asked, headers=headers, timeout=TIMEOUT)
             except httpx.HTTPError as error:

@@ -53,7 +53,7 @@ class BenchmarkReport:
         stored_bits: of the whole model.
         tasks: by id.
         mean_accuracy: over the tasks.
-        limit: items a task at most; None for all.
+        limit: items a task at most, of MMLU equally many a subject; None for all.
         convention: how a choice is scored, in words.
         notes: cautions, a sentence each.
         environment: where it was measured.

@@ -41,7 +41,7 @@ def benchmark(
         model_id: catalogue id, Hub id or directory.
         tasks: task ids, comma-separated, or ``all``.
         data: folder of items; empty for the Hub.
-        limit: items a task at most, from the first on; None for all.
+        limit: items a task at most, from the first on, of MMLU equally many a subject; None for all.
 
     Yields:
         Events of stage ``benchmark`` with the items done, and one after each task, whose `partial` is its `TaskScore`.
@@ -85,9 +85,14 @@ def _score_task(model: DenseModel, source: Source, limit: int | None) -> Generat
     yield Progress("benchmark", 0, 1, f"reading the items of {source.task}")
     parts = load_tasks(source)
     instances = []
+    shares: list[int | None] = [None] * len(parts)
+    if limit is not None:
+        shares = [*spread(limit, [len(part.eval_docs) for part in parts])]
+        # A share of nothing is left out: lm-eval would take it for no limit.
+        parts, shares = [part for part, n in zip(parts, shares, strict=True) if n], [n for n in shares if n]
     with contextlib.redirect_stderr(io.StringIO()):  # lm-eval draws a progress bar there
-        for part in parts:
-            part.build_all_requests(limit=limit, rank=0, world_size=1)
+        for part, share in zip(parts, shares, strict=True):
+            part.build_all_requests(limit=share, rank=0, world_size=1)
             instances += part.instances
     window = model.context or LONGEST
     loaded = model.loaded
@@ -104,8 +109,8 @@ def _score_task(model: DenseModel, source: Source, limit: int | None) -> Generat
     for instance, each in zip(instances, scored, strict=True):
         instance.resps.append((each.log_likelihood, each.greedy))
     plain, normalised, chances = [], [], []
-    for part in parts:
-        for metrics, choices in _results(part, limit):
+    for part, share in zip(parts, shares, strict=True):
+        for metrics, choices in _results(part, share):
             plain.append(float(metrics["acc"]))
             normalised.append(float(metrics.get("acc_norm", metrics["acc"])))
             chances.append(0.0 if source.task == LAST_WORD else 1 / choices)
@@ -121,6 +126,21 @@ def _score_task(model: DenseModel, source: Source, limit: int | None) -> Generat
         source=source.name,
         seconds=time.perf_counter() - started,
     )
+
+
+def spread(limit: int, sizes: Sequence[int]) -> list[int]:
+    """How many items each part of a task gives: equally many, and where one has fewer, the others more.
+
+    Args:
+        limit: items in all, at most.
+        sizes: what each part has.
+    """
+    shares = [0] * len(sizes)
+    while (left := limit - sum(shares)) and (room := [n for n, size in enumerate(sizes) if shares[n] < size]):
+        for place, number in enumerate(room):
+            more = left * (place + 1) // len(room) - left * place // len(room)
+            shares[number] = min(shares[number] + more, sizes[number])
+    return shares
 
 
 def _results(task: Any, limit: int | None) -> list[tuple[dict[str, Any], int]]:

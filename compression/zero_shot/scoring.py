@@ -34,8 +34,9 @@ def encode(tokenizer: Any, context: str, continuation: str, window: int) -> tupl
     """What a model reads, and the tokens at its end that are scored.
 
     The whole is tokenised at once and split behind the tokens of the context, so that a delimiter belongs to the
-    continuation. White space at the end of a context stays there. Without special tokens, but an empty context
-    becomes the token that begins or ends texts. What does not fit into the window falls away in front.
+    continuation. White space at the end of a context stays there, and is not scored; lm-eval moves it into the
+    continuation, so that every choice pays for it. Without special tokens, but an empty context becomes the token that
+    begins or ends texts. What does not fit into the window falls away in front.
 
     Args:
         tokenizer: the model's.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -299,12 +300,13 @@ def stages_view(runs: Sequence[tuple[str, Sequence[StagePoint]]], words: Words) 
     return View(finish(figure, STAGES_HEIGHT, words("distil.stages_title")), said, table)
 
 
-def benchmarks_view(runs: Sequence[tuple[str, Sequence[TaskDots]]], words: Words) -> View:
+def benchmarks_view(runs: Sequence[tuple[str, Sequence[TaskDots]]], words: Words, prices: Sequence[str] = ()) -> View:
     """Accuracy before and after, with 95 % intervals, and what guessing would give.
 
     Args:
         runs: an optimiser's name, or an empty one for a single run, and its benchmarks; the same ones for all.
         words: the language.
+        prices: what each run's models take, in bytes and milliseconds, a sentence.
     """
     first = runs[0][1]
     tasks = [words.name("task", dot.task) for dot in first]
@@ -345,7 +347,8 @@ def benchmarks_view(runs: Sequence[tuple[str, Sequence[TaskDots]]], words: Words
     figure.update_xaxes(title_text=words("distil.accuracy_x"), tickformat=".0%", range=[0, 1.04])
     figure.update_yaxes(autorange="reversed", title_text="")
     figure.update_layout(margin={"t": 12}, legend={"y": 1.04}, scattermode="group", scattergap=0.5)
-    said = " ".join(_most_lost(name if len(named) > 1 else "", dots, words) for name, _, dots in named)
+    changes = [_most_lost(name if len(named) > 1 else "", dots, words) for name, _, dots in named]
+    said = " ".join(each for run in itertools.zip_longest(changes, prices) for each in run if each)
     keys = ("run", "task", "items", "chance", "before", "half", "after", "half", "difference", "half")
     rows = tuple(
         (

@@ -305,8 +305,9 @@ def _stages(runs: Sequence[Reached], words: Words) -> View | None:
 
 
 def _benchmarks(runs: Sequence[Reached], words: Words) -> View | None:
-    there = [(run.optimizer, run.dots) for run in runs if run.dots]
-    return figures.benchmarks_view(there, words) if there else None
+    there = [run for run in runs if run.dots]
+    prices = [pipeline_cards.price_line(run, words) for run in there]
+    return figures.benchmarks_view([(run.optimizer, run.dots) for run in there], words, prices) if there else None
 
 
 def _caption(known: Examples, words: Words) -> str:

@@ -1540,6 +1540,12 @@ ENGINE: Mapping[str, str] = {
     "A server may have several models: name one by --served-model.": (
         "На сервере может быть несколько моделей: назовите одну через --served-model."
     ),
+    "A server may have several models: name the one that grades by --judge.": (
+        "На сервере может быть несколько моделей: назовите ту, что оценивает, через --judge."
+    ),
+    "A judge was named, but --min-grade 0 asks for none: leave one of the two out.": (
+        "Названа модель-судья, но --min-grade 0 означает работу без неё: уберите что-то одно."
+    ),
     "The generation server {address!s} does not answer ({problem!s}): start it, or check the address; what was made is "
     "kept, and the same command goes on from there.": (
         "Сервер генерации {address} не отвечает ({problem}): запустите его или проверьте адрес; сделанное сохранено, "
@@ -1607,6 +1613,13 @@ ENGINE: Mapping[str, str] = {
     "GPTQ needs a finite Gram matrix of the layer's inputs: calibrate again.": (
         "GPTQ нужна конечная матрица Грама входов слоя: повторите калибровку."
     ),
+    "This processor has no kernel for 4-bit codes: choose another format.": (
+        "У этого процессора нет операции для 4-битных кодов: выберите другой формат."
+    ),
+    "The 4-bit kernel takes none of these layers: choose another format.": (
+        "4-битная операция не принимает ни одного из этих слоёв: выберите другой формат."
+    ),
+    "converting to {name!s}": "перевод в формат {name}",
     # deployment
     "{file!s}, line {line}, field {field!s}: {problem}.": "{file}, строка {line}, поле {field}: {problem}.",
     "{file!s}, line {line}: this is no YAML ({problem!s}).": "{file}, строка {line}: это не YAML ({problem}).",
@@ -1690,6 +1703,7 @@ ENGINE: Mapping[str, str] = {
     "a student comes from compress: add that section, or leave this out": (
         "ученика даёт раздел «compress»: добавьте его или уберите этот"
     ),
+    "it is searched as {path!s} already": "его уже ищут под именем {path}",
     "it stands in line {line} already": "оно уже есть, строка {line}",
     "a field of a stage of this recipe was expected, such as distill.rank": (
         "ожидалось поле одного из этапов этого рецепта, например distill.rank"
