@@ -99,6 +99,7 @@ def benchmark_gptq(
         symmetric=settings.symmetric,
         act_order=settings.act_order,
         damping=settings.damping,
+        sweeps=settings.sweeps,
         oracle=ORACLE if oracle else "",
         settings=tuple(measured),
         environment=describe_environment(),

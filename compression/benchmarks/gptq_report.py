@@ -83,6 +83,7 @@ class GptqBenchmark:
         symmetric: whether the grid is symmetric around zero.
         act_order: whether inputs with most energy come first.
         damping: of the Gram matrices.
+        sweeps: how often scales and codes were gone through again; the other implementation has nothing like it.
         oracle: the other implementation; empty where none was asked.
         settings: one for each number of bits.
         environment: where it was measured.
@@ -95,6 +96,7 @@ class GptqBenchmark:
     symmetric: bool
     act_order: bool
     damping: float
+    sweeps: int
     oracle: str
     settings: tuple[GptqSetting, ...]
     environment: Environment

@@ -14,6 +14,7 @@ from compression.commands.shared import (
     LengthOption,
     ModelArgument,
     SequencesOption,
+    SweepsOption,
     bench,
     check_output,
     named,
@@ -23,6 +24,7 @@ from compression.commands.shared import (
     write,
 )
 from compression.errors import UserError
+from compression.quantization.report import SWEEPS
 from compression.recipe import Recipe
 
 SCHEMAS |= {"bench gptq": GptqBenchmark}
@@ -35,6 +37,7 @@ def bench_gptq(
     group_size: Annotated[int, typer.Option(help="Weights of a row that share a scale; 0 for whole rows.")] = 128,
     symmetric: Annotated[bool, typer.Option("--symmetric", help="A grid symmetric around zero.")] = False,
     act_order: Annotated[bool, typer.Option("--act-order", help="Inputs with most energy first.")] = False,
+    sweeps: SweepsOption = SWEEPS,
     oracle: Annotated[
         str, typer.Option("--oracle", metavar="PYTHON", help="Interpreter of an environment with llmcompressor.")
     ] = "",
@@ -63,7 +66,7 @@ def bench_gptq(
         num_sequences=calibration_sequences,
         sequence_length=sequence_length,
     )
-    settings = QuantizationSettings(wanted[0], group_size, symmetric, act_order)
+    settings = QuantizationSettings(wanted[0], group_size, symmetric, act_order, sweeps=sweeps)
     report = run(benchmark_gptq(get_workbench(), recipe, wanted, settings, oracle))
     output.print(
         f"{named(report.model_id, report.model_note)}, fed with {report.inputs}: relative output errors, geometric "

@@ -19,6 +19,7 @@ from compression.commands.shared import (
     PaddingOption,
     SeedOption,
     SequencesOption,
+    SweepsOption,
     TextOption,
     WindowOption,
     WindowsOption,
@@ -34,7 +35,13 @@ from compression.commands.shared import (
     write,
 )
 from compression.errors import UserError
-from compression.quantization.report import QuantizedRun, QuantizedSpeechRun, QuantizeReport, SpeechQuantizeReport
+from compression.quantization.report import (
+    SWEEPS,
+    QuantizedRun,
+    QuantizedSpeechRun,
+    QuantizeReport,
+    SpeechQuantizeReport,
+)
 from compression.recipe import Recipe
 from compression.speech import recordings
 
@@ -55,6 +62,7 @@ def quantize(
     damping: Annotated[float, typer.Option(help="Damping of GPTQ's Gram matrices, share of their mean diagonal.")] = (
         0.01
     ),
+    sweeps: SweepsOption = SWEEPS,
     calibration: CalibrationOption = "",
     calibration_sequences: SequencesOption = 32,
     sequence_length: LengthOption = 512,
@@ -77,7 +85,7 @@ def quantize(
     from compression.quantization.grid import QuantizationSettings
     from compression.workbench import get_workbench
 
-    settings = QuantizationSettings(bits, group_size, symmetric, act_order, damping)
+    settings = QuantizationSettings(bits, group_size, symmetric, act_order, damping, sweeps)
     settings.check()
     if run(is_encoder(model)):
         raise UserError(

@@ -78,6 +78,9 @@ SeedOption = Annotated[int, typer.Option("--seed", help="0 spreads the sequences
 StreamOption = Annotated[
     bool, typer.Option("--stream", help="Keep the weights in a file: one block in memory; somewhat slower.")
 ]
+SweepsOption = Annotated[
+    int, typer.Option(help="How often GPTQ's scales and codes are gone through again; 0 for GPTQ as published.")
+]
 GradientsOption = Annotated[
     int, typer.Option("--gradient-sequences", help="Sequences for the output gradients, where they are needed.")
 ]

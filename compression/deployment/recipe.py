@@ -17,6 +17,7 @@ from pydantic import Field
 from compression.adaptation.types import MAX_SEED
 from compression.errors import UserError
 from compression.quantization.formats_report import FastFormat
+from compression.quantization.report import MAX_SWEEPS, SWEEPS
 from compression.recipe import Recipe
 from compression.recipe_file import Lines, Section, first_problem, read_sections, wrong
 from compression.types import MAX_REMOVED_FRACTION
@@ -128,6 +129,7 @@ class QuantizeSection(Section):
         act_order: whether the inputs with most energy come first.
         symmetric: whether the grid is symmetric around zero.
         damping: of the Gram matrices, as a share of their mean diagonal.
+        sweeps: how often GPTQ's scales and codes are gone through again; 0 for GPTQ as published.
         calibration: name of a text or a file; empty for the built-in one.
         calibration_sequences: number of them.
         sequence_length: tokens each.
@@ -139,6 +141,7 @@ class QuantizeSection(Section):
     act_order: bool = False
     symmetric: bool = False
     damping: float = Field(default=0.01, gt=0, le=1)
+    sweeps: int = Field(default=SWEEPS, ge=0, le=MAX_SWEEPS)
     calibration: str = ""
     calibration_sequences: Count = 32
     sequence_length: Count = 512

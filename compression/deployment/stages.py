@@ -137,7 +137,9 @@ class Quantize(Stage):
         """Layer after layer."""
         started = time.perf_counter()
         asked = self.settings
-        settings = QuantizationSettings(asked.bits, asked.group_size, asked.symmetric, asked.act_order, asked.damping)
+        settings = QuantizationSettings(
+            asked.bits, asked.group_size, asked.symmetric, asked.act_order, asked.damping, asked.sweeps
+        )
         report = yield from bench.quantize_to(asked.recipe(source), settings, out)
         weights = sum(site.shape[0] * site.shape[1] for site in report.sites)
         facts = {"bits_per_weight": report.site_stored_bits / weights}

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from compression.accounting import quantized_bits
 from compression.errors import UserError
+from compression.quantization.report import MAX_SWEEPS, SWEEPS
 
 BITS = (2, 8)
 MIN_GROUP = 8
-MAX_SWEEPS = 100
 SCALE_DTYPE = torch.float16
 
 
@@ -36,7 +36,7 @@ class QuantizationSettings:
     symmetric: bool = False
     act_order: bool = False
     damping: float = 0.01
-    sweeps: int = 4
+    sweeps: int = SWEEPS
 
     def check(self) -> None:
         """Check every value.

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from compression.types import CalibrationSettings, Environment, PerplexityReport, SpeechCalibration, TranscriptionReport
 
+SWEEPS, MAX_SWEEPS = 4, 100
+"""How often GPTQ's scales and codes are gone through again: by default, and at most."""
+
 
 @dataclass(frozen=True)
 class QuantizedSite:
