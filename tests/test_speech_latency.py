@@ -64,9 +64,7 @@ def test_the_cache_is_the_same_before_every_run():
     features = speech_latency.extract_features(source.model, source.feature_extractor, [SAMPLES])
     lengths: list[int] = []
     source.model.model.decoder.register_forward_pre_hook(
-        lambda _, __, given: lengths.append(
-            given["cache"].get_seq_length() if given["cache"] else 0
-        ),
+        lambda _, __, given: lengths.append(given["cache"].get_seq_length() if given["cache"] else 0),
         with_kwargs=True,
     )
     run = speech_latency._decode(source.model, features, [1, 2])

@@ -187,13 +187,16 @@ def _and_then(handler: Callable[..., Any], outputs: list[Any], idle: list[Any]) 
     """The same event, which ends by setting the buttons behind its outputs.
 
     Not an event of its own behind it: Gradio runs that after a cancelled one too, when the next run may have begun.
+    And with its last outputs once more: Gradio's page makes each answer by editing the one before in place, so that a
+    skip behind a file takes the file from a download button that is not drawn yet.
     """
 
     @wraps(handler)
     def whole(*values: Any) -> Any:
+        shown = [gr.skip() for _ in outputs]
         with closing(handler(*values)) as steps:
             for shown in steps:
                 yield [*shown, *(gr.skip() for _ in idle)]
-        yield [*(gr.skip() for _ in outputs), *idle]
+        yield [*shown, *idle]
 
     return whole
