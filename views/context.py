@@ -21,8 +21,6 @@ from views.texts import Words
 from views.widgets import alert_html, status_html
 
 log = logging.getLogger(__name__)
-ON_ITS_WAY = 300
-"""Milliseconds in which what came from the server before a cancellation has been drawn."""
 
 
 @dataclass(frozen=True)
@@ -155,45 +153,74 @@ class Context:
         def signed_in(login: gr.OAuthToken | None, *values: Any) -> Any:
             yield from guarded(login.token if login else None, *values)
 
-        def busy() -> list[Any]:
-            waiting = status_html(self.words("progress.waiting"))
-            return [waiting, gr.update(interactive=False), gr.update(interactive=True)]
-
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        started = button.click(busy, None, [status, button, cancel], queue=False, **quiet)
-        handler = signed_in if with_login else guarded
-        handler = self._in_line(on_accelerator(handler), len(outputs)) if slot is None else handler
         buttons = [button, cancel, *meanwhile]
         idle = [gr.update(interactive=each is button) for each in buttons]
+        off = [gr.update(interactive=False) for _ in buttons]
+        shared = {"KEY": cancel._id, "SAME": [gr.skip() for _ in [status, *buttons]], "GIVEN_UP": GIVEN_UP}
+
+        def answer(listener: Callable[..., Any], body: str, said: Any, then: list[Any], **more: Any) -> Any:
+            script = _script(body, SHOWN=[said, *then], **shared, **more)
+            return listener(None, None, [status, *buttons], js=script, **quiet)
+
+        started = answer(button.click, _STARTED, status_html(self.words("progress.waiting")), off)
+        handler = signed_in if with_login else guarded
+        handler = self._in_line(on_accelerator(handler), len(outputs)) if slot is None else handler
         event = started.then(
-            _and_then(handler, [status, *outputs], idle),
+            _cancellable_once_begun(handler),
             inputs,
-            [status, *outputs, *buttons],
+            [status, *outputs, cancel],
             **(slot or engine.HEAVY),
             **quiet,
         )
-        # Cancelled first, then answered: Gradio goes through what a click starts in this order. Both answers are the
-        # page's own, because the server takes the cancellation when the engine's running step ends, seconds later, when
-        # the next run may have begun. What had come before is drawn between them; only then may somebody start again.
+        # Cancelled first, then answered: Gradio goes through what a click starts in this order. The server takes the
+        # cancellation when the engine's running step ends, seconds later. Until then Gradio neither begins the event
+        # again nor tells two runs of it apart, so only then may somebody start again.
         cancel.click(None, None, None, cancels=[event])
-        said = status_html(self.words("progress.cancelled"))
-        for wait, again in ((0, gr.skip()), (ON_ITS_WAY, idle[0])):
-            answer = json.dumps([said, again, *idle[1:]])
-            script = f"() => new Promise(answered => setTimeout(() => answered({answer}), {wait}))"
-            cancel.click(None, None, [status, *buttons], js=script, **quiet)
+        answer(cancel.click, _CANCELLED, status_html(self.words("progress.cancelling")), off)
+        cancelled = [status_html(self.words("progress.cancelled")), *idle]
+        for listener in (event.success, event.failure):
+            answer(listener, _ENDED, gr.skip(), idle, CANCELLED=cancelled)
 
 
-def _and_then(handler: Callable[..., Any], outputs: list[Any], idle: list[Any]) -> Callable[..., Any]:
-    """The same event, which ends by setting the buttons behind its outputs.
+GIVEN_UP = 30_000
+"""Milliseconds after one end of a cancelled run in which the other is waited for: for ever would be too long where a
+connection is lost."""
+# What the page answers itself; `runs` holds the running ones, each under the id of the button that cancels it.
+_STARTED = "runs[KEY] = {}; return SHOWN;"
+_CANCELLED = """
+    const run = runs[KEY];
+    if (!run || run.cancelled) return SAME;
+    run.cancelled = new Promise(kept => { run.over = kept; });
+    run.ends = 0;
+    return SHOWN;
+"""
+# A cancelled run ends twice: when all has been drawn that came before its end, and when Gradio has forgotten it.
+_ENDED = """
+    const run = runs[KEY];
+    if (!run?.cancelled) { delete runs[KEY]; return SHOWN; }
+    if (++run.ends === 2) run.over();
+    await Promise.race([run.cancelled, new Promise(kept => setTimeout(kept, GIVEN_UP))]);
+    if (runs[KEY] === run) delete runs[KEY];
+    return CANCELLED;
+"""
 
-    Not an event of its own behind it: Gradio runs that after a cancelled one too, when the next run may have begun.
-    """
+
+def _script(body: str, **names: Any) -> str:
+    """JavaScript of an event that is answered in the page, with names for what Python knows."""
+    known = "".join(f"const {name} = {json.dumps(value)}; " for name, value in names.items())
+    return f"async () => {{ {known}const runs = (window.heavyRuns ??= {{}}); {body} }}"
+
+
+def _cancellable_once_begun(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """The same event, which makes the button active that cancels it: before it has begun, Gradio could not do that."""
 
     @wraps(handler)
     def whole(*values: Any) -> Any:
+        active = gr.update(interactive=True)
         with closing(handler(*values)) as steps:
             for shown in steps:
-                yield [*shown, *(gr.skip() for _ in idle)]
-        yield [*(gr.skip() for _ in outputs), *idle]
+                yield [*shown, active]
+                active = gr.skip()
 
     return whole

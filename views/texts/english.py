@@ -104,6 +104,7 @@ ENGLISH: Mapping[str, str] = {
     "progress.place": "Waiting: {ahead} ahead of you.",
     "progress.place_time": "Waiting: {ahead} ahead of you ({time}).",
     "progress.left": "{message} · {left} left for this step",
+    "progress.cancelling": "Being cancelled: the running step is coming to its end…",
     "progress.cancelled": "Cancelled. Nothing was changed.",
     "button.cancel": "Cancel",
     # Explore

@@ -142,6 +142,7 @@ RUSSIAN: Mapping[str, str] = {
     "progress.waiting": "Ожидание вычислений…",
     "progress.place": "Очередь: перед вами {ahead}.",
     "progress.place_time": "Очередь: перед вами {ahead} ({time}).",
+    "progress.cancelling": "Отменяется: завершается текущий шаг…",
     "progress.cancelled": "Отменено. Ничего не изменилось.",
     "button.cancel": "Отмена",
     # Explore
