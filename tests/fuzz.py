@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import io
 import json
 import math
 import os
@@ -30,6 +31,7 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from tiny import SENTENCES, finish, write_tiny_llama
 
 from compression import api, models, runs_csv, store, texts
+from compression.__main__ import main as main_of_commands
 from compression.adaptation.task_files import read_examples
 from compression.commands import load_all
 from compression.commands.shared import app
@@ -109,6 +111,9 @@ NASTY = st.sampled_from(
         "🦆" * 50,
         "con",
         "smollm2-135m-q4\n",
+        "[/x]",
+        "[red]x[/]",
+        ":smile:",
     ]
 )
 TEXT = st.one_of(NASTY, st.text(max_size=60))
@@ -283,17 +288,20 @@ def _ask(question: str) -> Callable[[Any], None]:
 
 
 def _command(arguments: list[str]) -> None:
-    """A command line; a refusal is a `UserError`, or what Typer says of an option."""
-    from typer.testing import CliRunner
-
-    load_all()
-    answer = CliRunner().invoke(app, [text.replace("\0", "") for text in arguments])
-    if isinstance(answer.exception, UserError):
-        raise answer.exception
-    if answer.exception is not None and not isinstance(answer.exception, SystemExit):
-        raise answer.exception
-    if answer.exit_code:
-        raise UserError("refused by the command line.")
+    """A command line, as a shell gives it; a refusal is what `main` prints, or what Typer says of an option."""
+    said = io.StringIO()
+    before = sys.argv
+    # No argument that a shell can give holds a zero.
+    sys.argv = ["compression", *(text.replace("\0", "") for text in arguments)]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+            main_of_commands()
+    except SystemExit as ended:
+        if ended.code:
+            sentence = said.getvalue().partition("error: ")[2].removesuffix("\n")
+            raise UserError(sentence or "refused by the command line.") from None
+    finally:
+        sys.argv = before
 
 
 def _commands() -> st.SearchStrategy[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -16,11 +17,14 @@ from pathlib import Path
 
 import pydantic
 import pytest
+from rich.console import Console
 from tiny import SENTENCES, write_tiny_llama
 
 from compression.__main__ import SCHEMAS, main
+from compression.commands import shared
 from compression.commands.compare import comparison_rows
-from compression.types import Comparison, CompressionReport, LatencyReport, PerplexityReport
+from compression.commands.shared import show_notes, show_table
+from compression.types import Comparison, CompressionReport, LatencyReport, PerplexityReport, Progress
 
 ROOT = Path(__file__).parent.parent
 MODEL = "smollm2-135m-q4"
@@ -221,6 +225,23 @@ def test_analyze_and_allocate_describe_every_site(tmp_path, capsys):
 def test_bad_input_from_a_shell_shows_no_traceback():
     result = run("evaluate", "no-such-model", code=2)
     assert result.stderr.startswith("error: There is no model 'no-such-model'") and result.stdout == ""
+
+
+@pytest.mark.parametrize("text", ["[/x]", "[red]", ":smile:"])
+def test_brackets_and_colons_mean_themselves(text, refusal, monkeypatch, capsys):
+    """In a refusal, a table, a note, and what a running command says."""
+    assert f"no model '{text}'" in refusal("analyze", text)
+    show_table([("name", text), (text, "1")])
+    show_notes((text,))
+    assert capsys.readouterr().out.count(text) == 3
+
+    def steps():
+        yield Progress("run", 0, 1, f"about {text}")
+
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80, markup=False, emoji=False)
+    monkeypatch.setattr(shared, "errors", screen)
+    shared.run(steps())
+    assert screen.file.getvalue().count(text) >= 2, "in the line, and in the bar"
 
 
 def test_models_lists_the_catalogue_and_schemas_describe_the_json():
