@@ -37,6 +37,8 @@ T = TypeVar("T")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
+LONG_NAME = 200
+"""Characters; of a longer name a sentence repeats so many, and a file that is being written has another one."""
 
 def root() -> Path:
     """Return the cache root: `COMPRESSION_CACHE`, or ``~/.cache/compression-explorer``."""
@@ -142,12 +144,31 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def _temporary_sibling(path: Path) -> Iterator[Path]:
+def check_name(path: Path) -> None:
+    """Refuse a name that no file can have, before long work rather than after it.
+
+    Raises:
+        UserError: if the name is too long, for example.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # free, or said where the folder is made
+    except OSError as error:
+        name = str(path)
+        cut = name if len(name) <= LONG_NAME else f"{name[:LONG_NAME]}…"
+        raise UserError(f"{cut} cannot be written ({error.strerror}): choose another name.") from error
+
+
     """Yield an unused hidden path beside `path`; remove it afterwards, and those of dead processes before."""
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"
+    check_name(path)
+    # It is longer by 23 characters, which a long name has no room for.
+    name = path.name if len(os.fsencode(path.name)) <= LONG_NAME else content_key(path.name)[:40]
+    temporary = path.parent / f".{name}.{uuid.uuid4().hex[:12]}.tmp"
     guard_path = temporary.with_name(temporary.name + ".lock")
     guard = filelock.FileLock(guard_path, thread_local=False)
     with _making(path.parent):
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp.lock"):
+        for left in path.parent.glob(f".{glob.escape(name)}.*.tmp.lock"):
             stale = filelock.FileLock(left)
             try:
                 stale.acquire(timeout=0)
@@ -202,6 +223,7 @@ def check_new_directory(path: Path) -> None:
 def _check_free(path: Path) -> None:
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         kind = "a folder that is not empty" if path.is_dir() else "a file"
+    check_name(path)
         raise UserError(f"{path} is {kind}: name a folder that does not exist yet.")
 
 

@@ -270,6 +270,7 @@ def test_models_lists_the_catalogue_and_schemas_describe_the_json():
         (("compare", MODEL, "--seeds", "0"), "number of seeds must be from 1 to 16, but 0"),
         (("compare", MODEL, "--iterations", "-3"), "alternations must be a number from 0 to 200"),
         (("compare", MODEL, "--json", "/nowhere/out.json"), "does not exist"),
+        (("compare", MODEL, "--json", "x" * 300), "cannot be written (File name too long)"),
         (("allocate", MODEL, "--removed", "-0.1"), "from 0 to 0.95"),
         (("allocate", MODEL, "--guard-least", "0.9"), "least ≤ most"),
         (("allocate", "no-such-model"), "no model 'no-such-model'"),

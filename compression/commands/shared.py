@@ -148,11 +148,14 @@ def write(result: Any, file: Path | None) -> None:
 
 def check_output(file: Path | None, what: str = "JSON") -> None:
     """Refuse a place for a result that cannot be written before the work, not after it."""
-    if file is not None and not file.absolute().parent.is_dir():
+    if file is None:
+        return
+    store.check_name(file)
+    if not file.absolute().parent.is_dir():
         raise UserError(
             f"The folder {file.absolute().parent} for the {what} file does not exist: make it, or name another."
         )
-    if file is not None and file.is_dir():
+    if file.is_dir():
         raise UserError(f"{file} is a directory: name a file for the {what}.")
 
 

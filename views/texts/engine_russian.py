@@ -500,6 +500,9 @@ ENGINE: Mapping[str, str] = {
     "Waiting for another process that is preparing {what!s}": "Ожидание: другой процесс готовит {what}",
     "Waiting for another process that is preparing the package {package!s}": (
         "Ожидание: другой процесс готовит пакет {package}"
+    "{path!s} cannot be written ({reason}): choose another name.": (
+        "Записать {path} нельзя ({reason}): выберите другое имя."
+    ),
     ),
     "{path!s} is a folder that is not empty: name a folder that does not exist yet.": (
         "{path} — непустой каталог: укажите каталог, которого ещё нет."
