@@ -127,6 +127,7 @@ BAD: list[tuple[str, tuple[Any, ...], str]] = [
     ("predict", (MODEL, "compot", "own", True), "removed: a number"),
     ("predict", (MODEL, "compot", "own", float("nan")), "removed: a number"),
     ("predict", (MODEL, "compot", "own", 0.9), "removed: A forecast reaches from 0 to 0.6"),
+    ("predict", (MODEL, "compot", "own", 10**400), "removed: a number from 0 to 0.95 was expected, but 1000"),
     ("predict", ("nowhere", "compot", "own", 0.2), "model: There is no model 'nowhere'"),
     ("predict", ("/nowhere", "compot", "own", 0.2), "model: There is no model '/nowhere'"),
     ("allocate", (3, "compot", "own", 0.2), "model: a name of 1 to 300 characters was expected, but 3 was given"),
