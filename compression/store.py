@@ -15,11 +15,12 @@ import errno
 import glob
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,13 +33,14 @@ from safetensors import SafetensorError
 from compression.errors import UserError
 from compression.types import Progress
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-
 LONG_NAME = 200
 """Characters; of a longer name a sentence repeats so many, and a file that is being written has another one."""
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+
 
 def root() -> Path:
     """Return the cache root: `COMPRESSION_CACHE`, or ``~/.cache/compression-explorer``."""
@@ -142,8 +144,6 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-@contextmanager
-def _temporary_sibling(path: Path) -> Iterator[Path]:
 def check_name(path: Path) -> None:
     """Refuse a name that no file can have, before long work rather than after it.
 
@@ -160,6 +160,8 @@ def check_name(path: Path) -> None:
         raise UserError(f"{cut} cannot be written ({error.strerror}): choose another name.") from error
 
 
+@contextmanager
+def _temporary_sibling(path: Path) -> Iterator[Path]:
     """Yield an unused hidden path beside `path`; remove it afterwards, and those of dead processes before."""
     check_name(path)
     # It is longer by 23 characters, which a long name has no room for.
@@ -221,9 +223,9 @@ def check_new_directory(path: Path) -> None:
 
 
 def _check_free(path: Path) -> None:
+    check_name(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         kind = "a folder that is not empty" if path.is_dir() else "a file"
-    check_name(path)
         raise UserError(f"{path} is {kind}: name a folder that does not exist yet.")
 
 
@@ -286,13 +288,18 @@ def cached_json(path: Path, type_: type[T]) -> T | None:
     if not path.is_file():
         return None
     try:
-        content, digest = path.read_bytes().removesuffix(b"\n").rsplit(b"\n", 1)
-        if hashlib.sha256(content).hexdigest().encode() != digest:
-            raise ValueError("it is not what was written")
-        return pydantic.TypeAdapter(type_).validate_json(content)
+        return _read_cached(path, type_)
     except (OSError, ValueError):
+        log.warning("%s is damaged: it is removed, and made again.", path)
         path.unlink(missing_ok=True)
         return None
+
+
+def _read_cached(path: Path, type_: type[T]) -> T:
+    content, digest = path.read_bytes().removesuffix(b"\n").rsplit(b"\n", 1)
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise ValueError("it is not what was written")
+    return pydantic.TypeAdapter(type_).validate_json(content)
 
 
 def content_key(*parts: Any) -> str:
@@ -316,17 +323,27 @@ def note_hashes(folder: Path) -> None:
     write_cached(folder / HASHES_FILE, _hashes(folder))
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a folder is there and holds what it held when `note_hashes` was called, byte for byte.
+def is_whole(folder: Path, expected: Mapping[str, str] | None = None) -> bool:
+    """Whether a folder is there and holds what it should, byte for byte, see `first_damaged`."""
+    return folder.is_dir() and first_damaged(folder, expected) is None
 
-    A folder from before hashes were kept gets them now.
+
+def first_damaged(folder: Path, expected: Mapping[str, str] | None = None) -> Path | None:
+    """A file of a folder that is not what it should be, is missing, or does not belong there; None if all is well.
+
+    Nothing is believed that the folder says of itself after it came: without valid hashes, the file of the hashes is
+    the one that is missing.
+
+    Args:
+        folder: files that came from elsewhere.
+        expected: path in the folder → SHA-256, where that is known from elsewhere; else what `note_hashes` noted.
     """
-    if not folder.is_dir():
-        return False
-    if not (folder / HASHES_FILE).is_file():
-        note_hashes(folder)
-        return True
-    return cached_json(folder / HASHES_FILE, dict[str, str]) == _hashes(folder)
+    try:
+        noted = _read_cached(folder / HASHES_FILE, dict[str, str]) if expected is None else expected
+        found = _hashes(folder)
+    except (OSError, ValueError) as error:  # or another process is making the folder anew
+        return Path(getattr(error, "filename", None) or folder / HASHES_FILE)
+    return next((folder / name for name in sorted({*noted, *found}) if noted.get(name) != found.get(name)), None)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -243,6 +243,9 @@ ENGINE: Mapping[str, str] = {
     "the answer names no commit": "в ответе не назван коммит",
     "The data set {repository!s} has no file {path!s}.": "В наборе данных {repository} нет файла {path}.",
     "Downloading {what!s}: {done} of {total} MB": "Загрузка {what}: {done} из {total} МБ",
+    "{repository!s} was damaged in the cache: it is fetched again": (
+        "Копия {repository} в кэше была повреждена: загружаем её заново"
+    ),
     "The Hugging Face Hub refused to send {path!s} of {repository!s} (status {status!s}).": (
         "Hugging Face Hub отказался отдать {path} из {repository} (код ответа {status})."
     ),
@@ -497,12 +500,12 @@ ENGINE: Mapping[str, str] = {
         "В каталог {folder} нельзя писать ({reason}): выберите другой (кэш переносит переменная окружения "
         "COMPRESSION_CACHE)."
     ),
-    "Waiting for another process that is preparing {what!s}": "Ожидание: другой процесс готовит {what}",
-    "Waiting for another process that is preparing the package {package!s}": (
-        "Ожидание: другой процесс готовит пакет {package}"
     "{path!s} cannot be written ({reason}): choose another name.": (
         "Записать {path} нельзя ({reason}): выберите другое имя."
     ),
+    "Waiting for another process that is preparing {what!s}": "Ожидание: другой процесс готовит {what}",
+    "Waiting for another process that is preparing the package {package!s}": (
+        "Ожидание: другой процесс готовит пакет {package}"
     ),
     "{path!s} is a folder that is not empty: name a folder that does not exist yet.": (
         "{path} — непустой каталог: укажите каталог, которого ещё нет."
