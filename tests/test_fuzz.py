@@ -120,3 +120,8 @@ def test_every_test_that_the_readme_names_is_there() -> None:
         each for each in named if f"def {each[1]}(" not in (ROOT / "tests" / each[0]).read_text(encoding="utf-8")
     ]
     assert not missing
+def test_the_age_of_the_advisories_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    dependencies.main()
+    assert f"advisories as of {dependencies.AS_OF}: of what became known later nothing" in capsys.readouterr().out
+
+
