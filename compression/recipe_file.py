@@ -38,10 +38,8 @@ class _Loader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         # What the constructors of numbers, truth values and dates stumble over.
         except (ValueError, LookupError, AttributeError, ArithmeticError) as error:
-            kind = node.tag.rpartition(":")[2]
-            raise yaml.constructor.ConstructorError(
-                None, None, f"{shown(node.value)} is no {kind}", node.start_mark
-            ) from error
+            problem = f"{shown(node.value)} is not of the kind {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
 def read_sections(file: Path, kind: type[Read]) -> tuple[Read, Lines]:

@@ -1602,7 +1602,8 @@ ENGINE: Mapping[str, str] = {
     ),
     # deployment
     "{file!s}, line {line}, field {field!s}: {problem}.": "{file}, строка {line}, поле {field}: {problem}.",
-    "{file!s}, line {line}: this is no YAML ({problem!s}).": "{file}, строка {line}: это не YAML ({problem}).",
+    "{file!s}, line {line}: this is no YAML ({problem}).": "{file}, строка {line}: это не YAML ({problem}).",
+    "{value} is not of the kind {kind!s}": "{value} — не значение вида {kind}",
     "{file!s} is no YAML ({problem!s}).": "{file} — не YAML ({problem}).",
     "{file!s} is no text in UTF-8: save the recipe as such.": (
         "{file} — не текст в UTF-8: сохраните рецепт в этой кодировке."
