@@ -17,7 +17,6 @@ compression.errors.UserError: removed: a number from 0 to 0.95 was expected, but
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -230,7 +229,7 @@ def _asked(
     policies = (OWN, *all_policies())
     if _name("policy", policy) not in policies:
         raise UserError(f"policy: one of {', '.join(policies)} was expected, but {shown(policy)} was given.")
-    number = isinstance(removed, (int, float)) and not isinstance(removed, bool) and math.isfinite(removed)
+    number = isinstance(removed, (int, float)) and not isinstance(removed, bool)
     if not number or not 0 <= removed <= MAX_REMOVED_FRACTION:
         raise UserError(
             f"removed: a number from 0 to {MAX_REMOVED_FRACTION} was expected, but {shown(removed)} was given."

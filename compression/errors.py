@@ -16,5 +16,8 @@ class UserError(Exception):
 
 def shown(value: object) -> str:
     """What was given, as a sentence may repeat it: quoted, and cut off where it is long."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes out
+        return "…"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

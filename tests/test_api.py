@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import fuzz
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError
@@ -39,7 +40,7 @@ ASKED = (MODEL, "compot-fisher", "own", 0.2)
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The real app, with an empty cache: a model that is loaded would have to be fetched first."""
     folder = tmp_path_factory.mktemp("api")
-    more = {"COMPRESSION_CACHE": str(folder / "cache")}
+    more = {"COMPRESSION_CACHE": str(folder / "cache"), "PIP_NO_INDEX": "1"}
     with running_app([sys.executable, "app.py"], folder / "app.log", more) as address:
         yield address
     assert "Traceback" not in (folder / "app.log").read_text(encoding="utf-8", errors="replace")
@@ -126,6 +127,7 @@ BAD: list[tuple[str, tuple[Any, ...], str]] = [
     ("predict", (MODEL, "compot", "own", "x"), "removed: a number from 0 to 0.95 was expected, but 'x' was given"),
     ("predict", (MODEL, "compot", "own", True), "removed: a number"),
     ("predict", (MODEL, "compot", "own", float("nan")), "removed: a number"),
+    ("predict", (MODEL, "compot", "own", 10**400), "removed: a number from 0 to 0.95 was expected, but 1000"),
     ("predict", (MODEL, "compot", "own", 0.9), "removed: A forecast reaches from 0 to 0.6"),
     ("predict", ("nowhere", "compot", "own", 0.2), "model: There is no model 'nowhere'"),
     ("predict", ("/nowhere", "compot", "own", 0.2), "model: There is no model '/nowhere'"),
@@ -194,6 +196,23 @@ def test_programs_ask_over_http(url: str) -> None:
         if arguments[-1] == arguments[-1]:  # JSON has no NaN
             with pytest.raises(AppError, match=sentence):
                 client.predict(*arguments, api_name=f"/{question}")
+
+
+def test_a_request_that_lacks_values_names_the_field(url: str) -> None:
+    """The client of Gradio would not send it."""
+    for question, given, sentence in (
+        ("predict", ["x"], "method: it is missing; expected are model, method, policy, removed, in this order."),
+        ("analyze", [], "model: it is missing; expected are model, in this order."),
+    ):
+        with pytest.raises(UserError) as refused:
+            fuzz.post(url, question, given)
+        assert str(refused.value) == sentence
+
+
+def test_what_comes_over_http_is_refused_in_one_sentence_or_answered(url: str) -> None:
+    counts = fuzz.try_entry(fuzz.over_http(url), 15)
+    assert not counts.failures, "\n".join(counts.failures[:5])
+    assert counts.refused >= 3 and counts.accepted >= 3
 
 
 def test_agents_ask_by_mcp(url: str) -> None:

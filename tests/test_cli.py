@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -16,11 +17,14 @@ from pathlib import Path
 
 import pydantic
 import pytest
+from rich.console import Console
 from tiny import SENTENCES, write_tiny_llama
 
 from compression.__main__ import SCHEMAS, main
+from compression.commands import shared
 from compression.commands.compare import comparison_rows
-from compression.types import Comparison, CompressionReport, LatencyReport, PerplexityReport
+from compression.commands.shared import show_notes, show_table
+from compression.types import Comparison, CompressionReport, LatencyReport, PerplexityReport, Progress
 
 ROOT = Path(__file__).parent.parent
 MODEL = "smollm2-135m-q4"
@@ -223,6 +227,23 @@ def test_bad_input_from_a_shell_shows_no_traceback():
     assert result.stderr.startswith("error: There is no model 'no-such-model'") and result.stdout == ""
 
 
+@pytest.mark.parametrize("text", ["[/x]", "[red]", ":smile:"])
+def test_brackets_and_colons_mean_themselves(text, refusal, monkeypatch, capsys):
+    """In a refusal, a table, a note, and what a running command says."""
+    assert f"no model '{text}'" in refusal("analyze", text)
+    show_table([("name", text), (text, "1")])
+    show_notes((text,))
+    assert capsys.readouterr().out.count(text) == 3
+
+    def steps():
+        yield Progress("run", 0, 1, f"about {text}")
+
+    screen = Console(file=io.StringIO(), force_terminal=True, width=80, markup=False, emoji=False)
+    monkeypatch.setattr(shared, "errors", screen)
+    shared.run(steps())
+    assert screen.file.getvalue().count(text) >= 2, "in the line, and in the bar"
+
+
 def test_models_lists_the_catalogue_and_schemas_describe_the_json():
     listing = run("models").stdout
     assert MODEL in listing and "rounded to 4 bits" in listing and "sotu-calibration" in listing
@@ -249,6 +270,7 @@ def test_models_lists_the_catalogue_and_schemas_describe_the_json():
         (("compare", MODEL, "--seeds", "0"), "number of seeds must be from 1 to 16, but 0"),
         (("compare", MODEL, "--iterations", "-3"), "alternations must be a number from 0 to 200"),
         (("compare", MODEL, "--json", "/nowhere/out.json"), "does not exist"),
+        (("compare", MODEL, "--json", "x" * 300), "cannot be written (File name too long)"),
         (("allocate", MODEL, "--removed", "-0.1"), "from 0 to 0.95"),
         (("allocate", MODEL, "--guard-least", "0.9"), "least ≤ most"),
         (("allocate", "no-such-model"), "no model 'no-such-model'"),

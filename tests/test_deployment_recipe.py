@@ -111,6 +111,16 @@ def test_what_is_wrong_is_named_with_line_and_field(
         ("model: !!python/object/apply:os.getcwd []\n", "line 1: this is no YAML"),
         ("model: &a {model: *a}\n", "line 1, field model"),
         ("model: x\0\n", "is no YAML"),
+        ("model: x\ncompress: !!bool foo\n", "line 2: this is no YAML .'foo' is not of the kind bool.[.]$"),
+        ("model: x\n# a line\nseed: !!int ''\n", "line 3: this is no YAML .'' is not of the kind int.[.]$"),
+        ("model: !!float ''\n", "line 1: this is no YAML .'' is not of the kind float.[.]$"),
+        ("model: x\nseed: !!timestamp foo\n", "line 2: this is no YAML .'foo' is not of the kind timestamp.[.]$"),
+        (
+            "model: x\nseed: [1, 2024-99-99]\n",
+            "line 2: this is no YAML .'2024-99-99' is not of the kind timestamp.[.]$",
+        ),
+        (f"model: !!float {':'.join(['9'] * 300)}\n", "line 1: this is no YAML .*is not of the kind float"),
+        (f"model: 0x{'f' * 5000}\n", "line 1, field model: it should be a valid string, but … was given[.]$"),
     ],
 )
 def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, said: str) -> None:

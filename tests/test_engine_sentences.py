@@ -47,9 +47,19 @@ READ = {
     "description",
 }
 """Names of what is stored to be read."""
-SILENT = {"ValueError", "TypeError", "TimeoutError", "AssertionError", "TextSpec", "RecordingsSpec", "setting"}
+SILENT = {
+    "ValueError",
+    "TypeError",
+    "TimeoutError",
+    "AssertionError",
+    "TextSpec",
+    "RecordingsSpec",
+    "setting",
+    "warning",
+}
 """Calls whose arguments nobody reads on the page: bugs, titles that the page has of its own, what the command line
-lists, and titles of settings, which are read in lower case (`test_a_setting_out_of_range_is_named`)."""
+lists, lines of the log, and titles of settings, which are read in lower case
+(`test_a_setting_out_of_range_is_named`)."""
 NOT_SENTENCES = {
     r"\(os error (\d+)\)": "a regular expression",
     "model name": "a line of /proc/cpuinfo",
@@ -68,7 +78,6 @@ NOT_SENTENCES = {
     "A compressed model with its recipe, card and report": "the message of a commit on the Hub",
     "another run": "an error inside the loader of a checkpoint, which counts as absent then",
     "the check of an export uses no network": "an error inside the process that checks, for the log",
-    "the check of an export failed: %s": "a line of the log",
     "Trials that none beats": "a title in a report that the command line writes",
 }
 SPOKEN = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import subprocess
 import time
 import zipfile
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ def test_an_entry_refuses_in_one_sentence_or_answers(name: str) -> None:
     assert counts.accepted + counts.refused >= min(EXAMPLES, 10)
     assert not counts.failures, "\n".join(counts.failures[:5])
     assert not watch.outside, watch.outside
+    if name.startswith("API"):
+        assert counts.accepted and counts.refused  # to some questions one answer alone is known
 
 
 def test_the_names_are_those_of_the_entries() -> None:
@@ -62,12 +65,31 @@ def test_the_run_notices_what_it_looks_for(tmp_path: Path) -> None:
 
     for use, said in ((broken, "KeyError"), (wordless, "no sentence")):
         assert said in fuzz.try_entry(fuzz.Entry(st.integers(), use), 3).failures[0]
+
+    def moves(value: int) -> None:
+        (tmp_path / "inside" / "a").touch()
+        (tmp_path / "inside" / "a").rename(tmp_path / "moved.txt")
+
+    def links(value: int) -> None:
+        (tmp_path / "linked").symlink_to("/etc")
+        (tmp_path / "linked").unlink()
+
+    def starts(value: int) -> None:
+        subprocess.run(["true"], check=True)
+
+    (tmp_path / "inside").mkdir()
     watch = fuzz.watched()
     before = set(watch.outside)
-    with watch.within(tmp_path / "inside"):
-        fuzz.try_entry(fuzz.Entry(st.integers(), writes), 2)
-    assert any("outside.txt" in each for each in watch.outside - before)
-    watch.outside = before
+    for use, said in (
+        (writes, "outside.txt"),
+        (moves, f"writes {tmp_path}/moved.txt"),
+        (links, f"writes {tmp_path}/linked"),
+        (starts, "starts true"),
+    ):
+        with watch.within(tmp_path / "inside"):
+            fuzz.try_entry(fuzz.Entry(st.integers(), use), 2)
+        assert any(said in each for each in watch.outside - before), said
+        watch.outside = set(before)
 
 
 def test_an_archive_cannot_choose_where_it_is_unpacked(tmp_path: Path) -> None:
@@ -110,6 +132,13 @@ def test_an_old_package_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> Non
     future = dependencies.Advisory("torch", "999", "CVE-0", "anything")
     monkeypatch.setattr(dependencies, "ADVISORIES", (future,))
     assert any("torch" in each and "CVE-0" in each for each in dependencies.problems())
+
+
+def test_the_age_of_the_advisories_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    fits = subprocess.CompletedProcess([], 0, "", "")
+    monkeypatch.setattr(dependencies.subprocess, "run", lambda *_, **__: fits)  # pip takes seconds
+    assert dependencies.main() == 0
+    assert f"advisories as of {dependencies.AS_OF}: of what became known later nothing" in capsys.readouterr().out
 
 
 def test_every_test_that_the_readme_names_is_there() -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from pathlib import Path
 
 import architectures
 import pytest
 from tiny import SENTENCES, finish, write_tiny_llama
 
+from compression.benchmarks import needs
 from compression.benchmarks.memory import LIMIT, benchmark_memory, llama_shape
+from compression.errors import UserError
 from compression.memory import MemoryNeed, memory_need
 from compression.recipe import Recipe
 from compression.sites import shape_of
@@ -51,3 +55,14 @@ def test_the_benchmark_measures_every_phase(tmp_path, cache):
     measured = [phase.measured_bytes for phase in result.phases]
     assert measured == sorted(measured) and measured[0] > 100 * 2**20, "a process with torch is larger than 100 MiB"
     assert all(phase.predicted_bytes > 0 for phase in result.phases)
+
+
+def test_a_measuring_process_that_the_system_kills_is_one_sentence(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    killed = tmp_path / "python"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n", encoding="utf-8")
+    killed.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(killed))
+    with pytest.raises(UserError, match=r"tiny could not be measured: its process ended with code -9 and .*memory\.$"):
+        needs._measured("tiny", 8, 128)

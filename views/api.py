@@ -6,6 +6,7 @@ a model stands in the line that the visitors of the page stand in, and is given 
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Generator
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from functools import wraps
 from typing import Any
 
 import gradio as gr
+import gradio.blocks
 import gradio.mcp
 import gradio.routes
 
@@ -90,6 +92,23 @@ def evaluate(model: str, method: str, policy: str, removed: float) -> Steps:
 
 
 ENDPOINTS: tuple[Callable[..., Steps], ...] = (analyze, allocate, predict, compare, evaluate)
+FIELDS = {function.__name__: tuple(inspect.signature(function).parameters) for function in ENDPOINTS}
+"""Endpoint → what it is given, in this order."""
+
+
+class Page(gr.Blocks):
+    """Gradio's, which says in one sentence what a request lacks: its own has many lines, and a traceback in the log."""
+
+    def validate_inputs(self, block_fn: gradio.blocks.BlockFunction, inputs: list[Any]) -> None:
+        """Refuse a request with too few values."""
+        wanted = len(block_fn.inputs)
+        if len(inputs) < wanted:
+            fields = FIELDS.get(str(block_fn.api_name))
+            said = f"{wanted} values were expected, but {len(inputs)} came."
+            if fields:
+                said = f"{fields[len(inputs)]}: it is missing; expected are {', '.join(fields)}, in this order."
+            raise gr.Error(said, print_exception=False)
+        super().validate_inputs(block_fn, inputs)
 
 
 class _JsonTools(gradio.mcp.GradioMCPServer):

@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 import compression
 from compression.environment import commit, processor_name
 from views import classroom, engine, status
-from views.api import add_endpoints
+from views.api import Page, add_endpoints
 from views.context import Context
 from views.downloads import GZipText
 from views.language import DEFAULT, LanguageRedirect, path_of
@@ -51,7 +51,7 @@ def build() -> gr.Blocks:
     """The page in every language, on the example in assets; no model is loaded."""
     register_static_files()
     keep_sessions_light()
-    with gr.Blocks(
+    with Page(
         title=words(DEFAULT)("page.title"), analytics_enabled=False, fill_width=False, delete_cache=UPLOADS_KEPT
     ) as page:
         _fill(page, DEFAULT)

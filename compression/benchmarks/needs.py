@@ -90,7 +90,10 @@ def _measured(model_id: str, sequences: int, length: int) -> MemoryBenchmark:
         words = [str(word) for word in (*command, *settings)]
         ended = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
         if ended.returncode:
-            raise UserError(f"{model_id} could not be measured: {ended.stderr.strip().splitlines()[-1][:300]}")
+            # A process that the system ended for want of memory had no time to say anything.
+            silent = f"its process ended with code {ended.returncode} and said nothing, perhaps for want of memory."
+            said = ended.stderr.strip().splitlines() or [silent]
+            raise UserError(f"{model_id} could not be measured: {said[-1][:300]}")
         return store.read_json(file, MemoryBenchmark)
 
 

@@ -30,8 +30,9 @@ bench = typer.Typer(no_args_is_help=True, help="Benchmarks: ratios measured in o
 app.add_typer(bench, name="bench")
 PIPED_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, where no terminal says how wide it is."""
-output = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
-errors = Console(stderr=True)
+# What is printed repeats what users, models and files say, in which [x] and :x: mean themselves.
+output = Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+errors = Console(markup=False, emoji=False, stderr=True)
 
 SCHEMAS: dict[str, Any] = {}
 """Command → type of what its ``--json`` writes; each module of commands adds its own."""
@@ -111,7 +112,7 @@ def run(steps: Generator[types.Progress, None, T]) -> T:
 
     An interruption closes the work, which keeps what it has finished, and ends the command with one sentence.
     """
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     remaining = TimeRemainingColumn()  # of the stage
     with ProgressBar(*columns, remaining, console=errors, transient=True, disable=not errors.is_terminal) as bar:
         task = bar.add_task("starting", total=None)
@@ -150,11 +151,14 @@ def write(result: Any, file: Path | None) -> None:
 
 def check_output(file: Path | None, what: str = "JSON") -> None:
     """Refuse a place for a result that cannot be written before the work, not after it."""
-    if file is not None and not file.absolute().parent.is_dir():
+    if file is None:
+        return
+    store.check_name(file)
+    if not file.absolute().parent.is_dir():
         raise UserError(
             f"The folder {file.absolute().parent} for the {what} file does not exist: make it, or name another."
         )
-    if file is not None and file.is_dir():
+    if file.is_dir():
         raise UserError(f"{file} is a directory: name a file for the {what}.")
 
 

@@ -106,6 +106,7 @@ def _file(out: Path, key: str) -> Path:
 
 def _only_one(out: Path, recipe: SweepRecipe) -> filelock.BaseFileLock:
     """Hold the folder: two sweeps in it would measure the same cells."""
+    store.check_name(out)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: name a folder for the sweep.")
     if out.is_dir() and any(out.iterdir()) and not (out / CELLS).is_dir():

@@ -246,6 +246,9 @@ ENGINE: Mapping[str, str] = {
     "the answer names no commit": "в ответе не назван коммит",
     "The data set {repository!s} has no file {path!s}.": "В наборе данных {repository} нет файла {path}.",
     "Downloading {what!s}: {done} of {total} MB": "Загрузка {what}: {done} из {total} МБ",
+    "{repository!s} was damaged in the cache: it is fetched again": (
+        "Копия {repository} в кэше была повреждена: загружаем её заново"
+    ),
     "The Hugging Face Hub refused to send {path!s} of {repository!s} (status {status!s}).": (
         "Hugging Face Hub отказался отдать {path} из {repository} (код ответа {status})."
     ),
@@ -499,6 +502,9 @@ ENGINE: Mapping[str, str] = {
     "COMPRESSION_CACHE moves the cache).": (
         "В каталог {folder} нельзя писать ({reason}): выберите другой (кэш переносит переменная окружения "
         "COMPRESSION_CACHE)."
+    ),
+    "{path!s} cannot be written ({reason}): choose another name.": (
+        "Записать {path} нельзя ({reason}): выберите другое имя."
     ),
     "Waiting for another process that is preparing {what!s}": "Ожидание: другой процесс готовит {what}",
     "Waiting for another process that is preparing the package {package!s}": (
@@ -1622,7 +1628,8 @@ ENGINE: Mapping[str, str] = {
     "converting to {name!s}": "перевод в формат {name}",
     # deployment
     "{file!s}, line {line}, field {field!s}: {problem}.": "{file}, строка {line}, поле {field}: {problem}.",
-    "{file!s}, line {line}: this is no YAML ({problem!s}).": "{file}, строка {line}: это не YAML ({problem}).",
+    "{file!s}, line {line}: this is no YAML ({problem}).": "{file}, строка {line}: это не YAML ({problem}).",
+    "{value} is not of the kind {kind!s}": "{value} — не значение вида {kind}",
     "{file!s} is no YAML ({problem!s}).": "{file} — не YAML ({problem}).",
     "{file!s} is no text in UTF-8: save the recipe as such.": (
         "{file} — не текст в UTF-8: сохраните рецепт в этой кодировке."
