@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from compression.errors import UserError
 from views import engine
@@ -128,7 +129,7 @@ class Context:
         slot: dict[str, Any] | None = None,
         with_login: bool = False,
         meanwhile: tuple[gr.Button, ...] = (),
-    ) -> None:
+    ) -> Dependency:
         """Wire long work to a button: one slot for everybody, streamed, cancellable, failing with a sentence.
 
         Args:
@@ -138,6 +139,9 @@ class Context:
             work: generator function; yields ``[status value, *output values]``.
             inputs: its inputs.
             outputs: its outputs after the status.
+
+        Returns:
+            The event of the work, for others than the visitor to cancel.
             slot: the queue of work that does not compute; by default the engine's, with a GPU where one is lent.
             with_login: whether `work` is given, before its inputs, the token of a visitor who is signed in, or None.
             meanwhile: other buttons, which the work makes active and which are not when it has ended.
@@ -178,6 +182,7 @@ class Context:
         cancel.click(None, None, None, cancels=[event])
         said = status_html(self.words("progress.cancelled"))
         for wait, again in ((0, gr.skip()), (ON_ITS_WAY, idle[0])):
+        return event
             answer = json.dumps([said, again, *idle[1:]])
             script = f"() => new Promise(answered => setTimeout(() => answered({answer}), {wait}))"
             cancel.click(None, None, [status, *buttons], js=script, **quiet)
