@@ -107,10 +107,7 @@ class Context:
         """The same event, which shows in the status how many stand before it, until its turn has come."""
 
         def shown(place: Place) -> list[Any]:
-            text = self.words("progress.place", ahead=place.ahead)
-            if place.seconds is not None:
-                text = self.words("progress.place_time", ahead=place.ahead, time=self.words.duration(place.seconds))
-            return [status_html(text), *(gr.skip() for _ in range(outputs))]
+            return [place.html(self.words), *(gr.skip() for _ in range(outputs))]
 
         @wraps(handler)
         def waiting(*values: Any) -> Any:
@@ -139,12 +136,12 @@ class Context:
             work: generator function; yields ``[status value, *output values]``.
             inputs: its inputs.
             outputs: its outputs after the status.
-
-        Returns:
-            The event of the work, for others than the visitor to cancel.
             slot: the queue of work that does not compute; by default the engine's, with a GPU where one is lent.
             with_login: whether `work` is given, before its inputs, the token of a visitor who is signed in, or None.
             meanwhile: other buttons, which the work makes active and which are not when it has ended.
+
+        Returns:
+            The event of the work, for others than the visitor to cancel.
         """
 
         def guarded(*values: Any) -> Any:
@@ -182,10 +179,10 @@ class Context:
         cancel.click(None, None, None, cancels=[event])
         said = status_html(self.words("progress.cancelled"))
         for wait, again in ((0, gr.skip()), (ON_ITS_WAY, idle[0])):
-        return event
             answer = json.dumps([said, again, *idle[1:]])
             script = f"() => new Promise(answered => setTimeout(() => answered({answer}), {wait}))"
             cancel.click(None, None, [status, *buttons], js=script, **quiet)
+        return event
 
 
 def _and_then(handler: Callable[..., Any], outputs: list[Any], idle: list[Any]) -> Callable[..., Any]:

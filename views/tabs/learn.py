@@ -13,14 +13,14 @@ from views import adaptation, engine
 from views.context import Context
 from views.figures import gates, latency, lesson
 from views.lessons import STEPS, TASK, handout_path, options, teacher_path, verdict, view
-from views.line import ENGINE, Place
+from views.line import ENGINE, ROOM, Place
 from views.texts import Words
 from views.widgets import ChartPanel, progress_html, status_area, status_html
 
 HEIGHTS = {"spectrum": lesson.HEIGHT, "speed": latency.HEIGHT, "gates": gates.MAP_HEIGHT}
 """Of the pictures that are no bars."""
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-_SLOT: dict[str, Any] = {"concurrency_id": "learn", "concurrency_limit": 16}
+_SLOT: dict[str, Any] = {"concurrency_id": "learn", "concurrency_limit": ROOM}
 """Answers that are known do not wait; others stand in the engine's line."""
 _FOCUS_TAB = """() => {{
   [...document.querySelectorAll('button[role=tab]')].find((tab) => tab.textContent.trim() === {name}
@@ -137,7 +137,7 @@ def reveal_step(
         return [status, gr.skip(), gr.skip(), *panel.unchanged()]
 
     def waiting(place: Place) -> list[Any]:
-        return meanwhile(status_html(words("progress.place", ahead=place.ahead)))
+        return meanwhile(place.html(words))
 
     steps = lessons.find(step, model, adaptation.report_of(TASK, model))
     found = yield from ENGINE.unless_known(
