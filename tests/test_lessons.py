@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
+import warnings
 from dataclasses import replace
 
+import gradio as gr
 import pytest
 from real_app import ROOT
 from test_api import tiny  # noqa: F401
@@ -19,10 +22,14 @@ from compression.lessons import BOUNDS, Finding
 from compression.steps import known
 from compression.types import Comparison, LatencyFigure, LatencyReport
 from views import adaptation
+from views.context import Context
 from views.lessons import MINUTES, STEPS, TASK, options, sentence, verdict, view
+from views.tabs import learn
 from views.texts import LANGUAGES, words
 
 MODEL = "smollm2-135m-q4"
+KEPT: list[gr.Blocks] = []
+"""What was laid out stays: a component's event loop that is never used complains when it is thrown away."""
 
 
 def test_options_are_ranges_that_leave_no_gap() -> None:
@@ -122,6 +129,20 @@ def test_what_is_said_follows_from_the_number(found: Finding, english: str, russ
         assert said in text and "{" not in text and "inf" not in text and "-" not in text.replace("SVD-LLM", "")
         others = [each for each in SAID if each[0].step == found.step and each[0].outcome != found.outcome]
         assert others and not any(phrase in text for each in others for phrase in each[1:])
+
+
+def test_another_model_cancels_what_is_being_revealed_of_the_first() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        with gr.Blocks() as page:
+            model = gr.State(MODEL)
+            with gr.Tabs() as tabs, gr.Tab():
+                learn.build(Context(words("en"), model, page, tabs=tabs))
+        gc.collect()
+    KEPT.append(page)
+    reveals = {number for number, event in page.fns.items() if event.concurrency_id == "learn"}
+    changes = [event for event in page.fns.values() if (model._id, "change") in event.targets]
+    assert len(reveals) == len(STEPS) and {number for event in changes for number in event.cancels} == reveals
 
 
 def test_without_runs_of_gates_that_is_said() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 from accessibility import serious_findings
 from real_app import ROOT, running_app
-from tiny_lesson import ENDED, HOLD
 
 from compression.lessons import BOUNDS
 from views.lessons import STEPS
@@ -21,8 +19,6 @@ from views.texts import words
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-LIVE = 240_000
-"""Milliseconds for a first measurement: torch is imported, and the tiny model compressed."""
 OpenPage = Callable[..., "Page"]
 LOCALES = {"en": "en-US", "ru": "ru-RU"}
 RIGHT = {"spectrum": None, "whitening": 3, "dictionary": 3, "budget": 3, "speed": None, "gates": 2}
@@ -135,38 +131,6 @@ def test_the_last_step_leads_to_its_tab(open_page: OpenPage) -> None:
     page.locator("#adapt-rows [data-drawn]").wait_for()
     page.wait_for_function("document.activeElement.role === 'tab' && document.activeElement.ariaSelected === 'true'")
     assert page.evaluate("document.activeElement.textContent.trim()") == "Adapt"
-
-
-def test_another_model_ends_the_measurement_of_the_first(open_page: OpenPage, folder: Path) -> None:
-    from playwright.sync_api import expect
-
-    (folder / HOLD).touch()
-    (folder / ENDED).unlink(missing_ok=True)
-    page = open_page()
-    open_tab(page, "Learn")
-    for step, following in itertools.pairwise(STEPS):
-        if step == "speed":
-            break
-        onward(page, step, following)
-    reveal = page.locator("#reveal-speed")
-    page.locator("#guess-speed label").first.click()
-    reveal.click()
-    expect(page.locator("#status-speed")).to_contain_text("latency round", timeout=LIVE)
-    page.get_by_role("tab", name="Explore", exact=True).click()
-    model = page.locator("#model input")
-    model.fill("whisper-tiny.en")
-    model.press("Enter")
-    page.get_by_role("tab", name="Learn", exact=True).click()
-    expect(page.locator("#guess-speed input:checked")).to_have_count(0)
-    (folder / HOLD).unlink()
-    for _ in range(600):
-        if (folder / ENDED).exists():
-            break
-        page.wait_for_timeout(100)
-    assert (folder / ENDED).read_text(encoding="utf-8") == "closed"
-    expect(page.locator("#verdict-speed")).to_be_hidden()
-    expect(reveal).to_be_disabled()
-    expect(page.locator("#reveal-speed + *")).to_be_disabled()
 
 
 @pytest.mark.parametrize("language", ["en", "ru"])
