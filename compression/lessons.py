@@ -32,6 +32,8 @@ BOUNDS: dict[str, tuple[float, ...]] = {
     "gates": (0.0, 0.01, 0.03),
 }
 """Step → where one of its options ends and the next begins; a value on a bound belongs to the option below it."""
+PACES = ("faster", "same", "slower")
+"""The options of the step about speed, in their order."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Finding:
 
     Attributes:
         step: its key.
+        outcome: which way it went, so that what is said of it follows from what was measured.
         value: the number that was asked for.
         numbers: what its sentence says, by name; shares are fractions.
         names: layers that its sentence names.
@@ -48,6 +51,7 @@ class Finding:
     """
 
     step: str
+    outcome: str
     value: float
     numbers: dict[str, float]
     names: dict[str, str]
@@ -57,7 +61,11 @@ class Finding:
     @property
     def answer(self) -> int:
         """Number of the option that holds, from 0."""
-        return bisect.bisect_left(BOUNDS[self.step], self.value)
+        return _option(self.step, self.value)
+
+
+def _option(step: str, value: float) -> int:
+    return bisect.bisect_left(BOUNDS[step], value)
 
 
 def find(step: str, model: str, adapted: AdaptReport | None) -> Steps[Finding]:
@@ -75,7 +83,7 @@ def find(step: str, model: str, adapted: AdaptReport | None) -> Steps[Finding]:
         analysis: AnalysisInfo = yield from api.STEPS["analyze"](model)
         return spectrum(analysis.spectra[len(analysis.spectra) // 2])
     if step == "speed":
-        return _speed((yield from _latency(model)))
+        return speed((yield from _latency(model)))
     if step == "gates":
         return gates(adapted)
     if step == "whitening":
@@ -116,7 +124,8 @@ def spectrum(info: SpectrumInfo) -> Finding:
         "share": plain / info.full_rank,
         "whitened_share": passed_on / info.full_rank,
     }
-    return Finding("spectrum", plain / info.full_rank, numbers, {"site": info.site}, {}, info)
+    outcome = "fewer" if passed_on < plain else "not_fewer"
+    return Finding("spectrum", outcome, plain / info.full_rank, numbers, {"site": info.site}, {}, info)
 
 
 def _kept(info: SpectrumInfo, lost: Sequence[float]) -> int:
@@ -130,7 +139,8 @@ def whitening(comparison: AnyComparison) -> Finding:
     by = {run.method: run.quality for run in comparison.runs}
     times = _times(by["svd"], dense)
     numbers = {"dense": dense, "svd": by["svd"], "whitened": by["svd-llm"], "times": times}
-    return Finding("whitening", times, numbers, {}, {"dense": dense, **by})
+    outcome = "helps" if by["svd-llm"] < by["svd"] else "helps_not"
+    return Finding("whitening", outcome, times, numbers, {}, {"dense": dense, **by})
 
 
 def dictionary(comparison: AnyComparison) -> Finding:
@@ -139,7 +149,8 @@ def dictionary(comparison: AnyComparison) -> Finding:
     by = {run.method: run.quality for run in comparison.runs}
     lower = 1 - _times(by["compot"], by["svd-llm"])
     numbers = {"dense": dense, "subspace": by["svd-llm"], "sparse": by["compot"], "lower": lower}
-    return Finding("dictionary", lower, numbers, {}, {"dense": dense, **by})
+    outcome = "lower" if lower > 0 else "not_lower"
+    return Finding("dictionary", outcome, lower, numbers, {}, {"dense": dense, **by})
 
 
 def budget(even: AnyComparison, aware: AnyComparison) -> Finding:
@@ -160,11 +171,13 @@ def budget(even: AnyComparison, aware: AnyComparison) -> Finding:
         "most": means[most],
         "least": means[least],
     }
+    outcome = "back" if closed > 0 else "not_back" if way > 0 else "no_way"
     bars = {"dense": dense, "even": flat.quality, "aware": split.quality}
-    return Finding("budget", closed, numbers, {"most": most, "least": least}, bars)
+    return Finding("budget", outcome, closed, numbers, {"most": most, "least": least}, bars)
 
 
-def _speed(report: LatencyReport | SpeechLatencyReport) -> Finding:
+def speed(report: LatencyReport | SpeechLatencyReport) -> Finding:
+    """How long a token takes, compressed beside dense."""
     decode = report.decode
     ratio = decode["compressed"].median_ms / decode["dense"].median_ms
     numbers = {
@@ -173,7 +186,7 @@ def _speed(report: LatencyReport | SpeechLatencyReport) -> Finding:
         "ratio": ratio,
         "stored": report.stored_bits["compressed"] / report.stored_bits["dense"],
     }
-    return Finding("speed", ratio, numbers, {}, {}, report)
+    return Finding("speed", PACES[_option("speed", ratio)], ratio, numbers, {}, {}, report)
 
 
 def gates(adapted: AdaptReport | None) -> Finding:
@@ -197,10 +210,16 @@ def gates(adapted: AdaptReport | None) -> Finding:
         "removed": statistics.fmean(run.removed_fraction for run in gated),
         "trained": gated[0].trainable_parameters,
         "all": full[0].trainable_parameters,
-        "latency": statistics.fmean(times) if times else 1.0,
     }
-    return Finding("gates", reference - accuracy, numbers, {}, {}, gated[0].gates)
+    pace = "untimed"
+    if times:
+        numbers["latency"] = statistics.fmean(times)
+        pace = PACES[_option("speed", numbers["latency"])]
+    return Finding("gates", pace, reference - accuracy, numbers, {}, {}, gated[0].gates)
 
 
 def _times(value: float, reference: float) -> float:
-    return value / reference if reference else float("inf")
+    """A ratio of two qualities; of a word error rate there may be none left to compare with."""
+    if not reference:
+        return float("inf") if value else 1.0
+    return value / reference

@@ -1,9 +1,14 @@
 """Many visitors at once: ``PYTHONPATH=. python tests/load.py --visitors 30 --minutes 20`` starts the app and visits it.
 
-Each visitor asks for predictions, allocations and analyses (cheap: they are known), measures compressed models (heavy),
-cancels some of them and leaves in the middle of others, and comes back as somebody else. Checked: no error; every
-answer is that of its question; memory is flat once the models are loaded; cheap answers stay quick while heavy work
-runs. Ends with 1 if something of that fails.
+Each visitor asks for predictions, allocations and analyses (cheap: they are known), takes a step of the page's walk
+(cheap as well), measures compressed models (heavy), cancels some of them and leaves in the middle of others, and comes
+back as somebody else. Checked: no error; every answer is that of its question, by the method, policy and share that it
+names where it names them, and by its figures where not; memory is flat once the models are loaded; cheap answers stay
+quick while heavy work runs. Requests that are refused because the line is full are counted apart. Ends with 1 if
+something of that fails.
+
+The events of the page are private: `gradio_client` shows none of them and refuses to call them. The server answers
+them like any other, so a visitor calls the one event behind "Reveal" all the same.
 """
 
 from __future__ import annotations
@@ -29,7 +34,9 @@ import psutil
 from gradio_client import Client
 from real_app import running_app
 
-from compression import api
+from compression import api, lessons
+from views.lessons import verdict
+from views.texts import words
 
 MODEL = "smollm2-135m-q4"
 CHEAP_LIMIT = 0.5
@@ -41,8 +48,12 @@ LAST_CALL = 60.0
 ARRIVALS = 1.0
 """Seconds between two visitors who come at the beginning: thirty clients that start at once on the two cores of the app
 take longer to read the page than their own limit of five seconds."""
-MEASURED = tuple(("svd", "uniform", round(0.1 + 0.07 * i, 2)) for i in range(4))
+MEASURED = tuple(("svd", "uniform", round(0.12 + 0.07 * i, 2)) for i in range(4))
 """What is measured, again and again: nothing of it came with the app, and it is not all in memory at a time."""
+REVEALED = "whitening"
+"""The step of the walk that visitors reveal; it is known."""
+FULL = "waiting for the engine already"
+"""What a request says that is refused because the line is full."""
 
 
 @dataclass
@@ -50,21 +61,27 @@ class Seen:
     """What visitors saw."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
     errors: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     cheap: list[tuple[str, float]] = field(default_factory=list)
-    quality: dict[tuple[Any, ...], float] = field(default_factory=dict)
+    measured: dict[tuple[Any, ...], tuple[Any, ...]] = field(default_factory=dict)
     memory: list[int] = field(default_factory=list)
 
     def add(self, other: Seen) -> None:
-        """What another one saw as well; a quality that he saw differently is wrong."""
+        """What another one saw as well; what he saw measured differently is wrong."""
         self.counts += other.counts
+        self.refused += other.refused
         self.errors += other.errors
         self.wrong += other.wrong
         self.cheap += other.cheap
-        for chosen, quality in other.quality.items():
-            if self.quality.setdefault(chosen, quality) != quality:
-                self.wrong.append(f"{chosen}: {quality} after {self.quality[chosen]}")
+        for asked, figures in other.measured.items():
+            self.check(asked, figures)
+
+    def check(self, asked: tuple[Any, ...], figures: tuple[Any, ...]) -> None:
+        """The same question has the same answer."""
+        if self.measured.setdefault(asked, figures) != figures:
+            self.wrong.append(f"{asked}: {figures} after {self.measured[asked]}")
 
 
 def visit(number: int, url: str, minutes: float, answers: Queue[Seen]) -> None:
@@ -92,7 +109,8 @@ class Visitor:
 
     def run(self) -> None:
         """Do one thing after the other."""
-        acts = (self._slide,) * 12 + (self._allocate,) * 4 + (self._analyze, self._measure, self._cancel, self._leave)
+        acts = (self._slide,) * 12 + (self._allocate,) * 4 + (self._reveal,) * 2
+        acts += (self._analyze, self._measure, self._cancel, self._leave)
         while time.monotonic() < self._end:
             act = self._random.choice(acts)
             try:
@@ -101,6 +119,9 @@ class Visitor:
             except BaseException as error:
                 if time.monotonic() > self._end:
                     return  # the app is closed, whoever is still waiting
+                if FULL in str(error):
+                    self.seen.refused += 1
+                    continue
                 self.seen.errors.append(f"{act.__name__}: {type(error).__name__}: {error}"[:300])
             time.sleep(self._random.uniform(0.5, 4))
 
@@ -123,24 +144,39 @@ class Visitor:
     def _analyze(self) -> None:
         self._ask("analyze", MODEL)
 
-    def _start(self) -> tuple[tuple[Any, ...], Any]:
-        chosen = self._random.choice(MEASURED)
-        return chosen, self._client.submit(MODEL, *chosen, api_name="/evaluate")
+    def _reveal(self) -> None:
+        """A step of the walk, as the page asks for it; the model is that of the visitor's session."""
+        guess = self._random.randrange(4)
+        event = _event_behind(f"verdict-{REVEALED}", self._client)
+        began = time.perf_counter()
+        job = self._client.submit(guess, fn_index=event)
+        job.result(timeout=1800)
+        self.seen.cheap.append(("reveal", time.perf_counter() - began))
+        if _expected_verdict(guess) not in str(job.outputs()):
+            self.seen.wrong.append(f"reveal({guess})")
+
+    def _start(self) -> tuple[str, tuple[Any, ...], Any]:
+        method, policy, removed = chosen = self._random.choice(MEASURED)
+        question = self._random.choice(("evaluate", "compare"))
+        methods: Any = [method] if question == "compare" else method
+        return question, chosen, self._client.submit(MODEL, methods, policy, removed, api_name=f"/{question}")
 
     def _measure(self) -> None:
-        chosen, job = self._start()
-        try:
-            answer = job.result(timeout=1800)
-        except Exception as error:
-            if "waiting for the engine already" in str(error):
-                return  # the line is full, and says so
-            raise
-        known = self.seen.quality.setdefault(chosen, answer["perplexity"])
-        if answer["perplexity"] != known or answer["model_id"] != MODEL:
-            self.seen.wrong.append(f"{chosen}: {answer['perplexity']} after {known}")
+        question, chosen, job = self._start()
+        answer = job.result(timeout=1800)
+        named = [answer["model_id"]]
+        if question == "compare":
+            (run,) = answer["runs"]
+            named += [run["method"], run["policy"], run["removed_fraction_target"]]
+            figures = (run["perplexity"], run["stored_bits"], answer["dense"]["perplexity"])
+        else:  # a report of one model names no more; its size tells the shares apart
+            figures = (answer["perplexity"], answer["stored_bits"])
+        if named != [MODEL, *chosen][: len(named)]:
+            self.seen.wrong.append(f"{question}{chosen}: an answer about {named}")
+        self.seen.check((question, *chosen), figures)
 
     def _cancel(self) -> None:
-        _, job = self._start()
+        *_, job = self._start()
         time.sleep(self._random.uniform(0.5, 5))
         job.cancel()
 
@@ -165,6 +201,8 @@ def main() -> int:
             fork = multiprocessing.get_context("fork")
             answers: Any = fork.Queue()
             _expected("analyze", (MODEL,))  # known to all of them, once they are many
+            for guess in range(4):
+                _expected_verdict(guess)
             arguments = [(number, url, asked.minutes, answers) for number in range(asked.visitors)]
             visitors = [fork.Process(target=visit, args=each, daemon=True) for each in arguments]
             for visitor in visitors:
@@ -185,6 +223,25 @@ def _expected(question: str, arguments: tuple[Any, ...]) -> Any:
     return api.plain(getattr(api, question)(*arguments))
 
 
+@cache
+def _expected_verdict(guess: int) -> str:
+    """Likewise."""
+    found = api.finish(lessons.find(REVEALED, MODEL, None))
+    return verdict(found, guess, words("en"))
+
+
+def _event_behind(elem_id: str, client: Client) -> int:
+    """Number of the page's event with a server behind it that fills a component from a guess; made callable."""
+    components = {each["id"]: each for each in client.config["components"]}
+    filled = next(number for number, each in components.items() if each["props"].get("elem_id") == elem_id)
+    for number, endpoint in client.endpoints.items():
+        asked = [components[each]["type"] for each in endpoint.dependency["inputs"]]
+        if filled in endpoint.dependency["outputs"] and "radio" in asked:
+            endpoint.is_valid = True
+            return number
+    raise SystemExit(f"no event fills {elem_id}")
+
+
 def _server_of(url: str) -> psutil.Process:
     port = int(url.rsplit(":", 1)[1])
     for child in psutil.Process().children(recursive=True):
@@ -201,8 +258,9 @@ def _report(visitors: int, minutes: float, seen: Seen, tracebacks: int) -> int:
     p95 = _quantiles([seconds for _, seconds in seen.cheap])[1]
     print(f"{visitors} visitors, {minutes:g} minutes, {os.cpu_count()} cores, commit {_commit()}")
     print("done:", ", ".join(f"{name} {count}" for name, count in seen.counts.most_common()))
+    print(f"refused because the line was full: {seen.refused}; measured and compared: {len(seen.measured)} questions")
     print(f"errors {len(seen.errors)}, tracebacks in the log {tracebacks}, wrong answers {len(seen.wrong)}")
-    for question in ("predict", "allocate", "analyze", ""):
+    for question in ("predict", "allocate", "analyze", "reveal", ""):
         quick = [seconds for name, seconds in seen.cheap if question in ("", name)]
         median, most = _quantiles(quick)
         name = question or f"all cheap answers (limit {1e3 * CHEAP_LIMIT:.0f} ms)"

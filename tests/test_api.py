@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import fuzz
+import pydantic
 import pytest
+from gradio.utils import get_function_description
 from gradio_client import Client
 from gradio_client.exceptions import AppError
 from mcp import ClientSession
@@ -25,6 +27,7 @@ from typer.testing import CliRunner
 
 from compression import api, store, texts
 from compression.__main__ import app
+from compression.commands.shared import SCHEMAS
 from compression.errors import UserError
 from compression.forecast import ForecastReport
 from compression.gallery import load_gallery
@@ -84,6 +87,17 @@ def test_what_came_with_the_app_needs_no_torch() -> None:
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
 
 
+def test_every_stored_forecast_needs_no_torch() -> None:
+    program = (
+        "import sys; from compression import api\n"
+        f"for model in ({MODEL!r}, 'whisper-tiny.en'):\n"
+        "    for table in api.find_gallery(model, api.ASSETS).forecasts:\n"
+        "        assert api.predict(model, table.method, table.policy, 0.2) == table.at((0.2,)), table.method\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
+
+
 def test_answers_are_those_of_the_gallery() -> None:
     known = load_gallery(ROOT / "assets" / MODEL)
     table = next(f for f in known.forecasts if (f.method, f.policy) == ("compot-fisher", "fisher"))
@@ -99,6 +113,25 @@ def test_answers_are_those_of_the_gallery() -> None:
     assert is_known("compare", MODEL, ["compot"], "uniform", 0.2)
     assert not is_known("compare", MODEL, ["compot"], "uniform", 0.23)
     assert not is_known("evaluate", *ASKED)
+
+
+QUESTIONS: dict[str, tuple[Any, ...]] = {
+    "analyze": (MODEL,),
+    "allocate": ASKED,
+    "predict": ASKED,
+    "compare": (MODEL, ["compot"], "uniform", 0.2),
+    "evaluate": (MODEL, "dense", "own", 0),
+}
+
+
+@pytest.mark.parametrize("endpoint", endpoints.ENDPOINTS, ids=lambda each: each.__name__)
+def test_an_endpoint_answers_by_the_schema_that_its_description_names(endpoint: Any) -> None:
+    question = endpoint.__name__
+    (answer,) = endpoint(*QUESTIONS[question])
+    schema = pydantic.TypeAdapter(SCHEMAS[question])
+    assert schema.validate_python(answer) == getattr(api, question)(*QUESTIONS[question])
+    described = get_function_description(endpoint)[2]
+    assert f"`python -m compression schema {question}` describes" in " ".join(described)
 
 
 def test_another_model_is_worked_out_as_the_command_line_does(tiny: str, tmp_path: Path) -> None:
@@ -227,6 +260,8 @@ def test_agents_ask_by_mcp(url: str) -> None:
             given = tools["predict"].inputSchema
             assert list(given["properties"]) == ["model", "method", "policy", "removed"]
             assert all(each["description"] for each in given["properties"].values())
+            said_of_answers = tools["predict"].description or ""
+            assert "Returns: what `python -m compression schema predict` describes" in said_of_answers
             asked: dict[str, Any] = dict(zip(given["properties"], ASKED, strict=True))
             said = await session.call_tool("predict", asked)
             assert not said.isError

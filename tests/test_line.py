@@ -14,6 +14,7 @@ import pytest
 
 from views.counter import NICE, Counter
 from views.line import Line, Place
+from views.texts import words
 
 
 class Clock:
@@ -50,6 +51,37 @@ def test_everybody_is_served_in_turn_and_knows_his_place() -> None:
     assert next(third) == Place(1, 50.0), "a minute is usual, ten seconds are gone"
     second.close()
     assert next(third) == "c" and list(third) == [] and not len(line) and log == ["a", "b", "c"]
+
+
+def test_what_was_cancelled_tells_how_long_a_job_takes_at_least_until_one_has_ended() -> None:
+    clock, log = Clock(), []
+    line = Line(clock)
+    first, second, third = (line.in_turn(job(name, log), lambda place: place) for name in "abc")
+    assert next(first) == "a" and next(second) == Place(1, None)
+    clock.now = 30
+    first.close()
+    assert next(second) == "b" and next(third) == Place(1, 30.0)
+    clock.now = 50
+    assert next(third) == Place(1, 10.0)
+    clock.now = 61
+    assert next(third) == Place(1, None), "longer than anything known: nothing tells"
+    list(second)
+    fourth = line.in_turn(job("d", log), lambda place: place)
+    assert next(third) == "c" and next(fourth) == Place(1, 31.0), "what has ended tells more"
+
+
+def test_a_place_is_said_with_the_time_where_it_is_known() -> None:
+    assert "Waiting: 2 ahead of you." in Place(2, None).html(words("en"))
+    assert "Waiting: 2 ahead of you (" in Place(2, 90.0).html(words("en"))
+    assert "перед вами 2 (" in Place(2, 90.0).html(words("ru"))
+
+
+def test_whoever_waits_has_a_thread_that_nobody_else_needs() -> None:
+    from views import api, engine, page
+    from views.tabs import learn
+
+    waiting = engine.HEAVY["concurrency_limit"] + learn._SLOT["concurrency_limit"] + api.AT_ONCE
+    assert page.launch_options()["max_threads"] >= waiting + 40
 
 
 def test_who_leaves_while_he_waits_gives_his_place_up() -> None:

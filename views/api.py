@@ -39,6 +39,9 @@ def analyze(model: str) -> Steps:
 
     Args:
         model: id of the model, such as smollm2-135m-q4 or owner/name on the Hugging Face Hub
+
+    Returns:
+        what `python -m compression schema analyze` describes: model, calibration, spectra, slider, allocations
     """
     yield from _answer("analyze", model)
 
@@ -51,6 +54,9 @@ def allocate(model: str, method: str, policy: str, removed: float) -> Steps:
         method: compression method, such as compot-fisher, compot, svd-llm or svd
         policy: allocation policy, such as uniform, pooled or fisher; own for the one of the method
         removed: share of the compressible weights to remove, from 0 to 0.95
+
+    Returns:
+        what `python -m compression schema allocate` describes: policy, target, removed_fractions by layer
     """
     yield from _answer("allocate", model, method, policy, removed)
 
@@ -63,6 +69,9 @@ def predict(model: str, method: str, policy: str, removed: float) -> Steps:
         method: compression method, such as compot-fisher, compot, svd-llm or svd
         policy: allocation policy, such as uniform, pooled or fisher; own for the one of the method
         removed: share of the compressible weights to remove, from 0 to 0.6
+
+    Returns:
+        what `python -m compression schema predict` describes; its predictions hold perplexity, low and high
     """
     yield from _answer("predict", model, method, policy, removed)
 
@@ -75,6 +84,9 @@ def compare(model: str, methods: list[str], policy: str, removed: float) -> Step
         methods: compression methods, such as compot-fisher and svd-llm
         policy: allocation policy, such as uniform, pooled or fisher; own for the one of each method
         removed: share of the compressible weights to remove, from 0 to 0.95
+
+    Returns:
+        what `python -m compression schema compare` describes; dense and each of its runs have perplexity, or wer
     """
     yield from _answer("compare", model, methods, policy, removed)
 
@@ -87,6 +99,9 @@ def evaluate(model: str, method: str, policy: str, removed: float) -> Steps:
         method: compression method, such as compot-fisher; dense for the original
         policy: allocation policy, such as uniform, pooled or fisher; own for the one of the method
         removed: share of the compressible weights to remove, from 0 to 0.95; 0 for the original
+
+    Returns:
+        what `python -m compression schema evaluate` describes: perplexity or wer, stored_bits, and how it was measured
     """
     yield from _answer("evaluate", model, method, policy, removed)
 

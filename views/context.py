@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from compression.errors import UserError
 from views import engine
@@ -104,10 +105,7 @@ class Context:
         """The same event, which shows in the status how many stand before it, until its turn has come."""
 
         def shown(place: Place) -> list[Any]:
-            text = self.words("progress.place", ahead=place.ahead)
-            if place.seconds is not None:
-                text = self.words("progress.place_time", ahead=place.ahead, time=self.words.duration(place.seconds))
-            return [status_html(text), *(gr.skip() for _ in range(outputs))]
+            return [place.html(self.words), *(gr.skip() for _ in range(outputs))]
 
         @wraps(handler)
         def waiting(*values: Any) -> Any:
@@ -126,7 +124,7 @@ class Context:
         slot: dict[str, Any] | None = None,
         with_login: bool = False,
         meanwhile: tuple[gr.Button, ...] = (),
-    ) -> None:
+    ) -> Dependency:
         """Wire long work to a button: one slot for everybody, streamed, cancellable, failing with a sentence.
 
         Args:
@@ -139,6 +137,9 @@ class Context:
             slot: the queue of work that does not compute; by default the engine's, with a GPU where one is lent.
             with_login: whether `work` is given, before its inputs, the token of a visitor who is signed in, or None.
             meanwhile: other buttons, which the work makes active and which are not when it has ended.
+
+        Returns:
+            The event of the work, for others than the visitor to cancel.
         """
 
         def guarded(*values: Any) -> Any:
@@ -181,6 +182,7 @@ class Context:
         cancelled = [status_html(self.words("progress.cancelled")), *idle]
         for listener in (event.success, event.failure):
             answer(listener, _ENDED, gr.skip(), idle, CANCELLED=cancelled)
+        return event
 
 
 GIVEN_UP = 30_000

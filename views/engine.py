@@ -49,6 +49,7 @@ from compression.types import (
     TextSource,
 )
 from views.eta import Eta
+from views.line import ROOM
 
 if TYPE_CHECKING:
     from compression.gallery import Gallery
@@ -58,8 +59,8 @@ log = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets" / "smollm2-135m-q4"
 """Precomputed results of the model that the page opens with; those of others lie beside it, each under its id."""
-HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": 16}
-"""So many heavy events may stand in the line before the engine (`views.line`); others wait in Gradio's queue."""
+HEAVY: dict[str, Any] = {"concurrency_id": "heavy", "concurrency_limit": ROOM}
+"""So many heavy events may stand in the line before the engine; others wait in Gradio's queue."""
 
 EVALUATION_TEXT = "sotu-evaluation"
 """The built-in text that live comparisons are scored on."""

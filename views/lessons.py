@@ -47,7 +47,7 @@ def options(step: str, words: Words) -> list[str]:
 
 
 def sentence(found: Finding, words: Words) -> str:
-    """What was found."""
+    """What was found, and what that says: another thing where it went another way."""
     values: dict[str, str] = dict(found.names)
     for name, number in found.numbers.items():
         if found.step == "budget" and name in ("most", "least"):
@@ -62,7 +62,7 @@ def sentence(found: Finding, words: Words) -> str:
             values[name] = words.percent(number) if words.speech else words.number(number)
         else:
             values[name] = words.number(number, 2)
-    return words(f"learn.{found.step}.found", **values)
+    return f"{words(f'learn.{found.step}.found', **values)} {words(f'learn.{found.step}.{found.outcome}', **values)}"
 
 
 def verdict(found: Finding, guess: int, words: Words) -> str:

@@ -16,11 +16,16 @@ from typing import Any, TypeVar
 from compression.errors import UserError
 from compression.types import Progress
 from views.counter import ENGINE_THREAD
+from views.texts import Words
+from views.widgets import status_html
 
 LOOK_SECONDS = 1.0
 """So often somebody who waits is told where he stands, and may be found to have left."""
 REMEMBERED = 8
 """Jobs whose duration tells how long the next ones may take."""
+ROOM = 48
+"""So many events of one kind may wait here at a time, each in a thread of the server that looks after its place. There
+are threads for all of them and for what does not wait, see `views.page.THREADS`; others wait in Gradio's own queue."""
 Result = TypeVar("Result")
 
 
@@ -30,11 +35,18 @@ class Place:
 
     Attributes:
         ahead: jobs before his, the running one included.
-        seconds: about how long they take; None before any has been finished.
+        seconds: about how long they take; None where nothing tells yet.
     """
 
     ahead: int
     seconds: float | None
+
+    def html(self, words: Words) -> str:
+        """What his status says."""
+        text = words("progress.place", ahead=self.ahead)
+        if self.seconds is not None:
+            text = words("progress.place_time", ahead=self.ahead, time=words.duration(self.seconds))
+        return status_html(text)
 
 
 class Line:
@@ -50,6 +62,7 @@ class Line:
         self._moved = threading.Condition()
         self._tickets: deque[object] = deque()
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
+        self._given_up: deque[float] = deque(maxlen=REMEMBERED)
         self._began: float | None = None
 
     def __len__(self) -> int:
@@ -60,10 +73,15 @@ class Line:
         """Where somebody stands."""
         with self._moved:
             ahead = self._tickets.index(ticket)
-            if not ahead or not self._durations:
-                return Place(ahead, 0.0 if not ahead else None)
-            usual = sorted(self._durations)[len(self._durations) // 2]
+            if not ahead:
+                return Place(0, 0.0)
             running = 0.0 if self._began is None else self._clock() - self._began
+            if self._durations:
+                usual = sorted(self._durations)[len(self._durations) // 2]
+            else:
+                usual = max(self._given_up, default=0.0)  # a job takes that long at least, as this one may have by now
+                if usual <= running:
+                    return Place(ahead, None)
             return Place(ahead, max(usual - running, 0.0) + usual * (ahead - 1))
 
     def in_turn(
@@ -83,9 +101,13 @@ class Line:
                 yield waiting(place)
                 with self._moved:
                     self._moved.wait_for(lambda: self._tickets[0] is ticket, LOOK_SECONDS)
-            self._began = self._clock()
-            result = yield from ENGINE_THREAD.drive(work)
-            self._durations.append(self._clock() - self._began)
+            began = self._began = self._clock()
+            try:
+                result = yield from ENGINE_THREAD.drive(work)
+            except GeneratorExit:
+                self._given_up.append(self._clock() - began)
+                raise
+            self._durations.append(self._clock() - began)
             return result
         finally:
             with self._moved:

@@ -15,11 +15,12 @@ from starlette.middleware import Middleware
 import compression
 from compression.environment import commit, processor_name
 from views import classroom, engine, status
-from views.api import Page, add_endpoints
+from views.api import AT_ONCE, Page, add_endpoints
 from views.context import Context
 from views.downloads import GZipText
 from views.language import DEFAULT, LanguageRedirect, path_of
 from views.lessons import handout_path, teacher_path
+from views.line import ROOM
 from views.scripts import OWN, PRELOAD, register_static_files
 from views.sessions import KEPT, keep_sessions_light
 from views.tabs import TABS
@@ -42,6 +43,10 @@ PAPERS = (
     ("MaskLLM", "2409.17481"),
 )
 """What the engine implements and compares: name and arXiv number."""
+
+THREADS = 2 * ROOM + AT_ONCE + 40
+"""Of the server: one for whoever may wait for the engine, in the tabs, in the walk and by program, and Gradio's usual
+forty for all else, so that nothing quick ever waits for somebody who waits. Threads that wait cost next to nothing."""
 
 UPLOADS_KEPT = (600, 3600)
 """Every ten minutes, recordings that came more than an hour ago are deleted."""
@@ -115,6 +120,7 @@ def launch_options() -> dict[str, Any]:
         "css": CSS,
         "head": PRELOAD,
         "ssr_mode": False,
+        "max_threads": THREADS,
         "mcp_server": True,
         "show_error": False,
         "state_session_capacity": KEPT,

@@ -13,15 +13,20 @@ from views import adaptation, engine
 from views.context import Context
 from views.figures import gates, latency, lesson
 from views.lessons import STEPS, TASK, handout_path, options, teacher_path, verdict, view
-from views.line import ENGINE, Place
+from views.line import ENGINE, ROOM, Place
 from views.texts import Words
 from views.widgets import ChartPanel, progress_html, status_area, status_html
 
 HEIGHTS = {"spectrum": lesson.HEIGHT, "speed": latency.HEIGHT, "gates": gates.MAP_HEIGHT}
 """Of the pictures that are no bars."""
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-_SLOT: dict[str, Any] = {"concurrency_id": "learn", "concurrency_limit": 16}
+_SLOT: dict[str, Any] = {"concurrency_id": "learn", "concurrency_limit": ROOM}
 """Answers that are known do not wait; others stand in the engine's line."""
+_FOCUS_TAB = """() => {{
+  [...document.querySelectorAll('button[role=tab]')].find((tab) => tab.textContent.trim() === {name}
+    && tab.getClientRects().length)?.focus();
+}}"""
+"""The button that opened a tab is hidden with its own: somebody who moves by keyboard goes on at the tab."""
 
 
 def build(context: Context) -> None:
@@ -79,23 +84,28 @@ def _step(context: Context, walk: gr.Walkthrough, number: int, step: str) -> Non
         if number < len(STEPS) - 1:
             following = gr.Button(words("learn.next"), min_width=140, scale=0, elem_id=f"next-{step}")
             _go(following, walk, number + 1)
-    onward.click(lambda: gr.Tabs(selected=tab), None, context.tabs, queue=False, **_QUIET)
+    onward.click(lambda: gr.Tabs(selected=tab), None, context.tabs, queue=False, **_QUIET).then(
+        None, js=_FOCUS_TAB.format(name=json.dumps(words(f"{tab}.tab"), ensure_ascii=False)), **_QUIET
+    )
     guess.input(lambda chosen: gr.update(interactive=chosen is not None), guess, reveal, queue=False, **_QUIET)
 
     def work(model: str, chosen: int | None) -> Generator[list[Any], None, None]:
         yield from reveal_step(words, panel, step, model, chosen)
 
     outputs = [answer, said, *panel.outputs]
-    context.heavy(reveal, cancel, status, work, [context.model_id, guess], outputs, slot=_SLOT)
+    event = context.heavy(reveal, cancel, status, work, [context.model_id, guess], outputs, slot=_SLOT)
 
     def other_model(model: str) -> list[Any]:
         """A guess about another model is none."""
         speaks = words.about(engine.is_speech(model))
         hidden = gr.update(elem_classes=["half", "without"])
-        cleared = [hidden, "", *panel.cleared()]
-        return [speaks(f"learn.{step}.text"), None, gr.update(interactive=False), status_html(), *cleared]
+        buttons = [gr.update(interactive=False)] * 2
+        return [speaks(f"learn.{step}.text"), None, *buttons, status_html(), hidden, "", *panel.cleared()]
 
-    context.model_id.change(other_model, context.model_id, [text, guess, reveal, status, *outputs], **_QUIET)
+    # Cancelled first, as Gradio goes through what a change starts in this order: else the answer about the model that
+    # was chosen before would come to stand under the new one's name.
+    context.model_id.change(None, None, None, cancels=[event])
+    context.model_id.change(other_model, context.model_id, [text, guess, reveal, cancel, status, *outputs], **_QUIET)
 
 
 def _go(button: gr.Button, walk: gr.Walkthrough, number: int) -> None:
@@ -127,7 +137,7 @@ def reveal_step(
         return [status, gr.skip(), gr.skip(), *panel.unchanged()]
 
     def waiting(place: Place) -> list[Any]:
-        return meanwhile(status_html(words("progress.place", ahead=place.ahead)))
+        return meanwhile(place.html(words))
 
     steps = lessons.find(step, model, adaptation.report_of(TASK, model))
     found = yield from ENGINE.unless_known(

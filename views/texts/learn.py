@@ -41,10 +41,11 @@ ENGLISH: dict[str, str] = {
     "learn.spectrum.option3": "More than 60%",
     "learn.spectrum.found": (
         "In `{site}`, {plain} of {all} singular values ({share}) hold 90% of the energy of the weights. Of what the "
-        "layer **passes on**, the whitened spectrum, {whitened} ({whitened_share}) do: real inputs use some directions "
-        "far more than others. A low rank saves nothing above rank {break_even}: two factors take more room than one "
-        "matrix."
+        "layer **passes on**, the whitened spectrum, {whitened} ({whitened_share}) do. A low rank saves nothing above "
+        "rank {break_even}: two factors take more room than one matrix."
     ),
+    "learn.spectrum.fewer": "Fewer are enough for what is passed on: real inputs use some directions more than others.",
+    "learn.spectrum.not_fewer": "What is passed on needs no fewer: here the inputs use all directions about alike.",
     "learn.spectrum.try": "In “Explore”, pick the first and the last layer: are their spectra as flat?",
     "learn.spectrum.ask": (
         "Why is a low rank worth nothing above the break-even rank? What would the spectrum of random numbers look "
@@ -69,8 +70,14 @@ ENGLISH: dict[str, str] = {
     "learn.whitening.option3": "More than 100 times",
     "learn.whitening.found": (
         "From {dense} to {svd} by plain SVD, and to {whitened} by SVD-LLM, which whitens: the same ranks, the same "
-        "bytes, another question asked. A few directions of the input carry most of what arrives, and plain SVD does "
-        "not know which."
+        "bytes, another question asked."
+    ),
+    "learn.whitening.helps": (
+        "A few directions of the input carry most of what arrives, and plain SVD does not know which."
+    ),
+    "learn.whitening.helps_not": (
+        "On this model knowing what arrives gains nothing: its weights and its inputs agree about which directions "
+        "matter, or too little is removed to tell."
     ),
     "learn.whitening.try": "In “Compare”, set 10% and run both again: does plain SVD recover?",
     "learn.whitening.ask": (
@@ -90,8 +97,14 @@ ENGLISH: dict[str, str] = {
     "learn.dictionary.option2": "10% to 30% lower",
     "learn.dictionary.option3": "More than 30% lower",
     "learn.dictionary.found": (
-        "SVD-LLM reaches {subspace}, COMPOT {sparse} at the same bytes (lower by {lower}); the dense model has "
-        "{dense}. A union of subspaces fits columns that do not lie in one."
+        "SVD-LLM reaches {subspace}, COMPOT {sparse} at the same bytes; the dense model has {dense}."
+    ),
+    "learn.dictionary.lower": (
+        "The dictionary's figure is lower by {lower}: a union of subspaces fits columns that do not lie in one."
+    ),
+    "learn.dictionary.not_lower": (
+        "The dictionary's figure is **not** lower: on this model one subspace serves the columns as well, and the mask "
+        "takes room."
     ),
     "learn.dictionary.try": (
         "In “Compare”, scroll to the picture of how one weight is stored: which places does the mask keep?"
@@ -112,9 +125,15 @@ ENGLISH: dict[str, str] = {
     "learn.budget.option2": "25% to 50%",
     "learn.budget.option3": "More than half of it",
     "learn.budget.found": (
-        "COMPOT goes from {even} to {aware} with no byte more, {closed} of the way back to {dense}. `{most}` gives "
-        "most (on average {most_share} of its weights), `{least}` least ({least_share})."
+        "COMPOT goes from {even} to {aware} with no byte more; the dense model has {dense}. `{most}` gives most (on "
+        "average {most_share} of its weights), `{least}` least ({least_share})."
     ),
+    "learn.budget.back": "That is {closed} of the way back to the dense model.",
+    "learn.budget.not_back": (
+        "That is **no** step back to the dense model: here the estimate of what a layer costs leads astray, or all "
+        "layers cost about the same."
+    ),
+    "learn.budget.no_way": "Split evenly, the budget costs nothing here, so there is no way back to go.",
     "learn.budget.try": "In “Explore”, move the slider and watch the heat map: which layers fade last?",
     "learn.budget.ask": (
         "Why is the best split not the one that makes all errors equal? Which layers would you protect in a model "
@@ -132,8 +151,19 @@ ENGLISH: dict[str, str] = {
     "learn.speed.option2": "More than 1.1 times: slower",
     "learn.speed.found": (
         "A token takes {dense} ms dense and {compressed} ms compressed: {ratio} times as long, from {stored} of the "
-        "bytes. A processor multiplies dense blocks at full speed, and picking scattered weights costs extra: bytes "
-        "saved are time saved only where the format is made for it."
+        "bytes."
+    ),
+    "learn.speed.faster": (
+        "On this machine, with these layers, smaller **is** faster. Do not count on it elsewhere: time is saved where "
+        "a layer computes less than a dense one, and not by the shorter file."
+    ),
+    "learn.speed.same": (
+        "The file has shrunk, the time has not: the layers take about as long to compute as dense ones. Bytes saved "
+        "are time saved only where the format is made for it."
+    ),
+    "learn.speed.slower": (
+        "A processor multiplies one dense block at full speed, and two factors with scattered weights cost extra: "
+        "bytes saved are time saved only where the format is made for it."
     ),
     "learn.speed.try": (
         "In “Distil and quantise”, look at the formats: which of them are smaller **and** faster, and why?"
@@ -155,9 +185,21 @@ ENGLISH: dict[str, str] = {
     "learn.gates.option3": "More than 3 points",
     "learn.gates.found": (
         "With {removed} of the weights gone, gates reach {gates}; training all weights, {full}. They train {trained} "
-        "numbers instead of {all}, and the model that is left takes {latency} times as long: whole rows and columns "
-        "leave, so this time smaller **is** faster."
+        "numbers instead of {all}."
     ),
+    "learn.gates.faster": (
+        "The model that is left takes {latency} times as long: whole rows and columns leave, so this time smaller "
+        "**is** faster."
+    ),
+    "learn.gates.same": (
+        "Whole rows and columns leave, yet the model that is left takes {latency} times as long, about the same: "
+        "something else than its products takes the time here."
+    ),
+    "learn.gates.slower": (
+        "Whole rows and columns leave, yet the model that is left takes {latency} times as long: here smaller is "
+        "**not** faster."
+    ),
+    "learn.gates.untimed": "How long the model that is left takes was not measured.",
     "learn.gates.try": "In “Adapt”, train gates yourself for two minutes, with another target.",
     "learn.gates.ask": (
         "Why does removing rows and columns speed a model up where removing single weights does not? What would happen "
@@ -225,9 +267,15 @@ RUSSIAN: dict[str, str] = {
     "learn.spectrum.option3": "Больше 60\u202f%",
     "learn.spectrum.found": (
         "В слое `{site}` на {plain} из {all} сингулярных чисел ({share}) приходится 90\u202f% энергии весов. В том, "
-        "что слой **передаёт дальше**, то есть в отбелённом спектре, хватает {whitened} ({whitened_share}): настоящие "
-        "входы используют одни направления намного чаще других. Малый ранг ничего не экономит выше ранга {break_even}: "
-        "два множителя занимают больше места, чем одна матрица."
+        "что слой **передаёт дальше**, то есть в отбелённом спектре, нужно {whitened} ({whitened_share}). Малый ранг "
+        "ничего не экономит выше ранга {break_even}: два множителя занимают больше места, чем одна матрица."
+    ),
+    "learn.spectrum.fewer": (
+        "Для того, что передаётся дальше, хватает меньшего числа: настоящие входы используют одни направления чаще "
+        "других."
+    ),
+    "learn.spectrum.not_fewer": (
+        "Для того, что передаётся дальше, нужно не меньше: здесь входы используют все направления примерно одинаково."
     ),
     "learn.spectrum.try": "На вкладке «Обзор» выберите первый и последний слой: такие же ли пологие у них спектры?",
     "learn.spectrum.ask": (
@@ -252,7 +300,12 @@ RUSSIAN: dict[str, str] = {
     "learn.whitening.option3": "Больше чем в 100 раз",
     "learn.whitening.found": (
         "С {dense} до {svd} после простого SVD и до {whitened} после SVD-LLM с отбеливанием: те же ранги, те же байты, "
-        "но другой вопрос. Большую часть входа несут немногие направления, а простое SVD не знает какие."
+        "но другой вопрос."
+    ),
+    "learn.whitening.helps": "Большую часть входа несут немногие направления, а простое SVD не знает какие.",
+    "learn.whitening.helps_not": (
+        "На этой модели знание входов ничего не даёт: веса и входы согласны в том, какие направления важны, или "
+        "убрано слишком мало, чтобы это увидеть."
     ),
     "learn.whitening.try": "На вкладке «Сравнение» задайте 10\u202f% и повторите оба метода: оправится ли простое SVD?",
     "learn.whitening.ask": (
@@ -271,8 +324,14 @@ RUSSIAN: dict[str, str] = {
     "learn.dictionary.option2": "Ниже на 10–30\u202f%",
     "learn.dictionary.option3": "Ниже больше чем на 30\u202f%",
     "learn.dictionary.found": (
-        "SVD-LLM получает {subspace}, COMPOT — {sparse} при тех же байтах (ниже на {lower}); у плотной модели {dense}. "
-        "Объединение подпространств подходит столбцам, которые не лежат в одном."
+        "SVD-LLM получает {subspace}, COMPOT — {sparse} при тех же байтах; у плотной модели {dense}."
+    ),
+    "learn.dictionary.lower": (
+        "Показатель словаря ниже на {lower}: объединение подпространств подходит столбцам, которые не лежат в одном."
+    ),
+    "learn.dictionary.not_lower": (
+        "Показатель словаря **не** ниже: на этой модели столбцам годится и одно подпространство, а маска занимает "
+        "место."
     ),
     "learn.dictionary.try": "На вкладке «Сравнение» найдите схему хранения одной матрицы: какие места оставляет маска?",
     "learn.dictionary.ask": (
@@ -292,9 +351,15 @@ RUSSIAN: dict[str, str] = {
     "learn.budget.option2": "От 25 до 50\u202f%",
     "learn.budget.option3": "Больше половины",
     "learn.budget.found": (
-        "COMPOT переходит с {even} на {aware} без единого лишнего байта: {closed} пути назад к {dense}. Больше всего "
+        "COMPOT переходит с {even} на {aware} без единого лишнего байта; у плотной модели {dense}. Больше всего "
         "отдаёт `{most}` (в среднем {most_share} весов), меньше всего `{least}` ({least_share})."
     ),
+    "learn.budget.back": "Это {closed} пути назад к плотной модели.",
+    "learn.budget.not_back": (
+        "Это **ни** шагу назад к плотной модели: здесь оценка цены слоя сбивает с пути или все слои стоят примерно "
+        "одинаково."
+    ),
+    "learn.budget.no_way": "Поделённый поровну, бюджет здесь ничего не стоит, так что возвращаться некуда.",
     "learn.budget.try": "На вкладке «Обзор» двигайте ползунок и следите за картой: какие слои держатся дольше всех?",
     "learn.budget.ask": (
         "Почему лучший раздел не тот, при котором все ошибки равны? Какие слои знакомой модели вы бы берегли и как бы "
@@ -311,9 +376,19 @@ RUSSIAN: dict[str, str] = {
     "learn.speed.option1": "От 0,9 до 1,1: столько же",
     "learn.speed.option2": "Больше 1,1: медленнее",
     "learn.speed.found": (
-        "Токен занимает {dense} мс у плотной модели и {compressed} мс у сжатой: отношение {ratio} при {stored} "
-        "байтов. Плотные блоки процессор умножает на полной скорости, а собирать разбросанные веса стоит лишнего: "
-        "сбережённые байты — это сбережённое время только там, где для этого сделан формат."
+        "Токен занимает {dense} мс у плотной модели и {compressed} мс у сжатой: отношение {ratio} при {stored} байтов."
+    ),
+    "learn.speed.faster": (
+        "На этой машине и с этими слоями меньше **значит** быстрее. Не рассчитывайте на это в другом месте: время "
+        "экономит слой, который вычисляет меньше плотного, а не короткий файл."
+    ),
+    "learn.speed.same": (
+        "Файл стал короче, а время нет: слои вычисляются примерно столько же, сколько плотные. Сбережённые байты — "
+        "это сбережённое время только там, где для этого сделан формат."
+    ),
+    "learn.speed.slower": (
+        "Один плотный блок процессор умножает на полной скорости, а два множителя с разбросанными весами стоят "
+        "лишнего: сбережённые байты — это сбережённое время только там, где для этого сделан формат."
     ),
     "learn.speed.try": (
         "На вкладке «Дистилляция и квантование» посмотрите форматы: какие из них и меньше, **и** быстрее, и почему?"
@@ -335,9 +410,21 @@ RUSSIAN: dict[str, str] = {
     "learn.gates.option3": "Больше 3 пунктов",
     "learn.gates.found": (
         "Без {removed} весов вентили дают {gates}; обучение всех весов — {full}. Обучается {trained} чисел вместо "
-        "{all}, а оставшейся модели нужно {latency} прежнего времени: уходят целые строки и столбцы, так что на этот "
-        "раз меньше **значит** быстрее."
+        "{all}."
     ),
+    "learn.gates.faster": (
+        "Оставшейся модели нужно {latency} прежнего времени: уходят целые строки и столбцы, так что на этот раз "
+        "меньше **значит** быстрее."
+    ),
+    "learn.gates.same": (
+        "Уходят целые строки и столбцы, но оставшейся модели нужно {latency} прежнего времени, то есть примерно "
+        "столько же: здесь время уходит не на умножения."
+    ),
+    "learn.gates.slower": (
+        "Уходят целые строки и столбцы, но оставшейся модели нужно {latency} прежнего времени: здесь меньше **не** "
+        "значит быстрее."
+    ),
+    "learn.gates.untimed": "Сколько времени нужно оставшейся модели, не измерено.",
     "learn.gates.try": "На вкладке «Адаптация» сами обучите вентили за две минуты, с другой целью.",
     "learn.gates.ask": (
         "Почему удаление строк и столбцов ускоряет модель, а удаление отдельных весов нет? Что было бы, если бы "
