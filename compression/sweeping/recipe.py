@@ -35,6 +35,7 @@ class Resources(Section):
     memory_gb: float | None = Field(default=None, gt=0, le=10**5)
     gpus: float = Field(default=0, ge=0, le=64)
     retries: int = Field(default=3, ge=0, le=100)
+    wait_minutes: float = Field(default=10, ge=0, le=10**5)
 
 
 class SweepRecipe(Section):

@@ -5,10 +5,12 @@ Design:
       sweep that was killed, or was asked for more, measures the cells that have no file yet; a cell without a figure is
       tried again.
     - Workers return what they found, and this process alone writes: nodes need not share a disk.
+    - Whatever a worker was given leaves a line in the log, also where the worker died.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -22,13 +24,14 @@ from compression.sites import shape_of_config
 from compression.steps import Steps
 from compression.sweeping.engines import Engine, Local, OnRay, local_workers
 from compression.sweeping.frontier import frontier, write_results
+from compression.sweeping.log import Log
 from compression.sweeping.needs import bytes_needed
 from compression.sweeping.plan import Unit, plan
 from compression.sweeping.recipe import SweepRecipe
 from compression.sweeping.report import CellResult, SweepReport
 from compression.types import Progress
 
-CELLS, RECIPE_FILE = "cells", "recipe.json"
+CELLS, RECIPE_FILE, LOCK_FILE = "cells", "recipe.json", ".lock"
 ENGINES = (Local.name, OnRay.name)
 
 
@@ -56,16 +59,20 @@ def sweep(
         raise UserError(f"There is no engine {engine!r}: expected one of {', '.join(ENGINES)}.")
     if workers is not None and not 1 <= workers <= 1024:
         raise UserError(f"From 1 to 1024 workers can share a machine, but {workers} was given.")
+    if engine == OnRay.name and workers is not None:
+        raise UserError("--workers is for --engine local: on Ray, the nodes and the recipe's resources say how many.")
+    if engine == Local.name and address:
+        raise UserError("--address is for --engine ray: add it, or leave --address away.")
     units, left_out = yield from plan(recipe)
     keys = [cell.key for unit in units for cell in unit.cells]
-    with _only_one(out, recipe):
+    with _only_one(out, recipe), contextlib.closing(Log(out)) as log:
         done = {key: known for key in keys if (known := store.cached_json(_file(out, key), CellResult))}
         done = {key: cell for key, cell in done.items() if not cell.problem}
         found = len(done)
         left = [_without(unit, done) for unit in units]
         left = [unit for unit in left if unit.cells]
         yield Progress("run", found, len(keys), f"{len(keys)} cells, {found} of them measured before")
-        lost, used = 0, 0
+        lost = used = repeated = twice = 0
         if left:
             memory = yield from _memory(recipe)
             place = _engine(engine, recipe, workers, memory, address)
@@ -76,11 +83,18 @@ def sweep(
                     if answer is None:
                         yield Progress("wait", len(done), len(keys), "waiting for the workers")
                         continue
-                    unit, cells = answer
-                    for cell in cells:
+                    if not answer.cells:
+                        for cell in answer.unit.cells:
+                            log.add(cell, answer.attempt, lost=True)
+                            repeated += answer.attempt <= recipe.resources.retries
+                    for cell in answer.cells:
+                        log.add(cell, answer.attempt)
+                        if cell.key in done:
+                            twice += 1
+                            continue
                         store.write_cached(_file(out, cell.key), cell)
                         done[cell.key] = cell
-                        yield Progress("run", len(done), len(keys), f"{unit.name}: {_said(cell)}", cell)
+                        yield Progress("run", len(done), len(keys), f"{answer.unit.name}: {_said(cell)}", cell)
             finally:
                 answers.close()
             lost = place.lost
@@ -92,6 +106,8 @@ def sweep(
             engine,
             used,
             lost,
+            repeated,
+            twice,
             time.perf_counter() - began,
             frontier(cells),
             describe_environment(),
@@ -105,19 +121,25 @@ def _file(out: Path, key: str) -> Path:
 
 
 def _only_one(out: Path, recipe: SweepRecipe) -> filelock.BaseFileLock:
-    """Hold the folder: two sweeps in it would measure the same cells."""
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file: name a folder for the sweep.")
-    if out.is_dir() and any(out.iterdir()) and not (out / CELLS).is_dir():
-        raise UserError(f"{out} holds something else than a sweep: name another folder.")
-    held = store.lock(f"sweep-{store.content_key(str(out.resolve()))[:40]}")
+    """Hold the folder, whatever cache a process has: two sweeps in it would measure the same cells."""
     try:
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out} is a file: name a folder for the sweep.")
+        if out.is_dir() and any(out.iterdir()) and not (out / CELLS).is_dir():
+            raise UserError(f"{out} holds something else than a sweep: name another folder.")
+        # First of all, as a sweep is known by it: whenever this process is killed, the next one finds its way.
+        (out / CELLS).mkdir(parents=True, exist_ok=True)
+        # Not thread-local: the generator that holds it may be resumed, or closed, in another thread.
+        held = filelock.FileLock(out / CELLS / LOCK_FILE, thread_local=False)
         held.acquire(timeout=0)
     except filelock.Timeout as error:
         raise UserError(f"Another sweep is at work in {out}: wait for it, or name another folder.") from error
+    except OSError as error:
+        raise UserError(
+            f"{str(out)[:200]} cannot be the folder of a sweep ({error.strerror}): name another one."
+        ) from error
     try:
         store.write_json(out / RECIPE_FILE, recipe.model_dump(mode="json"))
-        (out / CELLS).mkdir(exist_ok=True)
     except BaseException:
         held.release()
         raise
