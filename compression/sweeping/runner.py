@@ -17,7 +17,7 @@ from pathlib import Path
 
 import filelock
 
-from compression import models, store
+from compression import hub, models, store
 from compression.environment import describe_environment
 from compression.errors import UserError
 from compression.sites import shape_of_config
@@ -25,7 +25,7 @@ from compression.steps import Steps
 from compression.sweeping.engines import Engine, Local, OnRay, local_workers
 from compression.sweeping.frontier import frontier, write_results
 from compression.sweeping.log import Log
-from compression.sweeping.needs import bytes_needed
+from compression.sweeping.needs import SPARE, bytes_needed
 from compression.sweeping.plan import Unit, plan
 from compression.sweeping.recipe import SweepRecipe
 from compression.sweeping.report import CellResult, SweepReport
@@ -157,20 +157,35 @@ def _said(cell: CellResult) -> str:
 
 
 def _memory(recipe: SweepRecipe) -> Steps[dict[str, int]]:
-    """Model → bytes that a worker with it takes; each model's files are brought here once, before workers ask for them.
-
-    Of a model on the Hub nothing is fetched here: a cluster's workers do that where they are.
-    """
+    """Model → bytes that a worker with it is given; files that lie in packages are brought here before workers ask."""
     if recipe.resources.memory_gb is not None:
         return dict.fromkeys(recipe.models, round(recipe.resources.memory_gb * 1e9))
     needed = {}
     for model_id in dict.fromkeys(recipe.models):
-        spec = models.resolve(model_id)
-        if not isinstance(spec.source, models.HubSource):
-            path = yield from models.fetch(spec)
+        path = yield from _with_config(models.resolve(model_id))
+        if path is not None:
             models.check_config(model_id, path)
-            needed[model_id] = bytes_needed(shape_of_config(models.load_config(model_id, path)), recipe)
+            needed[model_id] = round(SPARE * bytes_needed(shape_of_config(models.load_config(model_id, path)), recipe))
     return needed
+
+
+def _with_config(spec: models.ModelSpec) -> Steps[Path | None]:
+    """A folder with a model's config.json, or None without the Hub.
+
+    Of a model on the Hub nothing else is fetched here: a cluster's workers do that where they are.
+    """
+    source = spec.source
+    if not isinstance(source, models.HubSource):
+        return (yield from models.fetch(spec))
+    if local := hub.cached(source.repo_id, source.revision):
+        return local[0]
+    try:
+        commit, files = hub.list_model_files(source.repo_id, source.revision)
+        wanted = tuple(file for file in files if file.path == "config.json")
+        return (yield from hub.fetch_files(source.repo_id, commit, wanted, apart=True))
+    except hub.HubUnreachableError:
+        yield Progress("wait", 0, 1, f"The Hub does not answer: how much memory {spec.id} takes is not known")
+        return None
 
 
 def _engine(name: str, recipe: SweepRecipe, workers: int | None, memory: dict[str, int], address: str) -> Engine:
