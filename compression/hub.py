@@ -221,7 +221,13 @@ def fetch_dataset_file(repo_id: str, commit: str, path: str, advice: str) -> Gen
 
 
 def fetch_files(
-    repo_id: str, commit: str, files: tuple[HubFile, ...], *, revision: str | None = None, repo_type: str = "model"
+    repo_id: str,
+    commit: str,
+    files: tuple[HubFile, ...],
+    *,
+    revision: str | None = None,
+    repo_type: str = "model",
+    apart: bool = False,
 ) -> Generator[Progress, None, Path]:
     """Download `files` of a commit unless they are there.
 
@@ -231,6 +237,8 @@ def fetch_files(
         files: what to download.
         revision: the branch or tag to remember as `commit`, for when the Hub is away; None means its default branch.
         repo_type: ``model`` or ``dataset``.
+        apart: whether these are only some of the files: they get a directory of their own, and the commit does not
+            count as fetched. So it always is of a data set.
 
     Yields:
         Progress in bytes.
@@ -244,8 +252,8 @@ def fetch_files(
     """
     total = sum(file.size for file in files)
     folder = _folder(repo_id, repo_type)
-    # Of a data set only single files are wanted, each in a directory of its own.
-    name = commit if repo_type == "model" else f"{commit}-{store.content_key(files)[:12]}"
+    whole = repo_type == "model" and not apart
+    name = commit if whole else f"{commit}-{store.content_key(files)[:12]}"
     target, partial = folder / name, folder / f"{name}.partial"
     with (yield from store.waiting_lock(f"hub-{repo_type}-{repo_id}", repo_id)):
         if not store.is_whole(target):
@@ -264,7 +272,7 @@ def fetch_files(
                     done += file.size
                 store.note_hashes(partial)
                 os.rename(partial, target)
-        if repo_type == "model" and not is_commit(revision):
+        if whole and not is_commit(revision):
             with store.atomic_file(_reference(repo_id, revision)) as temporary:
                 temporary.write_text(commit, encoding="ascii")
     return target

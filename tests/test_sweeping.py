@@ -5,25 +5,36 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import random
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet
 import pytest
+import ray
 import yaml
 from deployment_samples import write_material
+from hub_stand_in import COMMIT, StandIn
 from ray_nodes import cells_of, cluster, start_sweep, wait_for_cells
 from tiny import SENTENCES, finish
 
 from compression import runs_csv, store
 from compression.analysis import standard_error_range
 from compression.errors import UserError
+from compression.hub import cached
+from compression.models import load_config
 from compression.recipe import Recipe
-from compression.session import Session
-from compression.sweeping.engines import Local, local_workers
-from compression.sweeping.frontier import frontier, run_points
+from compression.session import MAX_POINTS, Session
+from compression.sites import shape_of_config
+from compression.sweeping import engines, runner
+from compression.sweeping.engines import Answer, Answers, Local, OnRay, local_workers
+from compression.sweeping.frontier import frontier, run_points, runs_kept
+from compression.sweeping.log import LOG_FILE, answered_twice, read_log
+from compression.sweeping.needs import bytes_needed
 from compression.sweeping.pages import frontier_page
-from compression.sweeping.plan import plan
+from compression.sweeping.plan import Unit, plan, software
 from compression.sweeping.recipe import SweepRecipe, read_sweep
 from compression.sweeping.report import CellResult, SweepReport
 from compression.sweeping.runner import sweep
@@ -74,12 +85,19 @@ def test_a_grid_has_each_model_once(grid: dict[str, Any], cache: Path) -> None:
     assert len(keys) == len(set(keys)) == 2 * len(units)
 
 
-def test_keys_depend_on_all_that_figures_depend_on(grid: dict[str, Any], cache: Path, tmp_path: Path) -> None:
+def test_keys_depend_on_all_that_figures_depend_on(
+    grid: dict[str, Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def keys(**changes: Any) -> set[str]:
         units, _ = finish(plan(SweepRecipe(**grid | changes)))
         return {cell.key for unit in units for cell in unit.cells}
 
     before = keys()
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.metadata.version", lambda name: "0.1")
+        software.cache_clear()
+        assert not keys() & before, "versions of torch and transformers"
+    software.cache_clear()
     assert keys() == before and keys(resources={"cpus": 2}) == before
     other = tmp_path / "other.txt"
     other.write_text(" ".join(reversed(SENTENCES)) * 60, encoding="utf-8")
@@ -146,9 +164,38 @@ def test_a_worker_measures_what_the_workbench_measures(grid: dict[str, Any], cac
 
 def test_a_worker_refuses_other_code_and_other_files(grid: dict[str, Any], cache: Path) -> None:
     units, _ = finish(plan(SweepRecipe(**grid)))
-    for change, said in (({"code": "older"}, "another version"), ({"identity": "0" * 64}, "other files")):
+    for change, said in (({"software": ("older",)}, "another version"), ({"identity": "0" * 64}, "other files")):
         cells = carry_out(dataclasses.replace(units[0], **change))
         assert all(said in cell.problem and cell.quality is None for cell in cells)
+
+
+def test_a_worker_refuses_another_text_or_other_items_of_the_same_name(
+    grid: dict[str, Any], cache: Path, tmp_path: Path
+) -> None:
+    """As on another node, where another file lies at that path."""
+    text, calibration, data = tmp_path / "text.txt", tmp_path / "calibration.txt", tmp_path / "data"
+    data.mkdir()
+    items = (Path(grid["data"]) / "piqa.jsonl").read_text(encoding="utf-8").splitlines()
+    for file in (text, calibration):
+        file.write_text(" ".join(SENTENCES) * 60, encoding="utf-8")
+    (data / "piqa.jsonl").write_text("\n".join(items), encoding="utf-8")
+    recipe = SweepRecipe(**grid | {"text": str(text), "calibration": str(calibration), "data": str(data)})
+    units, _ = finish(plan(recipe))
+    compressed = next(unit for unit in units if unit.recipe.method == "svd")
+    assert not any(cell.problem for cell in carry_out(compressed))
+
+    text.write_text(" ".join(SENTENCES) * 61, encoding="utf-8")
+    perplexity, piqa = carry_out(compressed)
+    assert perplexity.quality is None and f"{text} is another one on" in perplexity.problem and piqa.quality is not None
+    (data / "piqa.jsonl").write_text("\n".join(items[:2]), encoding="utf-8")
+    for place, refused in zip((text, data), carry_out(compressed), strict=True):
+        assert f"{place} is another one on" in refused.problem and refused.quality is None
+    text.write_text(" ".join(SENTENCES) * 60, encoding="utf-8")
+    calibration.unlink()
+    assert carry_out(units[0])[0].quality is not None, "the dense model is calibrated on nothing"
+    assert all("There is no text or file" in cell.problem for cell in carry_out(compressed))
+    calibration.write_text(" ".join(reversed(SENTENCES)) * 60, encoding="utf-8")
+    assert all(f"{calibration} is another one on" in cell.problem for cell in carry_out(compressed))
 
 
 def test_a_cell_that_cannot_be_is_said_and_the_others_are_measured(grid: dict[str, Any], cache: Path) -> None:
@@ -174,8 +221,15 @@ def test_processes_die_and_the_sweep_is_whole(grid: dict[str, Any], cache: Path,
     assert killed and not multiprocessing.active_children(), "whoever stops leaves no process"
     kept = cells_of(out)
     assert kept and not (out / "results.parquet").exists()
+    begun = read_log(out)
+    assert {each.key for each in begun if each.outcome == "measured"} == {cell.key for cell in kept}
+    lost = [each for each in begun if each.outcome == "lost"]
+    assert len({each.key for each in lost}) == len(lost) == 2 * killed and {each.attempt for each in lost} == {1}
     report = finish(sweep(recipe, out, workers=2))
     assert report.found == len(kept) and not report.failed
+    measured = [each for each in read_log(out) if each.outcome == "measured"]
+    assert sorted(each.key for each in measured) == sorted(cell.key for cell in report.cells), "each of them once"
+    assert (report.twice, report.repeated) == (0, 0) and {each.attempt for each in measured} == {1}
     stored = {file.name: file.read_bytes() for file in (out / "cells").glob("*.json")}
     assert len(stored) == len(report.cells) == 14, "(dense, 2 by svd, 4 by svd-llm) in 2 tasks"
     assert all(cell in report.cells for cell in kept), "what was kept is what it was"
@@ -196,7 +250,85 @@ def test_processes_die_and_the_sweep_is_whole(grid: dict[str, Any], cache: Path,
     assert "<script" not in frontier_page(extended) and "perplexity" in frontier_page(extended)
 
 
-def test_a_folder_belongs_to_one_sweep(grid: dict[str, Any], cache: Path, tmp_path: Path) -> None:
+def test_an_answer_about_a_cell_that_is_done_is_counted_and_not_kept(
+    grid: dict[str, Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Twice(Local):
+        """Says everything twice, after its first worker died."""
+
+        def carry_out(self, units: Sequence[Unit]) -> Answers:
+            yield Answer(units[0], 1)
+            for quality in (7.0, 8.0):
+                for unit in units:
+                    figures = tuple(dataclasses.replace(cell, quality=quality, stored_bytes=1.0) for cell in unit.cells)
+                    yield Answer(unit, 2, figures)
+
+    monkeypatch.setattr(runner, "_engine", lambda *_: Twice(1))
+    recipe = SweepRecipe(**grid | {"methods": ["svd"], "tasks": ["perplexity"]})
+    report = finish(sweep(recipe, tmp_path / "sweep"))
+    assert [cell.quality for cell in report.cells] == [7.0] * 3
+    assert report.twice == 3 and report.repeated == 1
+    keys = {cell.key for cell in report.cells}
+    log = tmp_path / "sweep" / LOG_FILE
+    assert answered_twice(read_log(tmp_path / "sweep")) == keys
+    with log.open("ab") as file:
+        file.write(log.read_bytes()[:50])  # as if killed while it wrote
+    finish(sweep(SweepRecipe(**grid | {"methods": ["svd"], "tasks": ["piqa"]}), tmp_path / "sweep"))
+    outcomes = Counter(each.outcome for each in read_log(tmp_path / "sweep"))
+    assert outcomes == {"lost": 2, "measured": 12}
+
+
+def test_a_driver_that_is_killed_goes_on(grid: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGKILL in the middle, with its workers: no cell that was written is measured again."""
+    out, cache = tmp_path / "sweep", tmp_path / "cache"
+    recipe = written(tmp_path, grid, methods=["svd"], tasks=["perplexity"], budgets=[0.2, 0.3, 0.4, 0.5, 0.6])
+    driver = start_sweep(recipe, out, cache, "--workers", "1")
+    wait_for_cells(out, 2, driver, seconds=60)
+    driver.kill()
+    driver.communicate()
+    before = {cell.key for cell in cells_of(out)}
+
+    class Here(Local):
+        """In this process, which has torch already."""
+
+        def carry_out(self, units: Sequence[Unit]) -> Answers:
+            for unit in units:
+                yield Answer(unit, 1, carry_out(unit))
+
+    monkeypatch.setattr(runner, "_engine", lambda *_: Here(1))
+    monkeypatch.setenv("COMPRESSION_CACHE", str(cache))
+    report = finish(sweep(read_sweep(recipe), out))
+    assert 2 <= report.found == len(before) < len(report.cells) == 6 and not report.failed
+    times = Counter(each.key for each in read_log(out) if each.outcome == "measured")
+    assert all(times[key] == 1 for key in before) and times.keys() == {cell.key for cell in report.cells}
+
+
+@pytest.mark.parametrize("last", ["mkdir", "write_json", "Log"])
+def test_a_driver_that_is_killed_at_the_very_beginning_goes_on(
+    grid: dict[str, Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str
+) -> None:
+    out, recipe = tmp_path / "sweep", SweepRecipe(**grid)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        where, at = {
+            "mkdir": (Path, out / "cells"),
+            "write_json": (runner.store, out / "recipe.json"),
+            "Log": (runner, out),
+        }[last]
+        real: Any = getattr(where, last)
+        patch.setattr(where, last, lambda path, *a, **k: (killed if path == at else real)(path, *a, **k))
+        finish(sweep(recipe, out))
+    steps = sweep(recipe, out)
+    assert any(event.stage == "run" for event in steps), "it is no strange folder"
+    steps.close()
+
+
+def test_a_folder_belongs_to_one_sweep(
+    grid: dict[str, Any], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recipe = SweepRecipe(**grid)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear", encoding="utf-8")
@@ -205,14 +337,20 @@ def test_a_folder_belongs_to_one_sweep(grid: dict[str, Any], cache: Path, tmp_pa
     with pytest.raises(UserError, match="something else than a sweep"):
         finish(sweep(recipe, tmp_path / "mine"))
     out = tmp_path / "sweep"
-    with (
-        store.lock(f"sweep-{store.content_key(str(out.resolve()))[:40]}"),
-        pytest.raises(UserError, match="Another sweep"),
-    ):
+    first = sweep(recipe, out)
+    assert next(event for event in first if event.stage == "run")
+    monkeypatch.setenv("COMPRESSION_CACHE", str(tmp_path / "another-cache"))
+    with pytest.raises(UserError, match="Another sweep"):
         finish(sweep(recipe, out))
+    first.close()
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot be the folder of a sweep \(Not a directory\)"):
+        finish(sweep(recipe, tmp_path / "file" / "sweep"))
     for changes, said in (
         ({"engine": "magic"}, "no engine 'magic'"),
         ({"workers": 0}, "From 1 to 1024 workers .* but 0"),
+        ({"engine": "ray", "workers": 2}, "^--workers is for --engine local"),
+        ({"address": "127.0.0.1:1"}, "^--address is for --engine ray"),
     ):
         with pytest.raises(UserError, match=said):
             finish(sweep(recipe, out, **changes))
@@ -222,14 +360,119 @@ def test_a_unit_that_kills_every_worker_is_given_up(grid: dict[str, Any], cache:
     units, _ = finish(plan(SweepRecipe(**grid | {"resources": {"retries": 1}})))
     engine = Local(1)
     answers = engine.carry_out(units[:1])
+    came: list[Answer] = []
     for answer in answers:
         if answer is not None:
-            break
+            came.append(answer)
+            continue
         for child in multiprocessing.active_children():
             child.kill()
-    answers.close()
-    assert answer is not None and engine.lost == 2
-    assert all("died 2 times" in cell.problem for cell in answer[1])
+    assert engine.lost == 2
+    assert [(answer.attempt, len(answer.cells)) for answer in came] == [(1, 0), (2, 0), (2, len(units[0].cells))]
+    assert all("died 2 times" in cell.problem for cell in came[-1].cells)
+
+
+class Cluster:
+    """Stands where Ray is asked: nodes that come and go, and tasks that end as they are told to, with Ray's errors."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *ends: Any) -> None:
+        self.ends = list(ends)
+        """What each task answers or raises, in the order in which they are given; the others never end."""
+        self.nodes_of: list[dict[str, float]] = [{"CPU": 1.0}]
+        task = SimpleNamespace(options=self.options, remote=lambda unit: object())
+        answers = {
+            "init": lambda **_: None,
+            "shutdown": lambda: None,
+            "cluster_resources": lambda: {"CPU": 1.0},
+            "nodes": lambda: [{"Alive": True, "Resources": each} for each in self.nodes_of],
+            "remote": lambda function: task,
+            "wait": lambda pending, timeout: (pending[:1] if self.ends else [], pending),
+            "get": self.get,
+        }
+        for name, answer in answers.items():
+            monkeypatch.setattr(ray, name, answer)
+        self.task = task
+
+    def options(self, **asked: Any) -> Any:
+        assert asked["max_retries"] == 0, "what Ray begins again by itself leaves no trace"
+        return self.task
+
+    def get(self, reference: object) -> Any:
+        end = self.ends.pop(0)
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+
+def test_a_dead_worker_is_told_from_a_task_that_cannot_begin(
+    grid: dict[str, Any], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    units, _ = finish(plan(SweepRecipe(**grid | {"resources": {"retries": 1}})))
+    errors = ray.exceptions
+    no_package = ModuleNotFoundError("Traceback:\n  a line\nModuleNotFoundError: No module named 'compression'")
+    ends = errors.WorkerCrashedError(), errors.RayTaskError("task", "Traceback", no_package)
+    again = units[0].cells, errors.NodeDiedError("gone")
+    Cluster(monkeypatch, *ends, errors.OutOfMemoryError("no room"), *again)
+    engine = OnRay({})
+    came = [answer for answer in engine.carry_out(units[:3]) if answer is not None]
+    told = [(units.index(each.unit), each.attempt, len(each.cells)) for each in came]
+    assert told == [(0, 1, 0), (1, 1, 2), (2, 1, 0), (0, 2, 2), (2, 2, 0), (2, 2, 2)]
+    assert engine.lost == 3 and came[3].cells == units[0].cells
+    said = [answer.cells[0].problem for answer in (came[1], came[-1])]
+    assert "could not begin it: ModuleNotFoundError: ModuleNotFoundError: No module named 'compression'" in said[0]
+    assert "died" not in said[0] and "died 2 times" in said[1]
+
+
+def test_a_cluster_without_room_is_waited_for_and_then_given_up(
+    grid: dict[str, Any], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "LOOK_AGAIN", 0.0)
+    units, _ = finish(plan(SweepRecipe(**grid | {"resources": {"wait_minutes": 1}})))
+    needed = {units[0].recipe.model_id: 10**9}
+    small, large = {"CPU": 1.0}, {"CPU": 1.0, "memory": 2e9}
+    now = iter(range(0, 10**6, 5))  # every look at the clock takes five seconds, a tick ten
+    monkeypatch.setattr(engines, "time", SimpleNamespace(monotonic=lambda: float(next(now))))
+    cluster = Cluster(monkeypatch)
+    with pytest.raises(
+        UserError, match=r"^No node of the cluster has what .* needs: 1 threads, 1000 MB and 0 GPUs: add"
+    ):
+        next(OnRay(needed).carry_out(units[:2]))
+    cluster.nodes_of = [small, large]
+    answers = OnRay(needed).carry_out(units[:2])
+    for ticks, nodes in ((9, [large]), (4, [small]), (9, [small, large])):
+        cluster.nodes_of = nodes
+        assert all(next(answers) is None for _ in range(ticks)), "a machine that was away for less than a minute"
+    cluster.ends.append(units[0].cells)
+    answered = next(answers)
+    assert answered is not None and answered.cells
+    cluster.nodes_of = [small]
+    with pytest.raises(UserError, match=r"^For 1 minutes no node .* 1000 MB .* start again; what was measured is kept"):
+        for _ in range(9):
+            next(answers)
+
+
+def test_of_a_model_on_the_hub_the_configuration_alone_is_fetched_for_its_memory(
+    grid: dict[str, Any], cache: Path, hub: StandIn
+) -> None:
+    folder = Path(grid["models"][0])
+    hub.repositories["models/somebody/tiny"] = {file.name: file.read_bytes() for file in folder.iterdir()}
+    local, remote = str(folder), f"somebody/tiny@{COMMIT}"
+    recipe = SweepRecipe(**grid | {"models": [local, remote], "resources": {}})
+    needed = finish(runner._memory(recipe))
+    shape = shape_of_config(load_config(local, folder))
+    assert needed == {local: round(1.5 * bytes_needed(shape, recipe)), remote: needed[local]}
+    fetched = {path.rsplit("/", 1)[1] for method, path, _ in hub.requests if method == "GET" and "/resolve/" in path}
+    assert fetched == {"config.json"}
+    assert cached("somebody/tiny", COMMIT) is None, "the model itself is not here"
+    hub.refuses["somebody"] = 503
+    store.remove(cache / "hub")
+    assert finish(runner._memory(recipe)) == {local: needed[local]}
+
+
+def test_what_the_tab_cannot_draw_is_said() -> None:
+    drawn = [cell("m", "svd", 1 + number, 10.0) for number in range(3)]
+    assert runs_kept([*drawn, cell("m", "svd", 1, 0.5, task="piqa"), dataclasses.replace(drawn[0], quality=None)]) == 3
+    assert runs_kept(drawn * 200) == MAX_POINTS == 500
 
 
 def test_workers_are_as_many_as_fit() -> None:
@@ -293,6 +536,7 @@ def test_two_ray_nodes_of_which_one_is_killed(grid: dict[str, Any], tmp_path: Pa
         again = start_sweep(recipe, out, tmp_path / "cache2", "--engine", "ray", "--address", address)
         said, _ = again.communicate(timeout=120)
         assert again.returncode == 0 and "44 found, 0 measured" in said, said
+        assert "runs.csv has 22 of the 44 figures" in said, said
         greedy = written(tmp_path, grid, budgets=[0.35], resources={"memory_gb": 10**4})
         refused = start_sweep(greedy, out, tmp_path / "cache2", "--engine", "ray", "--address", address)
         said, _ = refused.communicate(timeout=120)
@@ -304,3 +548,8 @@ def test_two_ray_nodes_of_which_one_is_killed(grid: dict[str, Any], tmp_path: Pa
     assert len(found) == len({cell.key for cell in found}) == 44
     assert {each.key for each in found} == {each.key for each in report.cells}
     assert len({each.node for each in found}) == 2, "what the killed node had answered is kept"
+    begun = read_log(out)
+    assert sorted(each.key for each in begun if each.outcome == "measured") == sorted(cell.key for cell in found)
+    lost = {each.key for each in begun if each.outcome == "lost"}
+    again_for_it = {each.key for each in begun if each.outcome == "measured" and each.attempt > 1}
+    assert lost == again_for_it, "what the killed node was at work on, and nothing else, was begun again"

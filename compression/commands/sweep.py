@@ -43,7 +43,8 @@ def sweep(
 ) -> None:
     """Measure every cell of a grid once, on this machine or a cluster; an interrupted sweep goes on where it was."""
     check_output(json_file)
-    from compression.sweeping.frontier import PAGE_FILE, RESULTS_FILE, RUNS_FILE
+    from compression.session import MAX_POINTS
+    from compression.sweeping.frontier import PAGE_FILE, RESULTS_FILE, RUNS_FILE, runs_kept
     from compression.sweeping.pages import frontier_cells
     from compression.sweeping.recipe import read_sweep
     from compression.sweeping.runner import sweep as steps
@@ -52,8 +53,17 @@ def sweep(
     show_table(frontier_cells(report.points))
     measured = len(report.cells) - report.found
     said = f"{len(report.cells)} cells: {report.found} found, {measured} measured by {report.workers} workers"
-    said += f" in {report.seconds:.0f} s; {report.lost} workers lost, {len(report.failed)} cells without a figure."
-    output.print(said, highlight=False)
+    said += f" in {report.seconds:.0f} s; {report.lost} workers lost, {report.repeated} cells begun again for that, "
+    said += f"{report.twice} answered twice, {len(report.failed)} without a figure."
+    output.print(said, highlight=False, soft_wrap=True)
+    figures, kept = len(report.cells) - len(report.failed), runs_kept(report.cells)
+    if kept < figures:
+        output.print(
+            f"{RUNS_FILE} has {kept} of the {figures} figures: the tab Trade-offs draws no accuracies and holds "
+            f"{MAX_POINTS} runs. {RESULTS_FILE} has all.",
+            highlight=False,
+            soft_wrap=True,
+        )
     show_notes((*report.left_out, *dict.fromkeys(f"{cell.model}: {cell.problem}" for cell in report.failed)))
     for name in (RESULTS_FILE, RUNS_FILE, PAGE_FILE):
         errors.print(f"wrote {out / name}", highlight=False)

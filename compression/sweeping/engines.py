@@ -17,6 +17,7 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, ClassVar
 
@@ -27,10 +28,30 @@ from compression.sweeping.plan import Unit
 from compression.sweeping.report import CellResult
 from compression.sweeping.work import carry_out
 
-Answer = tuple[Unit, tuple[CellResult, ...]]
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of giving a unit to a worker.
+
+    Attributes:
+        unit: the work.
+        attempt: number of workers that it was given to, this one included.
+        cells: with their figures, or with the problem; empty where the worker died.
+    """
+
+    unit: Unit
+    attempt: int
+    cells: tuple[CellResult, ...] = ()
+
+
 Answers = Generator[Answer | None, None, None]
-"""Answers as they come, and None about once a second between them. Closing it stops the workers."""
+"""Answers as they come, and None about once a second between them. Closing it stops the workers.
+
+A unit whose worker died has an answer without cells, and then another one: of the next worker, or that it is given up.
+"""
 TICK = 1.0
+LOOK_AGAIN = 10.0
+"""Seconds between two looks at a cluster's nodes while nothing comes."""
 DIED = "The process that measured it died {times} times, perhaps for want of memory: give it more, or stream weights."
 
 
@@ -39,7 +60,7 @@ class Engine(ABC):
 
     Attributes:
         workers: so many units are worked on at a time.
-        lost: number of workers that died on the way, as far as this process learns of it.
+        lost: number of workers that died before they answered.
     """
 
     name: ClassVar[str]
@@ -54,9 +75,9 @@ class Engine(ABC):
         """Have all units carried out."""
 
 
-def failed(unit: Unit, problem: str) -> Answer:
-    """The answer for a unit that no worker survives."""
-    return unit, tuple(dataclasses.replace(cell, problem=problem) for cell in unit.cells)
+def failed(unit: Unit, attempt: int, problem: str) -> Answer:
+    """The answer for a unit that is given up."""
+    return Answer(unit, attempt, tuple(dataclasses.replace(cell, problem=problem) for cell in unit.cells))
 
 
 class _Worker:
@@ -124,18 +145,19 @@ class Local(Engine):
                     unit, tried = worker.unit, worker.tried + 1
                     assert unit is not None
                     try:
-                        answer = worker.connection.recv()
+                        cells = worker.connection.recv()
                     except (EOFError, OSError):
                         self.lost += 1
                         worker.stop()
                         workers.remove(worker)
+                        yield Answer(unit, tried)
                         if tried > unit.sweep.resources.retries:
-                            yield failed(unit, DIED.format(times=tried))
+                            yield failed(unit, tried, DIED.format(times=tried))
                         else:
                             left.append((unit, tried))
                         continue
                     worker.unit = None
-                    yield unit, answer
+                    yield Answer(unit, tried, cells)
         finally:
             for worker in workers:
                 worker.stop()
@@ -147,6 +169,14 @@ def _on_a_node(unit: Unit) -> tuple[CellResult, ...]:
 
     node = ray.get_runtime_context().get_node_id()[:8]
     return tuple(dataclasses.replace(cell, node=f"{cell.node} {node}") for cell in carry_out(unit))
+
+
+def _said(error: Exception) -> str:
+    """Why a task could not even begin; what its measurement cannot do, it answers itself."""
+    cause = getattr(error, "cause", None) or error
+    lines = str(cause).strip().splitlines() or [""]  # of a traceback from elsewhere the last line says most
+    said = lines[-1][:300]
+    return f"Its node could not begin it: {type(cause).__name__}: {said}: install the same packages on all nodes."
 
 
 class OnRay(Engine):
@@ -180,36 +210,75 @@ class OnRay(Engine):
                 f"There is no Ray cluster at {address or 'this machine'} that answers: start one by ray start --head, "
                 "and give its address as HOST:PORT."
             ) from error
+        self._work = ray.remote(_on_a_node)
         super().__init__(int(ray.cluster_resources().get("CPU", 0)))
 
     def carry_out(self, units: Sequence[Unit]) -> Answers:
-        """One unit a task, spread over the nodes; Ray gives a task whose node died to another one."""
+        """One unit a task, spread over the nodes; one whose worker or node died is given to another from here.
+
+        Raises:
+            UserError: if no node could ever take what is left: at once at the beginning, later after the recipe's
+                `wait_minutes`, as machines that were taken away come back.
+        """
         ray = self._ray
+        errors = ray.exceptions
+        deaths = (
+            errors.WorkerCrashedError,
+            errors.NodeDiedError,
+            errors.LocalRayletDiedError,
+            errors.OutOfMemoryError,
+            errors.ObjectLostError,
+        )
+        pending: dict[Any, tuple[Unit, int]] = {}
         try:
-            asked = [self._resources(unit) for unit in units]
-            self._check_room(units, asked)
-            work = ray.remote(_on_a_node)
-            pending = {
-                work.options(
-                    **needs, max_retries=unit.sweep.resources.retries, scheduling_strategy="SPREAD", name=unit.name
-                ).remote(unit): unit
-                for unit, needs in zip(units, asked, strict=True)
-            }
+            if lacking := self._without_room(units):
+                raise UserError(
+                    f"No node of the cluster has what a worker with {self._needs(lacking[0])}: add a node, or ask for "
+                    "less in the recipe's resources."
+                )
+            for unit in units:
+                pending[self._give(unit)] = unit, 1
+            patience = 60 * units[0].sweep.resources.wait_minutes
+            looked = had_room = time.monotonic()
             while pending:
                 ready, _ = ray.wait(list(pending), timeout=TICK)
-                if not ready:
-                    yield None
                 for reference in ready:
-                    unit = pending.pop(reference)
+                    unit, attempt = pending.pop(reference)
                     try:
-                        answer = ray.get(reference)
-                    except (ray.exceptions.RayError, OSError):
+                        cells = ray.get(reference)
+                    except deaths:
                         self.lost += 1
-                        yield failed(unit, DIED.format(times=unit.sweep.resources.retries + 1))
-                        continue
-                    yield unit, answer
+                        yield Answer(unit, attempt)
+                        if attempt > unit.sweep.resources.retries:
+                            yield failed(unit, attempt, DIED.format(times=attempt))
+                        else:
+                            pending[self._give(unit)] = unit, attempt + 1
+                    except errors.RayError as error:
+                        yield failed(unit, attempt, _said(error))
+                    else:
+                        yield Answer(unit, attempt, cells)
+                if ready:
+                    had_room = time.monotonic()
+                    continue
+                yield None
+                if time.monotonic() - looked >= min(LOOK_AGAIN, patience):
+                    looked = time.monotonic()
+                    left = [unit for unit, _ in pending.values()]
+                    if len(self._without_room(left)) < len(left):
+                        had_room = looked
+                    elif looked - had_room >= patience:
+                        raise UserError(
+                            f"For {patience / 60:g} minutes no node of the cluster has had what a worker with "
+                            f"{self._needs(left[0])}: add a node and start again; what was measured is kept."
+                        )
         finally:
             ray.shutdown()
+
+    def _give(self, unit: Unit) -> Any:
+        """A task; Ray's own retries would leave no trace of what was begun twice."""
+        return self._work.options(
+            **self._resources(unit), max_retries=0, scheduling_strategy="SPREAD", name=unit.name
+        ).remote(unit)
 
     def _resources(self, unit: Unit) -> dict[str, Any]:
         asked = unit.sweep.resources
@@ -217,17 +286,22 @@ class OnRay(Engine):
         memory = self._memory.get(unit.recipe.model_id)
         return needs | ({"memory": memory} if memory else {})
 
-    def _check_room(self, units: Sequence[Unit], asked: Sequence[dict[str, Any]]) -> None:
-        """Refuse what no node could ever take: Ray would wait for such a node for ever."""
+    def _needs(self, unit: Unit) -> str:
+        needs = self._resources(unit)
+        return (
+            f"{unit.recipe.model_id} needs: {needs['num_cpus']} threads, {needs.get('memory', 0) / 1e6:.0f} MB and "
+            f"{needs['num_gpus']:g} GPUs"
+        )
+
+    def _without_room(self, units: Sequence[Unit]) -> list[Unit]:
+        """What no living node could ever take: Ray would wait for such a node for ever."""
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         names = {"num_cpus": "CPU", "num_gpus": "GPU", "memory": "memory"}
-        for unit, needs in zip(units, asked, strict=True):
-            if not any(all(node.get(names[name], 0) >= value for name, value in needs.items()) for node in nodes):
-                raise UserError(
-                    f"No node of the cluster has what a worker with {unit.recipe.model_id} needs: {needs['num_cpus']} "
-                    f"threads, {needs.get('memory', 0) / 1e6:.0f} MB and {needs['num_gpus']:g} GPUs: add a node, or "
-                    "ask for less in the recipe's resources."
-                )
+
+        def fits(needs: dict[str, Any]) -> bool:
+            return any(all(node.get(names[name], 0) >= value for name, value in needs.items()) for node in nodes)
+
+        return [unit for unit in units if not fits(self._resources(unit))]
 
 
 def local_workers(cpus: int, memory: int) -> int:

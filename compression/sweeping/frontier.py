@@ -95,6 +95,11 @@ def run_points(cells: Sequence[CellResult], units: Sequence[Unit]) -> tuple[RunP
     )
 
 
+def runs_kept(cells: Sequence[CellResult]) -> int:
+    """Number of the cells that the CSV for the tab Trade-offs has."""
+    return min(MAX_POINTS, sum(cell.quality is not None and cell.metric != "accuracy" for cell in cells))
+
+
 def _run_point(cell: CellResult, recipe: Recipe) -> RunPoint:
     assert cell.quality is not None and cell.metric != "accuracy"
     measure = Measure(cell.metric, cell.model, cell.weights_hash, cell.measured_on, cell.fingerprint, cell.convention)
@@ -126,7 +131,8 @@ def _range(cell: CellResult) -> tuple[float, float] | None:
 def write_results(folder: Path, report: SweepReport, units: Sequence[Unit]) -> tuple[Path, ...]:
     """Write Parquet, CSV for the tab Trade-offs, JSON and a page; returns the files.
 
-    A browser's session holds `session.MAX_POINTS` runs: of more cells the CSV has the first ones.
+    The tab has no axis for accuracies, and a browser's session holds `session.MAX_POINTS` runs: of more cells the CSV
+    has the first ones (`runs_kept`).
     """
     rows = [dataclasses.asdict(cell) for cell in report.cells]
     files = tuple(folder / name for name in (RESULTS_FILE, RUNS_FILE, REPORT_FILE, PAGE_FILE))

@@ -23,6 +23,8 @@ from compression.streams import BATCH_SEQUENCES
 if TYPE_CHECKING:
     from compression.sweeping.recipe import SweepRecipe
 
+SPARE = 1.5
+"""Times the memory model's peak that a worker is given: the model does not know what the C library keeps."""
 BACKWARD = 2
 """Forward passes that a backward pass is as much work as."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from compression.sweeping.recipe import PERPLEXITY, WORD_ERRORS, SweepRecipe
 from compression.sweeping.report import CellResult, Metric
 from compression.zero_shot.tasks import ALIASES, choose_tasks
 
+CALIBRATION = "calibration"
 METRICS: dict[str, Metric] = {PERPLEXITY: "perplexity", WORD_ERRORS: "wer"}
 """Of the tasks that are no benchmarks."""
 
@@ -32,14 +34,16 @@ class Unit:
         cells: one a task that is not done yet, still without figures.
         sweep: how to measure.
         identity: of the model's files, which a worker on another machine must find as well.
-        code: version of the package that it must run.
+        software: versions of this package, torch and transformers that it must run.
+        contents: task, or `CALIBRATION`, → fingerprint of the text, recordings or items that it must read.
     """
 
     recipe: Recipe
     cells: tuple[CellResult, ...]
     sweep: SweepRecipe
     identity: str
-    code: str
+    software: tuple[str, ...]
+    contents: dict[str, str]
 
     @property
     def name(self) -> str:
@@ -61,15 +65,18 @@ def plan(sweep: SweepRecipe) -> Steps[tuple[tuple[Unit, ...], tuple[str, ...]]]:
         UserError: if a model, text, recording or benchmark cannot be found, or nothing of the grid can be.
     """
     tasks = tuple(dict.fromkeys(ALIASES.get(task, task) for task in sweep.tasks))
-    measured = yield from _measured_on(sweep, tasks)
-    calibrated = yield from _calibrated_on(sweep)
+    contents: dict[str, str] = {}
+    for what in (*tasks, CALIBRATION):
+        contents[what] = yield from content_of(sweep, what)
+    measured = {task: (contents[task], *_settings(sweep, task)) for task in tasks}
     units: dict[str, Unit] = {}
     left_out: list[str] = []
     for model in dict.fromkeys(sweep.models):
         identity = model_identity(model)
         for recipe in _recipes(sweep, model, left_out):
             settings = dataclasses.asdict(dataclasses.replace(recipe, model_id="", calibration_text=""))
-            key = store.content_key("sweep", code_version(), identity, settings, "" if recipe.is_dense else calibrated)
+            calibrated = "" if recipe.is_dense else contents[CALIBRATION]
+            key = store.content_key("sweep", software(), identity, settings, calibrated)
             cells = tuple(
                 CellResult(
                     store.content_key(key, task, measured[task]),
@@ -83,7 +90,7 @@ def plan(sweep: SweepRecipe) -> Steps[tuple[tuple[Unit, ...], tuple[str, ...]]]:
                 )
                 for task in tasks
             )
-            units.setdefault(key, Unit(recipe, cells, sweep, identity, code_version()))
+            units.setdefault(key, Unit(recipe, cells, sweep, identity, software(), contents))
     if all(unit.recipe.is_dense for unit in units.values()) and left_out:
         raise UserError(f"Nothing of this grid can be carried out: {left_out[0]}")
     return tuple(units.values()), tuple(dict.fromkeys(left_out))
@@ -104,6 +111,13 @@ def _recipes(sweep: SweepRecipe, model: str, left_out: list[str]) -> list[Recipe
                     if place == 0 or recipe.depends_on_seed():
                         found.append(recipe)
     return found
+
+
+@cache
+def software() -> tuple[str, ...]:
+    """What figures are computed by: this package, torch and transformers, whatever device torch was built for."""
+    versions = (importlib.metadata.version(name).partition("+")[0] for name in ("torch", "transformers"))
+    return code_version(), *versions
 
 
 def model_identity(model_id: str) -> str:
@@ -130,20 +144,35 @@ def _directory_identity(folder: Path, stamp: tuple[Any, ...]) -> str:
     return store.content_key("directory", [(file.name, store.file_hash(file)) for file in files])
 
 
-def _measured_on(sweep: SweepRecipe, tasks: tuple[str, ...]) -> Steps[dict[str, object]]:
-    """Task → what its figure depends on, besides the model."""
-    found: dict[str, object] = {}
-    if PERPLEXITY in tasks:
-        text = yield from texts.load_text(sweep.text or texts.DEFAULT_EVALUATION)
-        found[PERPLEXITY] = text.source.fingerprint, sweep.window, sweep.max_windows
-    if WORD_ERRORS in tasks:
-        found[WORD_ERRORS] = (yield from load_recordings(sweep.audio or DEFAULT_TEST)).source.fingerprint
-    benchmarks = [task for task in tasks if task not in METRICS]
-    if benchmarks:
-        data = Path(sweep.data).expanduser() if sweep.data else None
-        for source in choose_tasks(",".join(benchmarks), data):
-            found[source.task] = source.fingerprint, sweep.limit
-    return found
+def content_of(sweep: SweepRecipe, what: str) -> Steps[str]:
+    """Fingerprint of what a task is measured on, or of what is calibrated on, as it is found on this machine.
+
+    Args:
+        sweep: the recipe.
+        what: a task, or `CALIBRATION`.
+
+    Raises:
+        UserError: if it cannot be found.
+    """
+    if what == CALIBRATION:
+        return (yield from _calibrated_on(sweep))
+    if what == PERPLEXITY:
+        return (yield from texts.load_text(sweep.text or texts.DEFAULT_EVALUATION)).source.fingerprint
+    if what == WORD_ERRORS:
+        return (yield from load_recordings(sweep.audio or DEFAULT_TEST)).source.fingerprint
+    return choose_tasks(what, Path(sweep.data).expanduser() if sweep.data else None)[0].fingerprint
+
+
+def place_of(sweep: SweepRecipe, what: str) -> str:
+    """Where `content_of` looks: a name, a file or a folder."""
+    return {CALIBRATION: sweep.calibration, PERPLEXITY: sweep.text, WORD_ERRORS: sweep.audio}.get(what, sweep.data)
+
+
+def _settings(sweep: SweepRecipe, task: str) -> tuple[int | None, ...]:
+    """What a task's figure depends on, besides the model and what is measured on."""
+    if task == PERPLEXITY:
+        return sweep.window, sweep.max_windows
+    return () if task == WORD_ERRORS else (sweep.limit,)
 
 
 def _calibrated_on(sweep: SweepRecipe) -> Steps[str]:

@@ -26,15 +26,17 @@ class Resources(Section):
 
     Attributes:
         cpus: threads.
-        memory_gb: 1,000,000,000 bytes each; None for what the memory model says of a model whose files are here.
+        memory_gb: 1,000,000,000 bytes each; None for 1.5 times what the memory model says.
         gpus: for Ray, which then starts workers only where there are such; the engine itself computes on the CPU.
         retries: so many times a cell is tried again whose worker died.
+        wait_minutes: so long a sweep on Ray waits for a node that could go on, after the last one died.
     """
 
     cpus: int = Field(default=1, ge=1, le=1024)
     memory_gb: float | None = Field(default=None, gt=0, le=10**5)
     gpus: float = Field(default=0, ge=0, le=64)
     retries: int = Field(default=3, ge=0, le=100)
+    wait_minutes: float = Field(default=10, ge=0, le=10**5)
 
 
 class SweepRecipe(Section):

@@ -108,7 +108,9 @@ class SweepReport:
         found: number of cells that an earlier run had measured.
         engine: ``local`` or ``ray``.
         workers: number of processes that could work at a time.
-        lost: number of workers that died and whose cells were tried again, as far as this process saw it.
+        lost: number of workers that died before they answered.
+        repeated: number of times that a cell was given to another worker, because the one that had it died.
+        twice: number of answers about cells that this run had a figure of already; they are not kept.
         seconds: of this run.
         points: settings over seeds, by model and task, smallest first.
         environment: where it was started.
@@ -120,6 +122,8 @@ class SweepReport:
     engine: str
     workers: int
     lost: int
+    repeated: int
+    twice: int
     seconds: float
     points: tuple[FrontierPoint, ...]
     environment: Environment

@@ -7,18 +7,18 @@ import datetime
 import os
 import platform
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from compression import export, store, texts
 from compression.analysis import AnyReport
-from compression.environment import code_version
 from compression.errors import UserError
 from compression.recipe import Recipe
 from compression.session import measure_of
 from compression.speech.recordings import DEFAULT_TEST
 from compression.steps import Steps, finish
-from compression.sweeping.plan import Unit, model_identity
-from compression.sweeping.recipe import PERPLEXITY, WORD_ERRORS
+from compression.sweeping.plan import CALIBRATION, Unit, content_of, model_identity, place_of, software
+from compression.sweeping.recipe import PERPLEXITY, WORD_ERRORS, SweepRecipe
 from compression.sweeping.report import CellResult
 
 if TYPE_CHECKING:
@@ -45,20 +45,39 @@ def carry_out(unit: Unit) -> tuple[CellResult, ...]:
 
 def _check_here(unit: Unit) -> None:
     """Refuse to measure something else than what was asked for."""
-    if code_version() != unit.code:
+    if software() != unit.software:
         raise UserError(
-            f"{platform.node()} runs another version of this package than the machine that asked: install the same "
-            "one on all of them."
+            f"{platform.node()} runs another version of this package, of torch or of transformers than the machine "
+            "that asked: install the same ones on all of them."
         )
     if model_identity(unit.recipe.model_id) != unit.identity:
         raise UserError(
             f"{unit.recipe.model_id} holds other files on {platform.node()} than on the machine that asked: give all "
             "of them the same."
         )
+    if not unit.recipe.is_dense:
+        _check_content(unit, CALIBRATION)
+
+
+def _check_content(unit: Unit, what: str) -> None:
+    """Refuse to measure or calibrate on something else that has the same name here."""
+    place = place_of(unit.sweep, what)
+    if _content_here(unit.sweep, what, store.stamp(place)) != unit.contents[what]:
+        raise UserError(
+            f"{place or what} is another one on {platform.node()} than on the machine that asked: give all of them the "
+            "same."
+        )
+
+
+@lru_cache(maxsize=64)
+def _content_here(sweep: SweepRecipe, what: str, stamp: tuple[Any, ...]) -> str:
+    """Asked for again by every unit of a worker; recordings are only read again where the stamp says so."""
+    return finish(content_of(sweep, what))
 
 
 def _cell(bench: Workbench, unit: Unit, cell: CellResult) -> CellResult:
     try:
+        _check_content(unit, cell.task)
         return finish(_measured(bench, unit, cell))
     except Exception as error:
         return dataclasses.replace(cell, problem=_said(error))
@@ -117,7 +136,8 @@ def _benchmark(bench: Workbench, recipe: Recipe, unit: Unit, cell: CellResult) -
     """A benchmark takes a folder: the compressed model is written once for all of them, and removed by the cache."""
     model_id, stored_bits = recipe.model_id, None
     if not recipe.is_dense:
-        folder = store.root() / "sweeps" / store.content_key(unit.identity, recipe, unit.code)
+        made_of = unit.identity, recipe, unit.software, unit.contents[CALIBRATION]
+        folder = store.root() / "sweeps" / store.content_key(*made_of)
         with (yield from store.waiting_lock(f"sweep-{folder.name[:40]}", recipe.model_id)):
             if not export.is_compressed_directory(folder):
                 yield from bench.compress_to(recipe, folder)

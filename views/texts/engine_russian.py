@@ -1686,8 +1686,34 @@ ENGINE: Mapping[str, str] = {
     "Another sweep is at work in {folder!s}: wait for it, or name another folder.": (
         "В {folder} уже работает другой перебор: дождитесь его или укажите другую папку."
     ),
-    "{node!s} runs another version of this package than the machine that asked: install the same one on all of them.": (
-        "На {node} стоит другая версия пакета, чем на машине, которая спросила: установите везде одинаковую."
+    "{node!s} runs another version of this package, of torch or of transformers than the machine that asked: install "
+    "the same ones on all of them.": (
+        "На {node} стоит другая версия этого пакета, torch или transformers, чем на машине, которая спросила: "
+        "установите везде одинаковые."
+    ),
+    "{place!s} is another one on {node!s} than on the machine that asked: give all of them the same.": (
+        "На {node} под именем {place} лежит не то, что на машине, которая спросила: сделайте их одинаковыми."
+    ),
+    "Its node could not begin it: {kind!s}: {said!s}: install the same packages on all nodes.": (
+        "Узел не смог начать: {kind}: {said}: установите на всех узлах одинаковые пакеты."
+    ),
+    "--workers is for --engine local: on Ray, the nodes and the recipe's resources say how many.": (
+        "`--workers` относится к `--engine local`: в кластере Ray число процессов задают узлы и раздел `resources` "
+        "рецепта."
+    ),
+    "--address is for --engine ray: add it, or leave --address away.": (
+        "`--address` относится к `--engine ray`: добавьте этот ключ или уберите `--address`."
+    ),
+    "For {minutes} minutes no node of the cluster has had what a worker with {model!s} needs: {cpus} threads, {memory} "
+    "MB and {gpus} GPUs: add a node and start again; what was measured is kept.": (
+        "Столько минут, {minutes}, ни у одного узла кластера не было того, что нужно процессу с {model}: потоков "
+        "{cpus}, памяти {memory} МБ, видеокарт {gpus}: добавьте узел и запустите снова; измеренное сохранено."
+    ),
+    "{folder!s} cannot be the folder of a sweep ({reason!s}): name another one.": (
+        "{folder} не может быть папкой перебора ({reason}): укажите другую."
+    ),
+    "The Hub does not answer: how much memory {model!s} takes is not known": (
+        "Hub не отвечает: сколько памяти занимает {model}, неизвестно"
     ),
     "{model!s} holds other files on {node!s} than on the machine that asked: give all of them the same.": (
         "В {model} на {node} лежат другие файлы, чем на машине, которая спросила: сделайте их одинаковыми."
