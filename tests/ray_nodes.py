@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -32,6 +33,8 @@ from compression.sweeping.log import answered_twice, read_log
 from compression.sweeping.recipe import read_sweep
 from compression.sweeping.report import CellResult, SweepReport
 
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+"""Of the clusters of this process; without one, Ray would leave a file with one in the home folder."""
 STORE_BYTES = 80_000_000
 """Of each node's object store, the least that Ray takes."""
 
@@ -90,8 +93,8 @@ def cluster(caches: list[Path]) -> Iterator[tuple[str, list[Node]]]:
 
 
 def _environment(cache: Path) -> dict[str, str]:
-    """Of a process with a cache of its own and one thread."""
-    return {**os.environ, "COMPRESSION_CACHE": str(cache), "PYTHONPATH": python_path(), "OMP_NUM_THREADS": "1"}
+    """Of a process with a cache of its own, one thread, and this run's token."""
+    return {**os.environ, **TOKEN, "COMPRESSION_CACHE": str(cache), "PYTHONPATH": python_path(), "OMP_NUM_THREADS": "1"}
 
 
 def _wait_for(address: str, count: int, nodes: list[Node]) -> None:
@@ -105,7 +108,7 @@ def _wait_for(address: str, count: int, nodes: list[Node]) -> None:
         for node in nodes:
             node.check()
         asked = [sys.executable, "-W", "ignore", "-c", ask, address, str(count)]
-        if subprocess.run(asked, capture_output=True, check=False).returncode == 0:
+        if subprocess.run(asked, env={**os.environ, **TOKEN}, capture_output=True, check=False).returncode == 0:
             return
         time.sleep(0.5)
     raise AssertionError(f"no cluster of {count} nodes came up at {address}")

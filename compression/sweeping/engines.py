@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import multiprocessing
 import os
+import secrets
 import signal
 import threading
 import time
@@ -19,6 +20,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, ClassVar
 
 import psutil
@@ -179,6 +181,20 @@ def _said(error: Exception) -> str:
     return f"Its node could not begin it: {type(cause).__name__}: {said}: install the same packages on all nodes."
 
 
+def _authenticate(address: str) -> None:
+    """Choose Ray's token before it is imported, where nobody has: a cluster asks for one unless it was told not to.
+
+    One that is started for this process gets a token that only this process knows, and no file of it is written.
+    """
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    known = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    if not address and not known:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if not address or known or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ["RAY_AUTH_MODE"] = "token"
+
+
 class OnRay(Engine):
     """A Ray cluster, or one that is started on this machine for as long as the sweep takes."""
 
@@ -196,6 +212,7 @@ class OnRay(Engine):
         """
         # Before it is imported; otherwise Ray tells its makers what runs where.
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        _authenticate(address)
         try:
             import ray
         except ImportError as error:
