@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 from compression import export, store
 from compression.__main__ import app
 from compression.errors import UserError
-from compression.mixing import runner
+from compression.mixing import runner, table
 from compression.mixing.choose import best_mix
 from compression.mixing.curves import Line, budget_curves, coefficient
 from compression.mixing.report import Choice, MixReport, MixRun, MixTable
 from compression.mixing.runner import joint_choice
+from compression.steps import Steps
 from compression.types import PerplexityReport
 
 CHOICES = tuple(Choice(0.0, bits, 128) for bits in (2, 3, 4, 8))
@@ -169,13 +170,21 @@ def test_five_ways_meet_one_budget_and_the_joint_one_has_the_least_predicted_los
     assert run_mix(model, "--bits-per-weight", "6")[0].runs == report.runs
 
 
-def test_a_calibration_text_that_was_rewritten_under_its_name_is_another_one(model: Path) -> None:
+def test_a_calibration_text_that_was_rewritten_under_its_name_is_another_one(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_removed(*_: object) -> Steps[list[object]]:
+        yield from ()
+        return []
+
+    monkeypatch.setattr(runner, "_removing", nothing_removed)
+    monkeypatch.setattr(table, "CHOICES", (table.WHOLE, *table.DENSE_CHOICES))
     calibration = model.parent / "calibration.txt"
     made = []
     for sentences in (SENTENCES, SENTENCES[::-1], SENTENCES):
         calibration.write_text(" and ".join(sentences) * 60, encoding="utf-8")
         made.append(run_mix(model, "--bits-per-weight", "4", "--calibration", str(calibration))[0])
-    assert made[0].dense == made[1].dense == made[2].dense
+    assert made[0].dense == made[1].dense == made[2].dense and len(made[0].runs) == 2
     for before, after in zip(made[0].runs, made[1].runs, strict=True):
         assert before.measured.window_losses != after.measured.window_losses, before.name
     assert made[2].runs == made[0].runs
