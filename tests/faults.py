@@ -29,6 +29,10 @@ FAULTS: dict[str, tuple[str, ...]] = {
         "test_sweeping.py::test_processes_die_and_the_sweep_is_whole",
         "test_sweeping.py::test_a_unit_that_kills_every_worker_is_given_up",
     ),
+    "kill -9 of a sweep": (
+        "test_sweeping.py::test_a_driver_that_is_killed_goes_on",
+        "test_sweeping.py::test_a_driver_that_is_killed_at_the_very_beginning_goes_on",
+    ),
     "kill -9 of a node of a cluster": ("test_sweeping.py::test_two_ray_nodes_of_which_one_is_killed",),
     "kill -9 while anything is written": (
         "test_store.py::test_a_kill_leaves_nothing_and_the_next_use_cleans_up",
