@@ -94,6 +94,8 @@ def test_a_bar_goes_from_before_to_after_gptq_and_the_sentence_says_what_it_adds
     assert before.x == tuple(bar.x[0] for bar in bars) and after.x == tuple(bar.x[1] for bar in bars)
     assert all(symbol.endswith("-open") for symbol in before.marker.symbol), "before and after differ without colour"
     layout = view.figure.layout
+    low, high = layout.xaxis.range
+    assert 10**low < 21 and 10**high > 38, "no line lies on the edge"
     assert layout.xaxis.type == "log" and "AdamW" in layout.yaxis.ticktext[1] and "Muon" in layout.yaxis.ticktext[3]
     assert layout.yaxis.ticktext[0] == text("distil.not_distilled")
     assert text.number(math.log(28 / 23), 3) in view.summary and text("distil.overlap") in view.summary
