@@ -158,6 +158,8 @@ class Source:
         """What is stored under a name in `READ`."""
         self.parts: set[ast.AST] = set()
         """The strings that `readings` has come through."""
+        self.known: dict[tuple[ast.AST, int], tuple[list[str], set[ast.AST]]] = {}
+        """What `readings` has found: one function is called in many places."""
         for path in paths:
             self._read(path)
 
@@ -211,6 +213,16 @@ class Source:
 
     def readings(self, node: ast.AST, depth: int = 6) -> list[str]:
         """What an expression may read, each of its values that is not text standing as `VALUE`."""
+        if (node, depth) not in self.known:
+            outside, self.parts = self.parts, set()
+            found = list(dict.fromkeys(self._readings(node, depth)))
+            self.known[node, depth] = found, self.parts
+            self.parts = outside
+        found, parts = self.known[node, depth]
+        self.parts |= parts
+        return found
+
+    def _readings(self, node: ast.AST, depth: int) -> list[str]:
         if depth == 0:
             return [VALUE]
         if isinstance(node, ast.Constant):

@@ -1607,6 +1607,9 @@ ENGINE: Mapping[str, str] = {
     "Bits must be a whole number from {low} to {high}, but {value} was given.": (
         "Число бит должно быть целым, от {low} до {high}, а дано {value}."
     ),
+    "Sweeps must be a whole number from 0 to {high}, but {value} was given.": (
+        "Число проходов должно быть целым, от 0 до {high}, а дано {value}."
+    ),
     "The group size must be at least {least}, or 0 for whole rows, but {value} was given.": (
         "Размер группы должен быть не меньше {least} (или 0 — строка целиком), а дано {value}."
     ),
