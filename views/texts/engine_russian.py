@@ -1691,11 +1691,11 @@ ENGINE: Mapping[str, str] = {
     ),
     "{node!s} runs another version of this package, of torch or of transformers than the machine that asked: install "
     "the same ones on all of them.": (
-        "На {node} стоит другая версия этого пакета, torch или transformers, чем на машине, которая спросила: "
+        "На {node} стоит другая версия этого пакета, «torch» или «transformers», чем на машине, которая спросила: "
         "установите везде одинаковые."
     ),
     "{place!s} is another one on {node!s} than on the machine that asked: give all of them the same.": (
-        "На {node} под именем {place} лежит не то, что на машине, которая спросила: сделайте их одинаковыми."
+        "На {node} под именем «{place}» лежит не то, что на машине, которая спросила: сделайте их одинаковыми."
     ),
     "Its node could not begin it: {kind!s}: {said!s}: install the same packages on all nodes.": (
         "Узел не смог начать: {kind}: {said}: установите на всех узлах одинаковые пакеты."
