@@ -14,6 +14,7 @@ ENGLISH, RUSSIAN = TABLES["en"], TABLES["ru"]
 
 ALIKE = {
     "page.title",
+    "distil.rise",
     "learn.step",
     "method.svd",
     "method.svd-llm",

@@ -20,7 +20,7 @@ from compression.allocator import give_back, return_at_once
 
 NICE = 10
 """How much the thread gives way: 0 not at all, 19 to everybody."""
-RETURNED_AT_ONCE = 8 * 2**20
+RETURNED_AT_ONCE = 8_388_608
 """Bytes from which a tensor goes back to the system as soon as it is free: statistics, factors and logits are above,
 most activations below. Without such a limit the gaps in the C library's heaps grew by a gigabyte in ten minutes."""
 Result = TypeVar("Result")

@@ -108,6 +108,14 @@ class UnderQuantization:
     ranges: tuple[RiseRange, ...]
     overlap: bool | None
 
+    @property
+    def exponents(self) -> tuple[float, float]:
+        """Ends of a logarithmic axis, powers of ten: a twentieth beyond all values, or their lines would lie on it."""
+        ends = [self.dense, self.student, *(value for rise in self.rises for value in (rise.before, rise.after))]
+        low, high = math.log10(min(ends)), math.log10(max(ends))
+        beside = 0.05 * (high - low)
+        return low - beside, high + beside
+
 
 @dataclass(frozen=True)
 class StagePoint:

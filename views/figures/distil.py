@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import plotly.graph_objects as go
@@ -182,10 +181,7 @@ def quantized_view(found: UnderQuantization, words: Words) -> View:
                 hovertemplate="%{text}: %{x:.2f}",
             )
         )
-    ends = [found.dense, found.student, *(value for rise in found.rises for value in (rise.before, rise.after))]
-    low, high = math.log10(min(ends)), math.log10(max(ends))
-    beside = 0.05 * (high - low)  # without it the dense model's line would lie on the axis
-    figure.update_xaxes(title_text=words("distil.quantized_x"), type="log", range=[low - beside, high + beside])
+    figure.update_xaxes(title_text=words("distil.quantized_x"), type="log", range=list(found.exponents))
     figure.update_yaxes(
         tickvals=places,
         ticktext=labels,
