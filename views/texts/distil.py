@@ -255,7 +255,7 @@ RUSSIAN: dict[str, str] = {
     "distil.before_gptq": "до GPTQ",
     "distil.after_gptq": "после GPTQ, бит: {bits}",
     "distil.optimizer_seed": "{optimizer}, запуск {seed}",
-    "distil.rise": "{optimizer} — {mean}",
+    "distil.rise": "{optimizer} {mean}",
     "distil.rise_range": "{optimizer} — {mean} (от {low} до {high}, запусков: {seeds})",
     "distil.overlap": "; разбросы оптимизаторов по запускам пересекаются",
     "distil.apart": "; разбросы оптимизаторов по запускам не пересекаются",
