@@ -118,7 +118,8 @@ def test_an_example_fills_recording_and_reference_and_errors_are_marked(
     page.get_by_role("option").first.click()
     expect(page.locator("#speech-reference textarea")).to_have_value(example_clips()[0].text or "")
     page.locator("#speech-audio audio[controls]").wait_for()
-    page.get_by_role("button", name="Расшифровать" if locale.startswith("ru") else "Transcribe").click()
+    button = page.get_by_role("button", name="Расшифровать" if locale.startswith("ru") else "Transcribe")
+    button.click()
     result = page.locator("#transcripts")
     expect(result.locator(".completions-summary")).to_contain_text(re.compile(r"\d+[.,]\d\s?%"))
     expect(result.locator("strong")).to_have_count(2)
@@ -127,6 +128,7 @@ def test_an_example_fills_recording_and_reference_and_errors_are_marked(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for low, (text, ground) in _colours(page).items():
         assert _contrast(text, ground) >= 4.5, (low, text, ground)
+    expect(button).to_be_enabled()  # the transcripts come before the end, at which the button turns from grey to blue
     assert serious_findings(page) == []
     page.screenshot(path=screenshots / f"speech-{locale[:2]}-{theme}-{width}.png", full_page=True)
 
