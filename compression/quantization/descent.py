@@ -20,7 +20,7 @@ def descend(weight: Tensor, gram: Tensor, made: Quantized, sweeps: int) -> Quant
 
     Args:
         weight: (out, in), any floating dtype.
-        gram: H, (in, in), symmetric, as it was damped for GPTQ.
+        gram: H, (in, in), symmetric; damped as GPTQ damps it at first.
         made: where to begin, of this weight.
         sweeps: how often all scales and all codes are gone through.
 

@@ -67,12 +67,13 @@ def gptq(weight: Tensor, gram: Tensor, settings: QuantizationSettings) -> Quanti
             errors[:, place] = error
         work[:, end:] -= errors @ factor[start:end, end:]
     made = Quantized(codes.to(torch.uint8), scales.to(SCALE_DTYPE), zeros.to(torch.uint8), settings.bits, group)
-    return descend(weight, _damped(gram.double(), settings.damping), made, settings.sweeps)
+    return descend(weight, _damped(gram, settings.damping), made, settings.sweeps) if settings.sweeps else made
 
 
 def _damped(gram: Tensor, damping: float) -> Tensor:
-    mean = gram.diagonal().clamp_min(0).mean()
-    return (gram + gram.T) / 2 + damping * mean * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    whole = gram.double()
+    mean = whole.diagonal().clamp_min(0).mean()
+    return (whole + whole.T) / 2 + damping * mean * torch.eye(len(gram), dtype=whole.dtype, device=gram.device)
 
 
 def gptq_rows(weight: Tensor, grams: Tensor, settings: QuantizationSettings) -> Quantized:

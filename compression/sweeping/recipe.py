@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -122,21 +123,20 @@ def read_sweep(file: Path) -> SweepRecipe:
     from compression.methods import METHODS
 
     recipe, lines = read_sections(file, SweepRecipe)
-    for place, method in enumerate(recipe.methods):
-        if method not in METHODS:
-            known = ", ".join(METHODS)
-            raise wrong(
-                file, lines, ("methods", str(place)), f"one of {known} was expected, but {shown(method)} was given"
-            )
+
+    def check_names(field: str, names: Iterable[str], known: Collection[str]) -> None:
+        for place, name in enumerate(names):
+            if name not in known:
+                said = f"one of {', '.join(known)} was expected, but {shown(name)} was given"
+                raise wrong(file, lines, (field, str(place)), said)
+
+    check_names("methods", recipe.methods, METHODS)
     for place, policy in enumerate(recipe.policies):
         try:
             check_policy(policy)
         except UserError as error:
             raise wrong(file, lines, ("policies", str(place)), str(error).rstrip(".")) from error
-    for place, task in enumerate(recipe.tasks):
-        if ALIASES.get(task, task) not in TASKS:
-            known = ", ".join(TASKS)
-            raise wrong(file, lines, ("tasks", str(place)), f"one of {known} was expected, but {shown(task)} was given")
+    check_names("tasks", (ALIASES.get(task, task) for task in recipe.tasks), TASKS)
     if recipe.size > MAX_CELLS:
         raise wrong(file, lines, (), f"it has {recipe.size} cells, and {MAX_CELLS} are the most: make several of it")
     return recipe

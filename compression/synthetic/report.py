@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import httpx
+
 from compression.adaptation.types import MAX_SEED
 from compression.errors import UserError
 from compression.types import Environment
 
 MAX_PAIRS = 100_000
 GRADES = (1, 5)
+
+
+def _is_address(server: str) -> bool:
+    """Whether a connection could be made to such an address; nothing is sent."""
+    try:
+        url = httpx.URL(server)
+        url.host.encode("idna")  # as a connection would
+        return server.startswith(("http://", "https://")) and bool(url.host) and (url.port or 0) < 2**16
+    except (httpx.InvalidURL, UnicodeError):
+        return False
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class SyntheticSettings:
         if bool(self.writer) == bool(self.server):
             raise UserError("Name either a model that writes or a server: one of the two.")
         for server in (self.server, self.judge_server):
-            if server and not server.startswith(("http://", "https://")):
+            if server and not _is_address(server):
                 raise UserError(f"A server has an address such as http://localhost:8000/v1, but {server} was given.")
         if self.server and not self.served_model:
             raise UserError("A server may have several models: name one by --served-model.")

@@ -69,20 +69,8 @@ class ServerWriter:
     """``POST /chat/completions`` of an OpenAI-compatible server."""
 
     def __init__(self, address: str, model: str) -> None:
-        """Remember where to ask; nothing is sent yet.
-
-        Raises:
-            UserError: if this is no address.
-        """
+        """Remember where to ask, an address that `SyntheticSettings.check` has let pass; nothing is sent yet."""
         self._address, self._model = address.rstrip("/"), model
-        try:
-            url = httpx.URL(self._address)
-            url.host.encode("idna")  # as a connection would
-            fine = url.scheme in ("http", "https") and bool(url.host) and (url.port or 0) < 2**16
-        except (httpx.InvalidURL, UnicodeError):
-            fine = False
-        if not fine:
-            raise UserError(f"A server has an address such as http://localhost:8000/v1, but {self._address} was given.")
 
     def write(self, turns: Sequence[str], max_new_tokens: int, temperature: float, seed: int) -> str:
         """Ask; a server that is busy or breaks off is asked again, a few times, after growing pauses.
